@@ -1,0 +1,92 @@
+//! An account with a carrier: how its requests prove themselves and how they are read.
+
+use ipnet::IpNet;
+
+use super::Carrier;
+use crate::message::{AccountName, Country, Number, Secret};
+
+/// How an account's requests prove where they come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// The carrier's own signature.
+    Signature,
+    /// HTTP Basic; each secret is `user:password`.
+    Basic,
+    /// `Authorization: Bearer SECRET`.
+    Bearer,
+    /// `/inbound/{account}/{secret}`.
+    Path,
+    /// `?secret=SECRET`.
+    Query,
+    /// Nothing but the address it comes from (`allow`), or nothing at all (`unauthenticated = true`).
+    None,
+}
+
+impl Auth {
+    /// The word for it in the settings.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "signature" => Some(Self::Signature),
+            "basic" => Some(Self::Basic),
+            "bearer" => Some(Self::Bearer),
+            "path" => Some(Self::Path),
+            "query" => Some(Self::Query),
+            "none" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+
+/// Names of query or form parameters, for carriers where the operator chooses them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameters {
+    pub sender: String,
+    pub to: String,
+    pub message: String,
+    pub ts: String,
+    pub id: String,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            sender: "sender".to_owned(),
+            to: "to".to_owned(),
+            message: "message".to_owned(),
+            ts: "ts".to_owned(),
+            id: "id".to_owned(),
+        }
+    }
+}
+
+/// One configured account.
+#[derive(Clone)]
+pub struct Account {
+    pub name: AccountName,
+    pub carrier: &'static dyn Carrier,
+    pub auth: Auth,
+    /// Several at once, for rotation: any of them proves a request.
+    pub secrets: Vec<Secret>,
+    /// The whole public URL up to the query, exactly as the carrier calls it: signatures cover it.
+    pub url: String,
+    /// Addresses that may call; empty means any.
+    pub allow: Vec<IpNet>,
+    /// Whose national numbers the carrier sends.
+    pub country: Country,
+    /// The number texted, for carriers that do not name it.
+    pub number: Option<Number>,
+    /// Set when the operator names parameters in the carrier's own settings.
+    pub parameters: Parameters,
+    /// Largest body taken, in bytes.
+    pub body_max: usize,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account")
+            .field("name", &self.name)
+            .field("carrier", &self.carrier.contract().name)
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}

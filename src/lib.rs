@@ -1,0 +1,5 @@
+//! sms-router: the texts people send to a public body's number, each to its department, none lost.
+
+pub mod clock;
+pub mod message;
+pub mod telemetry;

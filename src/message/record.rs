@@ -1,0 +1,165 @@
+//! The wire form: the JSON value of every record, in both profiles.
+//!
+//! A field without a value is absent, never null; times are RFC 3339 UTC with milliseconds.
+//! Fields may be added; one that is there keeps its name and meaning while `schema_version` is 1.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AccountName, Consent, DepartmentName, EventId, Media, Number, Rule, Text, Timestamp};
+
+/// The major version of the record's shape; `ce_type` carries it too.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What else a reader should know about a text. A closed list: a new word is a new release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// The bytes are in `raw`; no charset made them text.
+    Undecodable,
+    /// The carrier gives no id, and an equal request came within the last minutes.
+    PossibleRepeat,
+    /// One piece of a long text; `parts` tells how many there are.
+    Part,
+    /// The carrier used the id of another text; this one has an id of its own.
+    CarrierIdReused,
+}
+
+/// How much of a long text is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    pub received: u16,
+    pub total: u16,
+}
+
+/// One text, routed: the value of a record on `sms.<department>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub schema_version: u32,
+    pub id: EventId,
+    pub account: AccountName,
+    pub carrier: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub carrier_message_id: Option<String>,
+    pub from: Number,
+    pub from_raw: Text,
+    pub to: Number,
+    pub to_raw: Text,
+    /// Exactly what was received; empty when `raw` has the bytes.
+    pub text: Text,
+    /// Base64 of a text that cannot be decoded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub raw: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keyword: Option<Arc<str>>,
+    /// The text after the keyword and its separators.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rest: Option<Text>,
+    pub department: DepartmentName,
+    pub rule: Rule,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub consent: Option<Consent>,
+    pub routes_version: Arc<str>,
+    #[serde(with = "iso::option", skip_serializing_if = "Option::is_none", default)]
+    pub sent_at: Option<Timestamp>,
+    #[serde(with = "iso")]
+    pub received_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parts: Option<Parts>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub media: Vec<Media>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub relates_to: Option<EventId>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub flags: Vec<Flag>,
+}
+
+/// A resident's wish about being contacted: the value of a record on `sms-router.consent`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentRecord {
+    pub schema_version: u32,
+    pub id: EventId,
+    pub account: AccountName,
+    pub from: Number,
+    pub to: Number,
+    pub consent: Consent,
+    pub routes_version: Arc<str>,
+    #[serde(with = "iso")]
+    pub received_at: Timestamp,
+    /// The text that said so.
+    pub relates_to: EventId,
+}
+
+/// What was authenticated and could not be understood, or could not be delivered for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterRecord {
+    pub schema_version: u32,
+    pub id: EventId,
+    pub account: AccountName,
+    /// A word of a closed list: `malformed`, `unknown_number`, `too_large`, `unreadable_record`.
+    pub reason: Arc<str>,
+    /// What exactly was wrong, without any of the content.
+    pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content_type: Option<String>,
+    /// Base64 of the body, or of the query where the carrier sends it there, without secrets.
+    pub body: Text,
+    #[serde(with = "iso")]
+    pub received_at: Timestamp,
+}
+
+/// A value that is not a record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("the value is not a record: {0}")]
+    Malformed(String),
+    #[error("the record's schema version {0} is newer than this build")]
+    Newer(u32),
+}
+
+impl Record {
+    /// Reads a value from a topic or a row. The error names the place, never the content.
+    pub fn from_json(value: &[u8]) -> Result<Self, RecordError> {
+        let record: Self = serde_json::from_slice(value)
+            .map_err(|error| RecordError::Malformed(format!("line {} column {}", error.line(), error.column())))?;
+        if record.schema_version > SCHEMA_VERSION {
+            return Err(RecordError::Newer(record.schema_version));
+        }
+        Ok(record)
+    }
+}
+
+/// RFC 3339 in UTC with exactly three decimals, as serde's `with`.
+pub mod iso {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Timestamp;
+
+    pub fn format(time: Timestamp) -> String {
+        format!("{time:.3}")
+    }
+
+    pub fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{time:.3}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+
+    pub mod option {
+        use super::{Deserializer, Serializer, Timestamp};
+
+        pub fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+            super::deserialize(deserializer).map(Some)
+        }
+    }
+}

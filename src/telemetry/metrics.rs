@@ -1,0 +1,205 @@
+//! The whole catalogue: every metric this process can show, made once and handed to the rooms.
+//!
+//! Handles of labels are resolved once by the rooms that count often, not for each text.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// Upper bounds of the webhook's duration, in seconds: from a commit in memory to Twilio's patience.
+const DURATION_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0];
+
+/// Every metric, by its role. Names and labels are the interface; see the table in the README.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    pub webhook_requests: IntCounterVec,
+    pub webhook_duration: Histogram,
+    pub messages: IntCounterVec,
+    pub signature_failures: IntCounterVec,
+    pub keyword_messages: IntCounterVec,
+    pub in_flight_messages: IntGauge,
+    pub shed: IntCounterVec,
+    pub duplicates: IntCounterVec,
+    pub possible_repeats: IntCounterVec,
+    pub carrier_ids_reused: IntCounterVec,
+    pub nothing_to_route: IntCounterVec,
+    pub unauthenticated_accounts: IntGauge,
+    pub unknown_numbers: IntCounter,
+    pub dead_letters: IntCounterVec,
+    pub department_up: IntGaugeVec,
+    pub topic_faults: IntGaugeVec,
+    pub archive_lag: Gauge,
+    pub archive_records: IntCounterVec,
+    pub archive_stopped_partitions: IntGauge,
+    pub swept: IntCounterVec,
+    pub routes_info: IntGaugeVec,
+    pub routes_last_reload_successful: IntGauge,
+    pub connections: IntGaugeVec,
+    pub connections_refused: IntCounterVec,
+    pub sample: IntGauge,
+    pub build_info: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Makes and registers them all, each at zero.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let make = Maker(&registry);
+        Self {
+            webhook_requests: make.counters(
+                "sms_router_webhook_requests_total",
+                "Requests on the inbound listener",
+                &["account", "code"],
+            ),
+            webhook_duration: make.histogram(
+                "sms_router_webhook_duration_seconds",
+                "From the head of a request to its answer",
+                &DURATION_BUCKETS,
+            ),
+            messages: make.counters("sms_router_messages_total", "What became of texts", &["department", "outcome"]),
+            signature_failures: make.counters(
+                "sms_router_signature_failures_total",
+                "Requests that did not prove where they come from",
+                &["account", "reason"],
+            ),
+            keyword_messages: make.counters(
+                "sms_router_keyword_messages_total",
+                "Texts by keyword of the table",
+                &["number", "keyword"],
+            ),
+            in_flight_messages: make
+                .gauge("sms_router_in_flight_messages", "Texts taken in and not yet durable or refused"),
+            shed: make.counters("sms_router_shed_total", "Requests answered 503 to protect the rest", &["reason"]),
+            duplicates: make.counters(
+                "sms_router_duplicates_total",
+                "Texts a carrier sent again, answered 200 and not published again",
+                &["account"],
+            ),
+            possible_repeats: make.counters(
+                "sms_router_possible_repeats_total",
+                "Equal texts without a carrier's id, published and flagged",
+                &["account"],
+            ),
+            carrier_ids_reused: make.counters(
+                "sms_router_carrier_ids_reused_total",
+                "Texts whose carrier id had been used for another text",
+                &["account"],
+            ),
+            nothing_to_route: make.counters(
+                "sms_router_nothing_to_route_total",
+                "Well-formed requests without a text: probes and receipts",
+                &["account", "kind"],
+            ),
+            unauthenticated_accounts: make
+                .gauge("sms_router_unauthenticated_accounts", "Accounts that take texts from anybody"),
+            unknown_numbers: make.counter(
+                "sms_router_unknown_numbers_total",
+                "Texts to numbers that the routes do not name, kept in dead-letter",
+            ),
+            dead_letters: make.counters(
+                "sms_router_dead_letters_total",
+                "Texts kept in dead-letter",
+                &["account", "reason"],
+            ),
+            department_up: make.gauges(
+                "sms_router_department_up",
+                "1 while the department's topic takes texts",
+                &["department"],
+            ),
+            topic_faults: make.gauges(
+                "sms_router_topic_faults",
+                "1 for each promise that a topic's settings break",
+                &["department", "fault"],
+            ),
+            archive_lag: make
+                .seconds("sms_router_archive_lag_seconds", "Age of the oldest record that is not yet in the archive"),
+            archive_records: make.counters(
+                "sms_router_archive_records_total",
+                "Records the archive consumer has dealt with",
+                &["outcome"],
+            ),
+            archive_stopped_partitions: make.gauge(
+                "sms_router_archive_stopped_partitions",
+                "Partitions whose committed offset is out of range: nothing is read from them",
+            ),
+            swept: make.counters("sms_router_swept_total", "Rows deleted because their time was over", &["kind"]),
+            routes_info: make.gauges("sms_router_routes_info", "1 for the table in force", &["version"]),
+            routes_last_reload_successful: make
+                .gauge("sms_router_routes_last_reload_successful", "0 while the routes file on disk is refused"),
+            connections: make.gauges("sms_router_connections", "Open connections", &["listener"]),
+            connections_refused: make.counters(
+                "sms_router_connections_refused_total",
+                "Connections closed because there were too many",
+                &["listener"],
+            ),
+            sample: make.gauge("sms_router_sample", "1 while the built-in sample is in force"),
+            build_info: make.gauges("sms_router_build_info", "1, with the version", &["version"]),
+            registry,
+        }
+    }
+
+    /// The Prometheus text format, version 0.0.4.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        // Encoding into memory fails only for a metric without a name, which `Maker` rules out.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> C {
+        let metric = metric.expect("names in the catalogue are well formed");
+        self.0.register(Box::new(metric.clone())).expect("names in the catalogue are unique");
+        metric
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(IntCounter::new(name, help))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::new(name, help))
+    }
+
+    fn seconds(&self, name: &str, help: &str) -> Gauge {
+        self.register(Gauge::new(name, help))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalogue_without_clashes() {
+        let metrics = Metrics::new();
+        metrics.shed.with_label_values(&["connections"]).inc();
+        let text = String::from_utf8(metrics.render()).expect("text");
+        assert!(text.contains("sms_router_shed_total{reason=\"connections\"} 1"), "{text}");
+    }
+}
