@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest run of digits that is taken for a short code rather than a subscriber's number.
 const SHORT_CODE_DIGITS_MAX: usize = 6;
+/// Digits of a national number in North America, which has no trunk prefix.
+const NANP_DIGITS: usize = 10;
 /// E.164: at most 15 digits; fewer than 7 are no international number.
 const E164_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
@@ -24,6 +26,12 @@ impl Country {
     /// `None` when the code is not one of ISO 3166 alpha-2.
     pub fn parse(code: &str) -> Option<Self> {
         phonenumber::country::Id::from_str(code).ok().map(Self)
+    }
+
+    /// The digits after the plus that lead to this country ("44").
+    fn calling_code(self) -> String {
+        let metadata = phonenumber::metadata::DATABASE.by_id(self.0.as_ref());
+        metadata.map_or_else(String::new, |metadata| metadata.country_code().to_string())
     }
 }
 
@@ -91,19 +99,24 @@ fn to_e164(dialled: &str, country: Country) -> Option<String> {
     if dialled.len() <= SHORT_CODE_DIGITS_MAX {
         return Some(dialled.to_owned());
     }
-    // Most carriers write international numbers without the plus; a leading zero is always national.
-    if !dialled.starts_with('0') {
-        let with_plus = format!("+{dialled}");
-        if let Some(number) = valid(None, &with_plus) {
-            return Some(number);
-        }
+    let calling_code = country.calling_code();
+    // A leading zero is always national; so are ten digits in North America, which writes no zero.
+    if dialled.starts_with('0') || (calling_code == "1" && dialled.len() == NANP_DIGITS) {
+        return parsed(Some(country.0), dialled, false);
     }
-    valid(Some(country.0), dialled)
+    // Else most carriers mean an international number without its plus. Ranges kept for drama and
+    // tests are not valid by the metadata, so one's own country needs only to parse.
+    let with_plus = format!("+{dialled}");
+    parsed(None, &with_plus, !dialled.starts_with(&calling_code)).or_else(|| parsed(Some(country.0), dialled, true))
 }
 
-fn valid(country: Option<phonenumber::country::Id>, dialled: &str) -> Option<String> {
+fn parsed(country: Option<phonenumber::country::Id>, dialled: &str, must_be_valid: bool) -> Option<String> {
     let number = phonenumber::parse(country, dialled).ok()?;
-    phonenumber::is_valid(&number).then(|| number.format().mode(phonenumber::Mode::E164).to_string())
+    if must_be_valid && !phonenumber::is_valid(&number) {
+        return None;
+    }
+    let formatted = number.format().mode(phonenumber::Mode::E164).to_string();
+    is_e164(&formatted).then_some(formatted)
 }
 
 #[cfg(test)]
@@ -125,6 +138,8 @@ mod tests {
         check("07700 900123", "GB", "+447700900123");
         check("14133881111", "GB", "+14133881111");
         check("2025550123", "US", "+12025550123");
+        check("385916242494", "GB", "+385916242494");
+        check("60124361111", "GB", "+60124361111");
     }
 
     #[test]
