@@ -2,4 +2,6 @@
 
 pub mod clock;
 pub mod message;
+pub mod publish;
+pub mod server;
 pub mod telemetry;

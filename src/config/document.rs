@@ -1,0 +1,176 @@
+//! A settings file as a tree whose every value knows where it was written, with the environment's
+//! overrides laid over it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+/// Before the name of every override.
+const OVERRIDE_PREFIX: &str = "SMS_ROUTER__";
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file as the user named it, "built-in sample", or "environment".
+    pub file: Arc<str>,
+    /// From 1; 0 for what has no line.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
+    }
+}
+
+/// One thing wrong with the settings: where, which key, why and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub place: Place,
+    /// Dotted; empty when the whole file is meant.
+    pub key: String,
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => write!(f, "{}: {}", self.place, self.reason),
+            key => write!(f, "{}: {key}: {}", self.place, self.reason),
+        }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub value: Value,
+    pub place: Place,
+}
+
+#[derive(Debug, Clone)]
+pub enum Value {
+    String(String),
+    Integer(i64),
+    Boolean(bool),
+    Array(Vec<Node>),
+    Table(BTreeMap<String, Node>),
+    /// From the environment: becomes what the key asks for.
+    Override(String),
+    /// A float or a date: no setting is one.
+    Other(&'static str),
+}
+
+impl Value {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::String(_) => "a string",
+            Self::Integer(_) => "a whole number",
+            Self::Boolean(_) => "true or false",
+            Self::Array(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Override(_) => "a value from the environment",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+/// Parses TOML. Where the syntax is wrong nothing of the file is known, so that is one problem.
+pub fn parse(file: &Arc<str>, text: &str) -> Result<Node, Problem> {
+    let table = DeTable::parse(text).map_err(|error| Problem {
+        place: place(file, text, error.span().map_or(0, |span| span.start)),
+        key: String::new(),
+        reason: format!("not TOML: {}", error.message()),
+    })?;
+    Ok(Node { place: Place { file: file.clone(), line: 1 }, value: convert_table(file, text, table.get_ref()) })
+}
+
+fn convert_table(file: &Arc<str>, text: &str, table: &DeTable<'_>) -> Value {
+    let entries = table.iter().map(|(key, value)| {
+        // A table's place is its header, which is where its key stands.
+        let node = Node {
+            place: place(file, text, key.span().start),
+            value: convert(file, text, value.get_ref()),
+        };
+        (key.get_ref().to_string(), node)
+    });
+    Value::Table(entries.collect())
+}
+
+fn convert(file: &Arc<str>, text: &str, value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(string) => Value::String(string.to_string()),
+        DeValue::Integer(integer) => i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix())
+            .map_or(Value::Other("a number out of range"), Value::Integer),
+        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+        DeValue::Float(_) => Value::Other("a number with a fraction"),
+        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| Node {
+                    place: place(file, text, item.span().start),
+                    value: convert(file, text, item.get_ref()),
+                })
+                .collect(),
+        ),
+        DeValue::Table(table) => convert_table(file, text, table),
+    }
+}
+
+fn place(file: &Arc<str>, text: &str, offset: usize) -> Place {
+    let line = 1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
+    Place { file: file.clone(), line }
+}
+
+/// Lays `SMS_ROUTER__SECTION__KEY=value` over the tree. A part of a name stands for an existing key
+/// that it equals in upper case with `-` as `_`; two such keys make the name ambiguous.
+pub fn overlay<'a>(
+    root: &mut Node,
+    environment: impl Iterator<Item = (&'a str, &'a str)>,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, value) in environment {
+        let Some(path) = name.strip_prefix(OVERRIDE_PREFIX) else { continue };
+        if let Err(reason) = lay(root, path, name, value) {
+            let place = Place { file: format!("environment {name}").into(), line: 0 };
+            problems.push(Problem { place, key: String::new(), reason });
+        }
+    }
+}
+
+fn lay(root: &mut Node, path: &str, name: &str, value: &str) -> Result<(), String> {
+    let place = Place { file: format!("environment {name}").into(), line: 0 };
+    let mut node = root;
+    for part in path.split("__") {
+        if part.is_empty() {
+            return Err("a part of the name is empty; write SMS_ROUTER__SECTION__KEY".to_owned());
+        }
+        let Value::Table(table) = &mut node.value else {
+            return Err(format!("{part} is below a key that holds {}", node.value.kind()));
+        };
+        let key = existing_key(table, part)?;
+        node = table
+            .entry(key)
+            .or_insert_with(|| Node { place: place.clone(), value: Value::Table(BTreeMap::new()) });
+    }
+    *node = Node { place, value: Value::Override(value.to_owned()) };
+    Ok(())
+}
+
+fn existing_key(table: &BTreeMap<String, Node>, part: &str) -> Result<String, String> {
+    let folded = |key: &str| key.to_ascii_uppercase().replace('-', "_");
+    let mut matching = table.keys().filter(|key| folded(key) == part.to_ascii_uppercase());
+    match (matching.next(), matching.next()) {
+        (Some(one), Some(other)) => {
+            Err(format!("{part} could be {one} or {other}: ambiguous; set the key in the file instead"))
+        }
+        (Some(one), None) => Ok(one.clone()),
+        _ => Ok(part.to_ascii_lowercase()),
+    }
+}
