@@ -1,6 +1,7 @@
 //! sms-router: the texts people send to a public body's number, each to its department, none lost.
 
 pub mod clock;
+pub mod keyword;
 pub mod message;
 pub mod publish;
 pub mod server;

@@ -1,0 +1,211 @@
+//! From the routes to a table, or to every reason why not.
+//!
+//! Comes in: a `Spec`. Goes out: a `Table` whose own tests passed, or refusals in the order of lines,
+//! each with its remedy. Always true: no word of a table can be matched by two keywords of one number,
+//! every department and number a keyword names is there, every topic belongs to one department.
+//! Time and memory grow with the number of words, not with words times numbers.
+//! Not here: whether topics exist at a broker (above), the words of each number (`vocabulary`).
+
+use std::collections::{HashMap, HashSet};
+
+use super::matcher::Matcher;
+use super::spec::{DepartmentSpec, Refusal, Spec, TestSpec};
+use super::table::{Own, Route, Table};
+use super::vocabulary::{EVERYWHERE, Numbers, Vocabularies, Vocabulary};
+use crate::message::{DepartmentName, Number, topics};
+
+/// Longest name of a topic, and the characters Kafka takes.
+const TOPIC_LENGTH_MAX: usize = 249;
+
+/// Problems as they are found.
+#[derive(Default)]
+pub(super) struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    pub(super) fn add(&mut self, line: usize, reason: impl Into<String>) {
+        self.0.push(Refusal { line, reason: reason.into() });
+    }
+}
+
+pub(super) fn build(spec: Spec) -> Result<Table, Vec<Refusal>> {
+    let mut refusals = Refusals::default();
+    let topics = topics_of(&spec.departments, &mut refusals);
+    let mut numbers = Numbers::new(spec.country);
+    let defaults = defaults(&spec, &topics, &mut numbers, &mut refusals);
+    let vocabularies = Vocabularies::collect(&spec, &mut numbers, &topics, &defaults, &mut refusals);
+    let warnings = warnings(&spec, &defaults);
+    if let Some(table) = assemble(&spec, topics, defaults, vocabularies, warnings, &mut refusals) {
+        for test in &spec.tests {
+            run(test, &table, &spec, &mut refusals);
+        }
+        if refusals.0.is_empty() {
+            return Ok(table);
+        }
+    }
+    refusals.0.sort();
+    refusals.0.dedup();
+    Err(refusals.0)
+}
+
+/// Each department's topic.
+fn topics_of(departments: &[DepartmentSpec], refusals: &mut Refusals) -> HashMap<DepartmentName, String> {
+    let mut topics: HashMap<DepartmentName, String> = HashMap::new();
+    // Kafka takes `a.b` and `a_b` for the same topic, because its metrics cannot tell them apart.
+    let alike = |topic: &str| topic.replace('_', ".");
+    let mut taken: HashMap<String, &DepartmentSpec> = HashMap::new();
+    for department in departments {
+        let (name, line, topic) = (&department.name, department.line, department.topic());
+        if topics.insert(name.clone(), topic.clone()).is_some() {
+            refusals.add(line, format!("department {name} is there already: remove one of them"));
+            continue;
+        }
+        if let Some(why) = unfit(&topic) {
+            refusals.add(line, format!("topic {topic:?} of department {name} {why}"));
+        } else if let Some(other) = taken.insert(alike(&topic), department) {
+            let reason = format!(
+                "department {name} has the topic {topic}, as {} on line {} has: give each a topic of its own",
+                other.name, other.line
+            );
+            refusals.add(line, reason);
+        }
+    }
+    topics
+}
+
+fn unfit(topic: &str) -> Option<String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if topic.is_empty() || topic.len() > TOPIC_LENGTH_MAX || !topic.bytes().all(fits) || matches!(topic, "." | "..") {
+        return Some(format!("is no name for a topic: use 1 to {TOPIC_LENGTH_MAX} of a-z, A-Z, 0-9, '.', '_' and '-'"));
+    }
+    let is_ours = topics::OWN.iter().any(|own| own.replace('_', ".") == topic.replace('_', "."));
+    is_ours.then(|| "is one of the router's own: choose another".to_owned())
+}
+
+/// The default department of each number, by normalised number or `*`.
+pub(super) type Defaults = HashMap<String, DepartmentName>;
+
+fn defaults(
+    spec: &Spec,
+    topics: &HashMap<DepartmentName, String>,
+    numbers: &mut Numbers,
+    refusals: &mut Refusals,
+) -> Defaults {
+    let mut defaults = Defaults::new();
+    for number in &spec.numbers {
+        let (written, default, line) = (&number.number, &number.default, number.line);
+        if !topics.contains_key(default) {
+            refusals.add(line, unknown(default, &format!("the default of number {written}")));
+        }
+        let key = numbers.normalise(written);
+        if key.is_empty() {
+            refusals.add(line, "the number is empty: write the number that residents text, or \"*\"");
+        } else if defaults.insert(key, default.clone()).is_some() {
+            refusals.add(line, format!("number {written} is there already: remove one of them"));
+        }
+    }
+    if spec.numbers.is_empty() {
+        refusals.add(1, "no [[number]]: add one with the number that residents text and its default department");
+    }
+    defaults
+}
+
+pub(super) fn unknown(department: &DepartmentName, what: &str) -> String {
+    format!("{what} is department {department}, which no [[department]] names: add it or correct the name")
+}
+
+fn warnings(spec: &Spec, defaults: &Defaults) -> Vec<Refusal> {
+    let mut warnings = Vec::new();
+    if !defaults.contains_key(EVERYWHERE) {
+        let reason = "no [[number]] with number = \"*\": texts to a number that is not in this table go to dead-letter";
+        warnings.push(Refusal { line: 1, reason: reason.to_owned() });
+    }
+    let from_keywords = spec.keywords.iter().map(|keyword| &keyword.department);
+    let reached: HashSet<_> = spec.numbers.iter().map(|number| &number.default).chain(from_keywords).collect();
+    for department in spec.departments.iter().filter(|department| !reached.contains(&department.name)) {
+        let reason = format!("department {} gets no texts: no keyword and no number leads to it", department.name);
+        warnings.push(Refusal { line: department.line, reason });
+    }
+    warnings
+}
+
+fn assemble(
+    spec: &Spec,
+    topics: HashMap<DepartmentName, String>,
+    mut defaults: Defaults,
+    mut vocabularies: Vocabularies,
+    warnings: Vec<Refusal>,
+    refusals: &mut Refusals,
+) -> Option<Table> {
+    let keyword_count = vocabularies.keyword_count();
+    let shared = vocabularies.everywhere.consent();
+    let mut matcher = |vocabulary: Vocabulary| {
+        Matcher::build(vocabulary.into_patterns(), spec.fold_accents)
+            .map_err(|_| refusals.add(1, "the keywords of one number are more than an automaton holds: remove some"))
+            .ok()
+    };
+    let everywhere = matcher(std::mem::take(&mut vocabularies.everywhere))?;
+    let elsewhere = defaults.remove(EVERYWHERE);
+    let mut routes = HashMap::new();
+    for number in vocabularies.own.keys().filter(|number| !defaults.contains_key(*number)).cloned().collect::<Vec<_>>()
+    {
+        // A number that only keywords name has the default of `*`; without one it was refused.
+        if let Some(default) = &elsewhere {
+            defaults.insert(number, default.clone());
+        }
+    }
+    for (number, default) in defaults {
+        let own = match vocabularies.own.remove(&number) {
+            Some(mut vocabulary) => {
+                let hidden = hidden(&vocabulary, &everywhere);
+                vocabulary.add_consent(&shared);
+                Some(Own { matcher: matcher(vocabulary)?, hidden })
+            }
+            None => None,
+        };
+        let label = number.clone().into_boxed_str();
+        routes.insert(number, Route { label, default, own });
+    }
+    Some(Table {
+        departments: spec.departments.clone(),
+        topics,
+        routes,
+        elsewhere: elsewhere.map(|default| Route { label: EVERYWHERE.into(), default, own: None }),
+        everywhere,
+        keyword_count,
+        version: spec.version.clone(),
+        warnings,
+    })
+}
+
+/// Where the words that a number has for itself are among those of `*`, in order.
+fn hidden(own: &Vocabulary, everywhere: &Matcher) -> Vec<usize> {
+    let mut hidden: Vec<_> = own.keyword_patterns().filter_map(|pattern| everywhere.place_of(&pattern)).collect();
+    hidden.sort_unstable();
+    hidden
+}
+
+/// One of the routes' own tests.
+fn run(test: &TestSpec, table: &Table, spec: &Spec, refusals: &mut Refusals) {
+    let TestSpec { to, text, department, keyword, line } = test;
+    if table.topic(department).is_none() {
+        refusals.add(*line, unknown(department, "what the test expects"));
+        return;
+    }
+    let Some(decision) = table.decide(&Number::normalise(to, spec.country), text) else {
+        refusals
+            .add(*line, format!("the test's number {to} is not in this table: add a [[number]] or correct the test"));
+        return;
+    };
+    let found = decision.keyword.as_deref();
+    let keyword_differs = keyword.as_deref().is_some_and(|expected| found != Some(expected));
+    if decision.department == *department && !keyword_differs {
+        return;
+    }
+    let expected = keyword.as_ref().map_or_else(String::new, |keyword| format!(" by keyword {keyword:?}"));
+    let got = found.map_or_else(|| "without a keyword".to_owned(), |keyword| format!("by keyword {keyword:?}"));
+    let reason = format!(
+        "the test expects department {department}{expected}, but the text goes to {} {got}: correct the keywords or the test",
+        decision.department
+    );
+    refusals.add(*line, reason);
+}

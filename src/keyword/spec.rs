@@ -1,0 +1,103 @@
+//! The routes as values: what `routes.toml` says once it is read, each part with the line it stands on.
+//!
+//! Not here: the file's syntax (above), and whether the parts make sense together (`build`).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::{Consent, Country, DepartmentName};
+
+/// Everything a table is built from.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    pub departments: Vec<DepartmentSpec>,
+    pub numbers: Vec<NumberSpec>,
+    pub keywords: Vec<KeywordSpec>,
+    /// Added to the built-in English words.
+    pub consent: Vec<ConsentSpec>,
+    pub tests: Vec<TestSpec>,
+    /// Whether `é` and `e` are the same in a keyword; true unless the routes say otherwise.
+    pub fold_accents: bool,
+    /// Content hash of the routes, given by whoever read them.
+    pub version: Arc<str>,
+    /// For numbers written nationally.
+    pub country: Country,
+}
+
+/// A department and the topic its texts go to.
+#[derive(Debug, Clone)]
+pub struct DepartmentSpec {
+    pub name: DepartmentName,
+    /// `None`: `sms.NAME`.
+    pub topic: Option<String>,
+    pub line: usize,
+}
+
+impl DepartmentSpec {
+    pub fn topic(&self) -> String {
+        self.topic.clone().unwrap_or_else(|| format!("sms.{}", self.name))
+    }
+}
+
+/// A number that residents text, and who gets what has no keyword.
+#[derive(Debug, Clone)]
+pub struct NumberSpec {
+    /// As written, or `*` for every number not named.
+    pub number: String,
+    pub default: DepartmentName,
+    pub line: usize,
+}
+
+/// A word, its other spellings, and whose it is.
+#[derive(Debug, Clone)]
+pub struct KeywordSpec {
+    /// As written, or `*` for every number.
+    pub number: String,
+    pub word: String,
+    pub aliases: Vec<String>,
+    pub department: DepartmentName,
+    pub mode: Mode,
+    pub line: usize,
+}
+
+/// How a keyword must stand in the text: always at its start, and …
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// … as a whole word.
+    #[default]
+    Word,
+    /// … as the whole message.
+    Exact,
+    /// … inside a word or not.
+    Prefix,
+}
+
+/// More words of consent, for one number or `*` for all.
+#[derive(Debug, Clone)]
+pub struct ConsentSpec {
+    pub number: String,
+    pub consent: Consent,
+    pub words: Vec<String>,
+    pub line: usize,
+}
+
+/// What the routes promise about themselves: a table that breaks it is refused.
+#[derive(Debug, Clone)]
+pub struct TestSpec {
+    pub to: String,
+    pub text: String,
+    pub department: DepartmentName,
+    /// `None`: any keyword or none.
+    pub keyword: Option<String>,
+    pub line: usize,
+}
+
+/// Why routes were refused, or are doubtful, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct Refusal {
+    pub line: usize,
+    pub reason: String,
+}

@@ -1,0 +1,215 @@
+//! The table in use: number and text in, decision or explanation out, both by the same code.
+//!
+//! Always true: never changed after it was built; the longest keyword wins, a number's own word
+//! overrides the same word of `*`; `rest` is a character boundary of the text as received.
+//! Not here: building and refusing (`build`), walking the text (`matcher`), the swap (`live`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::matcher::{Found, Hit, Keyword, Lost, Matcher, Unwatched, Watch};
+use super::scan::skip_separators;
+use super::spec::{DepartmentSpec, Mode, Refusal, Spec};
+use crate::message::{Consent, Decision, DepartmentName, Number, Rule, RuleKind};
+
+/// The keyword table, immutable.
+pub struct Table {
+    pub(super) departments: Vec<DepartmentSpec>,
+    pub(super) topics: HashMap<DepartmentName, String>,
+    /// By normalised number.
+    pub(super) routes: HashMap<String, Route>,
+    /// The `*` number, where there is one.
+    pub(super) elsewhere: Option<Route>,
+    /// The keywords and words of consent of `*`.
+    pub(super) everywhere: Matcher,
+    pub(super) keyword_count: usize,
+    pub(super) version: Arc<str>,
+    pub(super) warnings: Vec<Refusal>,
+}
+
+/// What one number has for itself.
+pub(super) struct Route {
+    pub label: Box<str>,
+    pub default: DepartmentName,
+    pub own: Option<Own>,
+}
+
+/// A number's own keywords, with every word of consent that holds for it.
+pub(super) struct Own {
+    pub matcher: Matcher,
+    /// Places in `everywhere` of the words this number has for itself.
+    pub hidden: Vec<usize>,
+}
+
+/// What `explain` prints: the decision, and what else could have been.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// `None` for a number outside the table: the text goes to dead-letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub department: Option<DepartmentName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyword: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Consent>,
+    pub routes_version: Arc<str>,
+    /// Those that lost, shortest first within a number.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A keyword that the text begins with, or nearly, and that did not win.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    pub keyword: Arc<str>,
+    pub department: DepartmentName,
+    /// The word or alias as the routes write it.
+    pub matched: Arc<str>,
+    pub mode: Mode,
+    pub reason: String,
+}
+
+impl Table {
+    /// Builds and tests a table. Every problem is told at once, in the order of lines; none is built then.
+    /// Takes about half a second for 100,000 keywords: keep it off threads that serve.
+    pub fn build(spec: Spec) -> Result<Self, Vec<Refusal>> {
+        super::build::build(spec)
+    }
+
+    /// What is allowed and probably not meant.
+    pub fn warnings(&self) -> Vec<Refusal> {
+        self.warnings.clone()
+    }
+
+    /// Where a text goes; `None` for a number outside the table when there is no `*` number.
+    pub fn decide(&self, to: &Number, text: &str) -> Option<Decision> {
+        let route = self.route(to)?;
+        Some(self.decision(route, text, self.find(route, text, &mut Unwatched)))
+    }
+
+    /// Where a text goes that nobody can read: the number's default department.
+    pub fn default_for(&self, to: &Number) -> Option<Decision> {
+        self.route(to).map(|route| self.decision(route, "", Found::default()))
+    }
+
+    /// What `decide` decides, with the candidates that lost.
+    pub fn explain(&self, to: &Number, text: &str) -> Explanation {
+        let mut losers = Losers::default();
+        let decision = self.route(to).map(|route| self.decision(route, text, self.find(route, text, &mut losers)));
+        let keyword = decision.as_ref().and_then(|decision| decision.keyword.clone());
+        Explanation {
+            department: decision.as_ref().map(|decision| decision.department.clone()),
+            keyword,
+            consent: decision.as_ref().and_then(|decision| decision.consent),
+            rule: decision.map(|decision| decision.rule),
+            routes_version: Arc::clone(&self.version),
+            candidates: losers.0,
+        }
+    }
+
+    pub fn departments(&self) -> &[DepartmentSpec] {
+        &self.departments
+    }
+
+    /// `None` for a department that the table does not name.
+    pub fn topic(&self, department: &DepartmentName) -> Option<&str> {
+        self.topics.get(department).map(String::as_str)
+    }
+
+    pub fn version(&self) -> &Arc<str> {
+        &self.version
+    }
+
+    /// Keywords and aliases.
+    pub fn keyword_count(&self) -> usize {
+        self.keyword_count
+    }
+
+    /// The table's own number that served `to`, `*` where that did: safe as a label of a metric.
+    pub fn number_label(&self, to: &Number) -> &str {
+        self.routes.get(to.as_str()).map_or("*", |route| &route.label)
+    }
+
+    fn route(&self, to: &Number) -> Option<&Route> {
+        self.routes.get(to.as_str()).or(self.elsewhere.as_ref())
+    }
+
+    /// The longest of the number's own keywords and those of `*`; two can never be equally long,
+    /// for then they are the same word and the number's own hides the other.
+    fn find<'m, W: Watch>(&'m self, route: &'m Route, text: &str, watch: &mut W) -> Found<'m> {
+        let Some(own) = &route.own else { return self.everywhere.find(text, &[], watch) };
+        let found = own.matcher.find(text, &[], watch);
+        if !self.everywhere.has_keywords() {
+            return found;
+        }
+        let other = self.everywhere.find(text, &own.hidden, watch);
+        Found { hit: longer(found.hit, other.hit, watch), consent: found.consent }
+    }
+
+    fn decision(&self, route: &Route, text: &str, found: Found<'_>) -> Decision {
+        let routes_version = Arc::clone(&self.version);
+        let Found { hit, consent } = found;
+        let Some(Hit { keyword, end, .. }) = hit else {
+            let rule = Rule { kind: RuleKind::Default, matched: None };
+            let department = route.default.clone();
+            return Decision { department, keyword: None, rule, consent, rest: None, routes_version };
+        };
+        Decision {
+            department: keyword.department.clone(),
+            keyword: Some(Arc::clone(&keyword.word)),
+            rule: Rule { kind: keyword.mode.into(), matched: Some(Arc::clone(&keyword.matched)) },
+            consent,
+            rest: Some(skip_separators(text, end)),
+            routes_version,
+        }
+    }
+}
+
+fn longer<'m, W: Watch>(own: Option<Hit<'m>>, other: Option<Hit<'m>>, watch: &mut W) -> Option<Hit<'m>> {
+    let (Some(a), Some(b)) = (own, other) else { return own.or(other) };
+    let (winner, loser) = if a.word_length >= b.word_length { (a, b) } else { (b, a) };
+    watch.lost(loser.keyword, Lost::Longer);
+    Some(winner)
+}
+
+impl From<Mode> for RuleKind {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Word => Self::Word,
+            Mode::Exact => Self::Exact,
+            Mode::Prefix => Self::Prefix,
+        }
+    }
+}
+
+/// Writes down who lost.
+#[derive(Default)]
+struct Losers(Vec<Candidate>);
+
+impl Watch for Losers {
+    const ON: bool = true;
+
+    fn lost(&mut self, keyword: &Keyword, why: Lost) {
+        self.0.push(Candidate {
+            keyword: Arc::clone(&keyword.word),
+            department: keyword.department.clone(),
+            matched: Arc::clone(&keyword.matched),
+            mode: keyword.mode,
+            reason: why.reason().to_owned(),
+        });
+    }
+}
+
+impl Lost {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Longer => "a longer keyword matches",
+            Self::MessageGoesOn => "it must be the whole message (exact), and the message goes on",
+            Self::WordGoesOn => "it must be a whole word, and the word goes on",
+            Self::InsideCharacter => "a combining mark follows its last letter",
+            Self::Overridden => "the number has the same word for itself",
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Which routes are refused, on which line, and that the reason says what to do.
+
+use super::super::*;
+use super::{department, keyword, number, spec};
+use crate::message::Consent;
+
+/// Builds `spec` and expects exactly these refusals: a line, and what its reason must hold.
+fn check(spec: Spec, expected: &[(usize, &[&str])]) {
+    let refusals = Table::build(spec).err().unwrap_or_default();
+    assert_eq!(refusals.len(), expected.len(), "{refusals:#?}");
+    for (refusal, (line, pieces)) in refusals.iter().zip(expected) {
+        assert_eq!(refusal.line, *line, "{refusal}");
+        for piece in *pieces {
+            assert!(refusal.reason.contains(piece), "{piece:?} is not in {refusal}");
+        }
+    }
+}
+
+fn at(line: usize, keyword: KeywordSpec) -> KeywordSpec {
+    KeywordSpec { line, ..keyword }
+}
+
+fn word(line: usize, word: &str) -> KeywordSpec {
+    at(line, keyword("86555", word, "c", Mode::Word))
+}
+
+#[test]
+fn the_same_word_twice_is_refused() {
+    let mut aliases = word(22, "ice");
+    aliases.aliases = vec!["snöw".into(), "Black Ice".into(), "black-ice".into()];
+    check(
+        spec(vec![word(20, "snow"), word(21, " SNOW! "), aliases, at(23, keyword("*", "snow", "d", Mode::Word))]),
+        &[
+            (21, &["\" SNOW! \"", "same word", "line 20", "remove one"]),
+            (22, &["\"black-ice\"", "line 22"]),
+            (22, &["\"snöw\"", "line 20"]),
+        ],
+    );
+    check(spec(vec![word(20, "park"), at(21, keyword("86555", "park", "d", Mode::Prefix))]), &[(21, &["line 20"])]);
+    let spelt = vec![word(20, "cafe"), word(21, "café")];
+    check(Spec { fold_accents: false, ..spec(spelt.clone()) }, &[]);
+    check(spec(spelt), &[(21, &["\"café\""])]);
+}
+
+#[test]
+fn a_word_that_can_never_match_is_refused() {
+    for empty in ["", " ", "!!!", "\u{200d}", "•", "→", "\u{301}"] {
+        check(spec(vec![word(20, empty)]), &[(20, &["can never match", "a letter, a digit or an emoji"])]);
+    }
+    check(spec(vec![word(20, &"x".repeat(160))]), &[]);
+    check(spec(vec![word(20, &"x".repeat(161))]), &[(20, &["160 characters", "shorten"])]);
+}
+
+#[test]
+fn unknown_departments_and_numbers_are_refused() {
+    let mut wrong =
+        spec(vec![at(21, keyword("86555", "snow", "x", Mode::Word)), at(22, keyword("86556", "ice", "c", Mode::Word))]);
+    wrong.numbers[0].default = department("y");
+    wrong.numbers.truncate(1);
+    wrong.consent =
+        vec![ConsentSpec { number: "86557".into(), consent: Consent::Stop, words: vec!["arret".into()], line: 23 }];
+    check(
+        wrong,
+        &[
+            (10, &["department y", "no [[department]] names", "add it"]),
+            (21, &["\"snow\"", "department x"]),
+            (22, &["\"ice\"", "86556", "no [[number]]", "\"*\""]),
+            (23, &["words of stop", "86557"]),
+        ],
+    );
+    check(Spec { numbers: vec![], ..spec(vec![]) }, &[(1, &["no [[number]]", "add one"])]);
+    let mut twice = spec(vec![]);
+    twice.numbers.push(NumberSpec { number: " 86555".into(), default: department("b"), line: 12 });
+    twice.numbers.push(NumberSpec { number: " ".into(), default: department("b"), line: 13 });
+    check(twice, &[(12, &["there already"]), (13, &["empty"])]);
+}
+
+#[test]
+fn a_topic_belongs_to_one_department() {
+    let mut shared = spec(vec![]);
+    shared.departments[1].topic = Some("sms.a".into());
+    shared.departments[2].topic = Some("sms-router.consent".into());
+    shared.departments[3].topic = Some("sms d".into());
+    check(
+        shared,
+        &[
+            (2, &["department b", "topic sms.a", "as a on line 1", "of its own"]),
+            (3, &["router's own", "choose another"]),
+            (4, &["no name for a topic"]),
+        ],
+    );
+    let mut alike = spec(vec![]);
+    alike.departments[1].topic = Some("sms_a".into());
+    alike.departments.push(DepartmentSpec { name: department("a"), topic: None, line: 5 });
+    check(alike, &[(2, &["topic of its own"]), (5, &["department a is there already"])]);
+}
+
+#[test]
+fn words_of_consent_are_reserved() {
+    let exact = |line, number, word| at(line, keyword(number, word, "c", Mode::Exact));
+    let mut reserved = spec(vec![
+        exact(20, "86555", "Stop"),
+        exact(21, "*", "INFO"),
+        exact(22, "*", "arret"),
+        exact(23, "86555", "yes"),
+        word(24, "help"),
+    ]);
+    let consent = |consent, words: &[&str], line| ConsentSpec {
+        number: "86555".into(),
+        consent,
+        words: words.iter().map(|&word| word.into()).collect(),
+        line,
+    };
+    reserved.consent = vec![consent(Consent::Stop, &["arrêt", "quit"], 30), consent(Consent::Help, &["Quit", "!"], 31)];
+    check(
+        reserved,
+        &[
+            (20, &["\"Stop\"", "word of consent", "match = \"word\""]),
+            (21, &["\"INFO\""]),
+            (22, &["\"arret\""]),
+            (31, &["\"Quit\"", "word of stop already"]),
+            (31, &["\"!\"", "can never match"]),
+        ],
+    );
+}
+
+#[test]
+fn a_test_that_fails_refuses_the_table() {
+    let mut tested = spec(vec![word(20, "snow"), at(21, keyword("*", "bin", "d", Mode::Word))]);
+    let test = |to: &str, text: &str, name, keyword: Option<&str>, line| TestSpec {
+        to: to.into(),
+        text: text.into(),
+        department: department(name),
+        keyword: keyword.map(str::to_owned),
+        line,
+    };
+    tested.tests = vec![
+        test("86555", "Snow on Main St", "c", None, 40),
+        test("86555", "Snow on Main St", "c", Some("snow"), 41),
+        test("12345", "Bin!", "d", Some("bin"), 42),
+        test("86555", "snowy", "c", None, 43),
+        test("86555", "Snow", "c", Some("bin"), 44),
+        test("86555", "Snow", "x", None, 45),
+    ];
+    check(
+        tested.clone(),
+        &[
+            (43, &["expects department c,", "goes to a without a keyword"]),
+            (44, &["by keyword \"bin\"", "by keyword \"snow\"", "correct"]),
+            (45, &["department x"]),
+        ],
+    );
+    tested.numbers.truncate(1);
+    tested.tests.drain(3..);
+    check(tested.clone(), &[(42, &["12345", "not in this table"])]);
+    tested.tests.pop();
+    let table = Table::build(tested).unwrap();
+    assert_eq!(table.decide(&number("12345"), "bin"), None);
+}
+
+#[test]
+fn a_department_that_gets_nothing_is_a_warning() {
+    let warnings = Table::build(spec(vec![word(20, "snow")])).unwrap().warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!((warnings[0].line, warnings[0].reason.contains("department d gets no texts")), (4, true));
+}
+
+#[test]
+fn ten_thousand_keywords_are_one_table() {
+    let words: Vec<_> = (0..10_000).map(|place| word(20 + place, &format!("word {place}"))).collect();
+    let table = Table::build(spec(words)).unwrap();
+    assert_eq!(table.keyword_count(), 10_000);
+    for place in [0, 1, 99, 9_999] {
+        let decision = table.decide(&number("86555"), &format!("WORD-{place}, please")).unwrap();
+        assert_eq!(decision.keyword.as_deref(), Some(format!("word {place}").as_str()));
+    }
+}
