@@ -1,4 +1,8 @@
 //! An account with a carrier: how its requests prove themselves and how they are read.
+//!
+//! Comes in: typed values from the settings. Goes out: what `authenticate`, `parse` and `prove` ask.
+//! Always true: `Debug` shows neither secrets nor the URL, whose path may hold one.
+//! Not here: reading settings, defaults of the URL.
 
 use ipnet::IpNet;
 

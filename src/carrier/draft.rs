@@ -1,4 +1,10 @@
 //! A text as someone wants to send it, and the request its carrier would make of it.
+//!
+//! Comes in: what to say to whom. Goes out: method, query, headers and body, ready to be posted.
+//! Always true: `Debug` of neither shows a number, a text or a proof.
+//! Not here: how each carrier writes it (its own file), proofs (`proof`), the network.
+
+use std::fmt;
 
 use crate::message::{Part, Timestamp};
 
@@ -23,6 +29,37 @@ pub struct Signed {
     pub query: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+impl Signed {
+    /// A header's value, its name in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut named = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.as_str())
+    }
+
+    /// Adds one parameter, already encoded, at the end of the query.
+    pub(super) fn append_query(&mut self, parameter: &str) {
+        if !self.query.is_empty() {
+            self.query.push('&');
+        }
+        self.query.push_str(parameter);
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft").field("part", &self.part).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signed")
+            .field("method", &self.method)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why no request could be made.

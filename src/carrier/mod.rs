@@ -3,23 +3,41 @@
 //! Comes in: a request as it was sent, and the account it came to. Goes out: `Inbound` texts, or why
 //! not, in words that carry nothing of the content.
 //! Always true: what is signed is checked over the bytes received, before anything is parsed; a
-//! carrier is one file here and one line in `CARRIERS`.
+//! carrier is one file here and one line in `CARRIERS`; no input makes a panic, and none costs more
+//! than linear time (a form's signature sorts its parameters' names besides).
 //! Not here: what becomes of a text, statuses for it, the network.
+//!
+//! The next carrier: a file that implements `Carrier` (a contract, `parse`, `unsigned`, and for one
+//! that signs `verify`, `sign` and `check_secret`), a line in `CARRIERS`, and its cases in
+//! `tests/carriers/vectors.json`. What carriers share is beside it: `form` (pairs of a form or query),
+//! `charset` (bytes that are to be text), `udh` (pieces of a long text), `authenticate` and `proof`
+//! (passwords, tokens, secrets in paths and queries).
 
 mod account;
 mod authenticate;
+mod charset;
 mod draft;
+mod form;
 mod generic;
 mod kannel;
+mod proof;
 mod request;
+#[cfg(test)]
+mod tests;
 mod twilio;
+mod udh;
 
 pub use account::{Account, Auth, Parameters};
 pub use authenticate::{AuthFailure, authenticate};
 pub use draft::{Draft, Signed, SigningError};
+pub use proof::{check_secret, prove};
 pub use request::{Delivery, Malformed, Webhook};
 
 use std::time::Duration;
+
+use hyper::Method;
+
+use crate::message::{Secret, Timestamp};
 
 /// Every carrier this build speaks to. The next one is a file beside these and a line here.
 pub static CARRIERS: &[&dyn Carrier] = &[&generic::Generic, &kannel::Kannel, &twilio::Twilio];
@@ -29,6 +47,8 @@ pub static CARRIERS: &[&dyn Carrier] = &[&generic::Generic, &kannel::Kannel, &tw
 pub struct Contract {
     /// The word for it in the settings.
     pub name: &'static str,
+    /// The methods it calls with; any other is refused before the body is read.
+    pub methods: &'static [Method],
     /// How long the carrier waits for our answer.
     pub deadline: Duration,
     /// Largest body it sends, in bytes; an account may set another.
@@ -37,7 +57,9 @@ pub struct Contract {
     pub retries_503: bool,
     /// How it proves itself unless the account says otherwise.
     pub auth: Auth,
-    /// Whether its requests name each text, so that a retry is recognised.
+    /// Whether it has a signature of its own: without one an account cannot ask for `Auth::Signature`.
+    pub signs: bool,
+    /// Whether its requests always name each text, so that a retry is recognised.
     pub identifies: bool,
     /// What a 200 says: content type and body. Empty unless the carrier needs one, since a body
     /// can reach the phone as a text.
@@ -48,18 +70,33 @@ pub struct Contract {
 pub trait Carrier: Sync {
     fn contract(&self) -> &'static Contract;
 
-    /// Checks the carrier's own signature. Called only for accounts whose `auth` is `Signature`.
-    fn verify(&self, webhook: &Webhook<'_>, account: &Account) -> Result<(), AuthFailure>;
-
     /// Reads the texts of an authenticated request.
     fn parse(&self, webhook: &Webhook<'_>, account: &Account) -> Result<Delivery, Malformed>;
 
-    /// Builds the request this carrier would send for a text: `simulate` and the load tests.
-    fn compose(&self, draft: &Draft, account: &Account) -> Result<Signed, SigningError>;
+    /// Builds the request this carrier would send for a text, without any proof.
+    fn unsigned(&self, draft: &Draft, account: &Account) -> Result<Signed, SigningError>;
 
-    /// Signs a request that was built elsewhere as this carrier would: what `compose` ends with.
-    /// For accounts whose proof is not a signature the shared steps add it.
-    fn sign(&self, request: &mut Signed, account: &Account, now: crate::message::Timestamp) -> Result<(), SigningError>;
+    /// Checks the carrier's own signature. Called only for accounts whose `auth` is `Signature`.
+    fn verify(&self, _webhook: &Webhook<'_>, _account: &Account) -> Result<(), AuthFailure> {
+        Err(AuthFailure::Missing)
+    }
+
+    /// Signs a request as this carrier would. Called only for accounts whose `auth` is `Signature`.
+    fn sign(&self, _request: &mut Signed, _account: &Account, _now: Timestamp) -> Result<(), SigningError> {
+        Err(SigningError::Unsupported(self.contract().name, "it has no signature"))
+    }
+
+    /// Whether a secret of the settings can be one of this carrier's signing secrets; if not, what is wrong.
+    fn check_secret(&self, _secret: &Secret) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    /// Builds and proves the request this carrier would send for a text: `simulate` and the load tests.
+    fn compose(&self, draft: &Draft, account: &Account) -> Result<Signed, SigningError> {
+        let mut request = self.unsigned(draft, account)?;
+        prove(&mut request, account, draft.now)?;
+        Ok(request)
+    }
 }
 
 /// The carrier of that name in the settings.

@@ -1,4 +1,8 @@
 //! A webhook as it came, and what was found in it.
+//!
+//! Comes in: the pieces of one HTTP request, borrowed. Goes out: its texts, or why there are none.
+//! Always true: nothing here changes a byte of the request.
+//! Not here: reading the request from the network, answering it.
 
 use std::net::IpAddr;
 
@@ -22,10 +26,39 @@ pub struct Webhook<'a> {
 }
 
 impl<'a> Webhook<'a> {
-    /// A header's value when it is there once and is text.
+    /// A header's value when it is there once and is text: of two nobody knows which one counts.
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers.get(name)?.to_str().ok()
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next()?;
+        if values.next().is_some() {
+            return None;
+        }
+        value.to_str().ok()
     }
+
+    /// `Content-Type` without its parameters; empty when there is none.
+    pub fn media_type(&self) -> &'a str {
+        let whole = self.header("content-type").unwrap_or_default();
+        whole.split(';').next().unwrap_or_default().trim()
+    }
+
+    /// The `charset` that `Content-Type` names, without quotes.
+    pub fn charset(&self) -> Option<&'a str> {
+        self.header("content-type")?.split(';').skip(1).find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+        })
+    }
+
+    /// Whether the body is a form, which is also what a body without a type is taken for.
+    pub fn is_form(&self) -> bool {
+        is_form(self.media_type())
+    }
+}
+
+/// Whether a media type is that of an HTML form, or none at all.
+pub(super) fn is_form(media_type: &str) -> bool {
+    media_type.is_empty() || media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// What a well-formed request holds.

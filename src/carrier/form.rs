@@ -1,0 +1,108 @@
+//! Pairs of a form or a query, by the WHATWG rules, but in bytes: a decoder that puts U+FFFD for what
+//! is not UTF-8 would lose the text that invariant 5 keeps.
+//!
+//! Comes in: bytes as they came. Goes out: names and values, borrowed where nothing was escaped.
+//! Always true: any bytes are a form; the cost is linear.
+//! Not here: which names mean what.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+/// Every pair in order, still escaped; empty pieces between two `&` are skipped.
+pub fn raw_pairs(input: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    input.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty()).map(|piece| {
+        match piece.iter().position(|byte| *byte == b'=') {
+            Some(end) => (&piece[..end], &piece[end + 1..]),
+            None => (piece, &piece[piece.len()..]),
+        }
+    })
+}
+
+/// The first value of that name, decoded.
+pub fn value<'a>(input: &'a [u8], wanted: &[u8]) -> Option<Cow<'a, [u8]>> {
+    raw_pairs(input).find(|(name, _)| decode(name).as_ref() == wanted).map(|(_, value)| decode(value))
+}
+
+/// A name or value without its escapes.
+pub fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
+    if !raw.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(raw);
+    }
+    let mut decoded = Vec::with_capacity(raw.len());
+    decode_into(raw, &mut decoded);
+    Cow::Owned(decoded)
+}
+
+/// The same, at the end of what is there already.
+pub fn decode_into(raw: &[u8], out: &mut Vec<u8>) {
+    for (index, word) in raw.split(|byte| *byte == b'+').enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        if word.contains(&b'%') {
+            out.extend(percent_decode(word));
+        } else {
+            out.extend_from_slice(word);
+        }
+    }
+}
+
+/// A number, an id, a link: bytes that are not UTF-8 become U+FFFD, for such a field must never cost
+/// the text its way.
+pub fn lossy(value: Cow<'_, [u8]>) -> String {
+    match value {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Cow::Owned(bytes) => {
+            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        }
+    }
+}
+
+/// The same for a field that must be there: `None` for an absent or empty one.
+pub fn filled(value: Option<Cow<'_, [u8]>>) -> Option<String> {
+    value.filter(|bytes| !bytes.is_empty()).map(lossy)
+}
+
+/// Pairs as a form or query is written.
+pub fn encode<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(input: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+        raw_pairs(input).map(|(name, value)| (decode(name), decode(value)))
+    }
+
+    fn check(input: &[u8], expected: &[(&[u8], &[u8])]) {
+        let decoded: Vec<_> = pairs(input).collect();
+        let decoded: Vec<(&[u8], &[u8])> = decoded.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        assert_eq!(decoded, expected, "{}", input.escape_ascii());
+    }
+
+    #[test]
+    fn pairs_are_read_as_browsers_write_them() {
+        check(b"", &[]);
+        check(b"a=1&b=2", &[(b"a", b"1"), (b"b", b"2")]);
+        check(b"a=1&&a=2&", &[(b"a", b"1"), (b"a", b"2")]);
+        check(b"a&b=&=c", &[(b"a", b""), (b"b", b""), (b"", b"c")]);
+        check(b"a+b=c+%2B%20d=e", &[(b"a b", b"c + d=e")]);
+        check(b"a=%e9%00%zz%4", &[(b"a", b"\xe9\0%zz%4")]);
+    }
+
+    #[test]
+    fn what_is_not_escaped_is_borrowed() {
+        assert!(pairs(b"From=86555&Body=SNOW").all(|(_, value)| matches!(value, Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn encoding_and_decoding_are_inverse() {
+        let encoded = encode([("Body", "grit & gravel+50% ❄\r\n"), ("From", "+44")]);
+        let decoded: Vec<_> = pairs(encoded.as_bytes()).map(|(name, value)| (lossy(name), lossy(value))).collect();
+        assert_eq!(decoded[0], ("Body".to_owned(), "grit & gravel+50% ❄\r\n".to_owned()));
+        assert_eq!(decoded[1], ("From".to_owned(), "+44".to_owned()));
+    }
+}

@@ -1,0 +1,358 @@
+//! Standard Webhooks: for senders that have no format of their own.
+//!
+//! Comes in: POST of `{"type": "sms.received", "timestamp": …, "data": {"id", "from", "to", "text",
+//! "part"?: {"reference", "total", "number"}}}`; `data` may be an array, and the whole body may be an
+//! array of such objects or of such data. Headers `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+//! Goes out: every text of it, or none at all: one that cannot be read refuses the request.
+//! Always true: the signature covers id, time and body; a time more than 5 minutes away is refused. A
+//! text with lone surrogates, or bytes that are not UTF-8, is kept as bytes (surrogates in WTF-8)
+//! and costs the other texts nothing; the same in any other field makes the request malformed.
+//! Not here: asymmetric signatures (`v1a`), which are passed over like any unknown version.
+//!
+//! Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::Method;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use subtle::ConstantTimeEq;
+
+use super::authenticate::one_of_them;
+use super::{
+    Account, Auth, AuthFailure, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset,
+    proof,
+};
+use crate::message::{Inbound, Part, Secret, Text, Timestamp};
+
+/// The one type of event that is a text.
+const SMS_RECEIVED: &str = "sms.received";
+/// How far the sender's clock may be from ours, either way.
+const WINDOW_SECONDS: i64 = 5 * 60;
+/// The specification's shortest key, in bytes.
+const KEY_LENGTH_MIN: usize = 24;
+/// Most texts, or events, in one request: what is read takes several times the memory of its JSON.
+const BATCH_MAX: usize = 2_000;
+/// Signatures tried of one header: a rotation needs two.
+const SIGNATURES_MAX: usize = 16;
+
+static CONTRACT: Contract = Contract {
+    name: "generic",
+    methods: &[Method::POST],
+    // The specification advises senders to wait 15 to 30 s.
+    deadline: Duration::from_secs(15),
+    body_max: 64 * 1024,
+    // It asks senders to retry whatever is not 2xx, over days.
+    retries_503: true,
+    auth: Auth::Signature,
+    signs: true,
+    identifies: true,
+    reply: None,
+};
+
+pub struct Generic;
+
+impl Carrier for Generic {
+    fn contract(&self) -> &'static Contract {
+        &CONTRACT
+    }
+
+    fn verify(&self, webhook: &Webhook<'_>, account: &Account) -> Result<(), AuthFailure> {
+        let id = webhook.header("webhook-id").ok_or(AuthFailure::Missing)?;
+        let time = webhook.header("webhook-timestamp").ok_or(AuthFailure::Missing)?;
+        let signatures = webhook.header("webhook-signature").ok_or(AuthFailure::Missing)?;
+        let signatures: Vec<Vec<u8>> = signatures
+            .split(' ')
+            .filter_map(|versioned| STANDARD.decode(versioned.strip_prefix("v1,")?).ok())
+            .take(SIGNATURES_MAX)
+            .collect();
+        one_of_them(account, |secret| {
+            let Ok(key) = key(secret) else { return false };
+            let tag = tag(&key, id, time, webhook.body);
+            signatures.iter().fold(false, |found, given| bool::from(tag.as_ref().ct_eq(given)) | found)
+        })?;
+        // After the signature, so that `expired` in the metrics means a replay or a wrong clock.
+        let signed_at: i64 = time.parse().map_err(|_| AuthFailure::Mismatch)?;
+        let age = webhook.received_at.as_second().saturating_sub(signed_at);
+        if age.saturating_abs() <= WINDOW_SECONDS { Ok(()) } else { Err(AuthFailure::Expired) }
+    }
+
+    fn parse(&self, webhook: &Webhook<'_>, account: &Account) -> Result<Delivery, Malformed> {
+        match serde_json::from_slice::<OneOrMany<Object<'_>>>(webhook.body) {
+            Ok(OneOrMany::One(object)) if object.kind.is_none() => Err(Malformed("type missing")),
+            Ok(document) => document.into_delivery(account),
+            // Another event's data need not look like a text's.
+            Err(error) => match serde_json::from_slice::<Kind>(webhook.body) {
+                Ok(other) if other.kind != SMS_RECEIVED => Ok(Delivery::Nothing("event")),
+                _ => Err(malformed(&error)),
+            },
+        }
+    }
+
+    fn unsigned(&self, draft: &Draft, _account: &Account) -> Result<Signed, SigningError> {
+        let mut data = serde_json::json!({"id": draft.id, "from": draft.from, "to": draft.to, "text": draft.text});
+        if let Some(part) = &draft.part {
+            data["part"] = serde_json::json!({"reference": part.reference, "total": part.total, "number": part.number});
+        }
+        let body = serde_json::json!({"type": SMS_RECEIVED, "timestamp": draft.now.to_string(), "data": data});
+        Ok(Signed {
+            method: Method::POST,
+            path_secret: None,
+            query: String::new(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: body.to_string().into_bytes(),
+        })
+    }
+
+    fn sign(&self, request: &mut Signed, account: &Account, now: Timestamp) -> Result<(), SigningError> {
+        let key = key(proof::secret(account)?).map_err(|why| SigningError::BadSecret(account.name.clone(), why))?;
+        // The same body is the same delivery, as a retry is.
+        let hash = digest::digest(&digest::SHA256, &request.body);
+        let hash: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let (id, time) = (format!("msg_{hash}"), now.as_second().to_string());
+        let signature = STANDARD.encode(tag(&key, &id, &time, &request.body));
+        request.headers.push(("webhook-id".to_owned(), id));
+        request.headers.push(("webhook-timestamp".to_owned(), time));
+        request.headers.push(("webhook-signature".to_owned(), format!("v1,{signature}")));
+        Ok(())
+    }
+
+    fn check_secret(&self, secret: &Secret) -> Result<(), &'static str> {
+        key(secret).map(drop)
+    }
+}
+
+/// `whsec_` and the key in base64.
+fn key(secret: &Secret) -> Result<hmac::Key, &'static str> {
+    let encoded = secret.bytes().strip_prefix(b"whsec_").ok_or("it must begin with whsec_")?;
+    let bytes = STANDARD.decode(encoded).map_err(|_| "what follows whsec_ must be base64")?;
+    if bytes.len() < KEY_LENGTH_MIN {
+        return Err("what follows whsec_ must be at least 24 bytes in base64");
+    }
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+fn tag(key: &hmac::Key, id: &str, time: &str, body: &[u8]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    for piece in [id.as_bytes(), b".", time.as_bytes(), b".", body] {
+        context.update(piece);
+    }
+    context.sign()
+}
+
+/// Says what kind of mistake it is; serde's own words could quote the content.
+fn malformed(error: &serde_json::Error) -> Malformed {
+    match error.classify() {
+        Category::Data => Malformed("a field is not of its type, or more than 2000 texts are in one request"),
+        Category::Syntax | Category::Eof | Category::Io => Malformed("not JSON"),
+    }
+}
+
+/// An event, or the data of one: which it is shows in whether there is `data`.
+#[derive(Deserialize)]
+struct Object<'a> {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<OneOrMany<Data<'a>>>,
+    id: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    #[serde(borrow)]
+    text: Option<Raw<'a>>,
+    part: Option<Piece>,
+}
+
+/// One text.
+#[derive(Deserialize)]
+struct Data<'a> {
+    id: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    #[serde(borrow)]
+    text: Option<Raw<'a>>,
+    part: Option<Piece>,
+}
+
+/// As little of an event as tells which it is.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Piece {
+    reference: Reference,
+    total: u16,
+    number: u16,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Reference {
+    Number(u64),
+    Word(String),
+}
+
+/// A JSON object, or an array of them.
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+/// The bytes of a JSON string after its escapes: UTF-8, or what could not be made so.
+struct Raw<'a>(Cow<'a, [u8]>);
+
+impl OneOrMany<Object<'_>> {
+    fn into_delivery(self, account: &Account) -> Result<Delivery, Malformed> {
+        let objects = match self {
+            Self::One(object) => vec![object],
+            Self::Many(objects) => objects,
+        };
+        let mut texts = Vec::with_capacity(objects.len());
+        let mut other_events = false;
+        for object in objects {
+            if object.kind.as_deref().is_some_and(|kind| kind != SMS_RECEIVED) {
+                other_events = true;
+                continue;
+            }
+            object.read(account, &mut texts)?;
+        }
+        match (texts.is_empty(), other_events) {
+            (false, _) => Ok(Delivery::Texts(texts)),
+            (true, true) => Ok(Delivery::Nothing("event")),
+            (true, false) => Ok(Delivery::Nothing("empty")),
+        }
+    }
+}
+
+impl Object<'_> {
+    fn read(self, account: &Account, texts: &mut Vec<Inbound>) -> Result<(), Malformed> {
+        let sent_at = self.timestamp.and_then(|raw| sent_at(raw.get()));
+        match self.data {
+            Some(OneOrMany::One(data)) => texts.push(data.read(account, sent_at)?),
+            Some(OneOrMany::Many(many)) => {
+                for data in many {
+                    texts.push(data.read(account, sent_at)?);
+                }
+            }
+            None if self.kind.is_some() => return Err(Malformed("data missing")),
+            None => {
+                let data = Data { id: self.id, from: self.from, to: self.to, text: self.text, part: self.part };
+                texts.push(data.read(account, sent_at)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Data<'_> {
+    fn read(self, account: &Account, sent_at: Option<Timestamp>) -> Result<Inbound, Malformed> {
+        let to = filled(self.to);
+        if to.is_none() && account.number.is_none() {
+            return Err(Malformed("to missing"));
+        }
+        Ok(Inbound {
+            carrier_message_id: Some(filled(self.id).ok_or(Malformed("id missing"))?),
+            from: Text::from(filled(self.from).ok_or(Malformed("from missing"))?),
+            to: to.map(Text::from),
+            body: charset::utf8(self.text.ok_or(Malformed("text missing"))?.0),
+            sent_at,
+            part: self.part.map(Piece::read).transpose()?,
+            media: Vec::new(),
+        })
+    }
+}
+
+impl Piece {
+    fn read(self) -> Result<Part, Malformed> {
+        let reference = match self.reference {
+            Reference::Number(number) => number.to_string(),
+            Reference::Word(word) => word,
+        };
+        if !(1..=self.total).contains(&self.number) {
+            return Err(Malformed("part number outside its total"));
+        }
+        Ok(Part { reference, total: self.total, number: self.number })
+    }
+}
+
+/// RFC 3339, or Unix seconds. Anything else is no time, and no reason to refuse a text.
+fn sent_at(json: &str) -> Option<Timestamp> {
+    match json.parse::<i64>() {
+        Ok(seconds) => Timestamp::from_second(seconds).ok(),
+        Err(_) => json.trim_matches('"').parse().ok(),
+    }
+}
+
+fn filled(field: Option<String>) -> Option<String> {
+    field.filter(|value| !value.is_empty())
+}
+
+/// Reads a `OneOrMany`. By hand, since serde's untagged enums copy every string and refuse lone surrogates.
+struct Either<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+    type Value = OneOrMany<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array of them")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(OneOrMany::One)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut many = Vec::new();
+        while let Some(one) = sequence.next_element()? {
+            if many.len() == BATCH_MAX {
+                return Err(de::Error::custom("too many in one request"));
+            }
+            many.push(one);
+        }
+        Ok(OneOrMany::Many(many))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Either(std::marker::PhantomData))
+    }
+}
+
+/// Reads a `Raw`: asked for bytes, serde_json checks neither UTF-8 nor surrogates.
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(Raw(Cow::Borrowed(bytes)))
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(Raw(Cow::Owned(bytes.to_vec())))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(RawVisitor)
+    }
+}

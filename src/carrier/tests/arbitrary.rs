@@ -1,0 +1,109 @@
+//! No bytes of anyone make a panic, and what is signed is read back. The bodies are plain functions,
+//! so a fuzz target calls the same.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::carrier::CARRIERS;
+
+/// Where carriers look for something in headers.
+const HEADERS: [&str; 10] = [
+    "authorization",
+    "x-twilio-signature",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+    "x-kannel-from",
+    "x-kannel-to",
+    "x-kannel-udh",
+    "x-kannel-time",
+    "x-kannel-coding",
+];
+
+/// Authenticates and reads one request of any bytes, for every carrier and every way of proving.
+fn takes_anything(query: &str, content_type: &str, header: &[u8], body: &[u8]) {
+    let mut request = Request { query: query.to_owned(), path_secret: Some(query.to_owned()), ..Request::post(body) };
+    request = request.header("content-type", content_type);
+    if let Ok(value) = HeaderValue::from_bytes(header) {
+        request.headers.extend(HEADERS.map(|name| (HeaderName::from_static(name), value.clone())));
+    }
+    for carrier in CARRIERS {
+        for auth in [Auth::Signature, Auth::Basic, Auth::Bearer, Auth::Path, Auth::Query] {
+            let mut account = account(carrier.contract().name, auth, &[GENERIC_SECRET]);
+            account.url = query.to_owned();
+            for method in [Method::GET, Method::POST] {
+                request.method = method;
+                assert!(request.authenticate(&account).is_err());
+                drop(request.parse(&account));
+            }
+        }
+    }
+}
+
+/// Pieces that lead deeper into the parsers than bytes drawn blindly.
+fn fragment() -> impl Strategy<Value = Vec<u8>> {
+    let known = prop::sample::select(vec![
+        "MessageSid=",
+        "From=",
+        "To=",
+        "Body=",
+        "MediaUrl0=",
+        "SmsStatus=sent",
+        "&",
+        "=",
+        "%",
+        "%E9",
+        "+",
+        "sender=",
+        "message=",
+        "charset=UTF-16BE",
+        "coding=2",
+        "udh=%05%00%03",
+        "ts=",
+        "secret=",
+        "bodySHA256=",
+        r#"{"type":"sms.received","data":"#,
+        "[",
+        "]",
+        "{",
+        "}",
+        r#""text":"\ud83d""#,
+        r#""id":"1""#,
+        ",",
+        "://",
+        "@",
+        ":",
+    ]);
+    prop_oneof![known.prop_map(|word| word.as_bytes().to_vec()), vec(any::<u8>(), 0..6)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_bytes_make_a_panic_or_are_believed(
+        query in vec(fragment(), 0..12),
+        content_type in prop::sample::select(vec!["", "application/json", "text/plain; charset=\"UTF-16BE\"", "text/plain;charset"]),
+        header in vec(any::<u8>(), 0..40),
+        body in vec(fragment(), 0..24),
+    ) {
+        let query = String::from_utf8_lossy(&query.concat()).into_owned();
+        takes_anything(&query, content_type, &header, &body.concat());
+    }
+
+    #[test]
+    fn any_text_comes_back_exactly(text in any::<String>(), id in "[!-~]{1,20}") {
+        for (carrier, auth, secret) in [
+            ("twilio", Auth::Signature, "12345"), ("kannel", Auth::Path, "a secret/%"), ("generic", Auth::Signature, GENERIC_SECRET),
+        ] {
+            let account = account(carrier, auth, &[secret]);
+            let drafted = Draft { text: text.clone(), id: id.clone(), ..draft() };
+            let request: Request = account.carrier.compose(&drafted, &account).expect("it can be sent").into();
+            prop_assert_eq!(request.authenticate(&account), Ok(()));
+            let texts = request.texts(&account);
+            prop_assert_eq!(text_of(&texts[0].body), Some(text.as_str()));
+            prop_assert_eq!(texts[0].carrier_message_id.as_deref(), Some(id.as_str()));
+        }
+    }
+}
