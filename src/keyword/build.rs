@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::matcher::Matcher;
+use super::numbers::ByNumber;
 use super::spec::{DepartmentSpec, Refusal, Spec, TestSpec};
 use super::table::{Own, Route, Table};
 use super::vocabulary::{EVERYWHERE, Numbers, Vocabularies, Vocabulary};
@@ -145,7 +146,7 @@ fn assemble(
     };
     let everywhere = matcher(std::mem::take(&mut vocabularies.everywhere))?;
     let elsewhere = defaults.remove(EVERYWHERE);
-    let mut routes = HashMap::new();
+    let mut routes = ByNumber::default();
     for number in vocabularies.own.keys().filter(|number| !defaults.contains_key(*number)).cloned().collect::<Vec<_>>()
     {
         // A number that only keywords name has the default of `*`; without one it was refused.

@@ -24,6 +24,13 @@ const fn ascii() -> [u8; 256] {
     table
 }
 
+/// An ASCII letter or digit, folded.
+#[inline(always)]
+pub(super) fn letter(byte: u8) -> Option<u8> {
+    // Both `BLANK` and `FOREIGN` are below every letter and digit.
+    Some(ASCII[usize::from(byte)]).filter(|&folded| folded > BLANK)
+}
+
 /// What a character that is not ASCII means to the word it stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -13,7 +13,7 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, BuildError, MatchKind};
 
-use super::character::BLANK;
+use super::character::{BLANK, letter};
 use super::scan::{Sink, end_of_character, scan, skip_separators};
 use super::spec::Mode;
 use crate::message::{Consent, DepartmentName};
@@ -21,12 +21,16 @@ use crate::message::{Consent, DepartmentName};
 /// What a pattern means once it stands at the start of a text.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// Bytes of the pattern with its closing blank, where it has one.
-    pub length: usize,
-    /// Bytes of the folded word without it: what "longest" compares.
-    pub word_length: usize,
     pub consent: Option<Consent>,
     pub keyword: Option<Keyword>,
+}
+
+/// What has to be known of a pattern before it wins: little, so that many share a line of cache.
+#[derive(Clone, Copy)]
+struct Terms {
+    consent: Option<Consent>,
+    /// `None`: no keyword, only a word of consent.
+    mode: Option<Mode>,
 }
 
 /// A keyword or an alias, as the routes write it.
@@ -68,25 +72,34 @@ impl Watch for Unwatched {
 }
 
 /// The winner, and where the word ends in the text.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Hit<'m> {
-    pub keyword: &'m Keyword,
+    matcher: &'m Matcher,
+    place: usize,
+    /// Bytes of the folded word: what "longest" compares.
     pub word_length: usize,
     pub end: usize,
 }
 
+impl<'m> Hit<'m> {
+    pub(super) fn keyword(&self) -> &'m Keyword {
+        self.matcher.keyword(self.place)
+    }
+}
+
 /// What a text begins with, and whether all of it is a word of consent.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Found<'m> {
     pub hit: Option<Hit<'m>>,
     pub consent: Option<Consent>,
 }
 
-/// Patterns and their automaton, never changed.
+/// Patterns and their automaton, never changed. A pattern's place is the same in all three.
 pub(super) struct Matcher {
     automaton: NFA,
     start: StateID,
-    entries: Vec<Entry>,
+    terms: Vec<Terms>,
+    keywords: Vec<Option<Keyword>>,
     has_keywords: bool,
     fold_accents: bool,
 }
@@ -100,9 +113,14 @@ impl Matcher {
             .prefilter(false)
             .build(patterns.iter().map(|(pattern, _)| pattern))?;
         let start = automaton.start_state(Anchored::Yes).expect("this kind of automaton starts either way");
-        let entries: Vec<_> = patterns.into_iter().map(|(_, entry)| entry).collect();
-        let has_keywords = entries.iter().any(|entry| entry.keyword.is_some());
-        Ok(Self { automaton, start, entries, has_keywords, fold_accents })
+        let terms = |(_, Entry { consent, keyword }): &(_, Entry)| Terms {
+            consent: *consent,
+            mode: keyword.as_ref().map(|keyword| keyword.mode),
+        };
+        let terms: Vec<_> = patterns.iter().map(terms).collect();
+        let keywords = patterns.into_iter().map(|(_, entry)| entry.keyword).collect();
+        let has_keywords = terms.iter().any(|terms| terms.mode.is_some());
+        Ok(Self { automaton, start, terms, keywords, has_keywords, fold_accents })
     }
 
     pub(super) fn has_keywords(&self) -> bool {
@@ -122,8 +140,12 @@ impl Matcher {
         if !self.automaton.is_match(state) {
             return None;
         }
-        let place = self.automaton.match_pattern(state, 0).as_usize();
-        (self.entries[place].length == length).then_some(place)
+        let pattern = self.automaton.match_pattern(state, 0);
+        (self.automaton.pattern_len(pattern) == length).then_some(pattern.as_usize())
+    }
+
+    fn keyword(&self, place: usize) -> &Keyword {
+        self.keywords[place].as_ref().expect("asked only where the terms have a mode")
     }
 
     /// The longest keyword at the start of `text` whose mode holds, without those at the places `hidden`.
@@ -166,50 +188,56 @@ impl<'m, W: Watch> Walk<'m, '_, W> {
     }
 
     /// A word is over and a pattern with it.
+    #[inline(always)]
     fn word_matched(&mut self, place: usize, end: usize) {
-        let entry = &self.matcher.entries[place];
-        let is_whole_message = || skip_separators(self.text, end) == self.text.len();
-        if entry.consent.is_some() && is_whole_message() {
-            self.found.consent = entry.consent;
+        let Terms { consent, mode } = self.matcher.terms[place];
+        let needs_whole_message = consent.is_some() || mode == Some(Mode::Exact);
+        let is_whole_message = needs_whole_message && skip_separators(self.text, end) == self.text.len();
+        if is_whole_message {
+            self.found.consent = consent;
         }
-        match &entry.keyword {
-            Some(keyword) if keyword.mode == Mode::Exact && !is_whole_message() => {
-                self.watch.lost(keyword, Lost::MessageGoesOn);
-            }
-            Some(keyword) => self.offer(place, keyword, end),
+        match mode {
+            Some(Mode::Exact) if !is_whole_message => self.lost(place, Lost::MessageGoesOn),
+            Some(_) => self.offer(place, self.stepped - 1, end),
             None => {}
         }
     }
 
     /// A pattern of mode `prefix` is over, the word perhaps not.
-    fn prefix_matched(&mut self, place: usize, end: usize) {
-        let Some(keyword) = &self.matcher.entries[place].keyword else { return };
+    fn prefix_matched(&mut self, place: usize, word_length: usize, end: usize) {
         match end_of_character(self.text, end, self.matcher.fold_accents) {
-            Some(end) => self.offer(place, keyword, end),
-            None => self.watch.lost(keyword, Lost::InsideCharacter),
+            Some(end) => self.offer(place, word_length, end),
+            None => self.lost(place, Lost::InsideCharacter),
         }
     }
 
     /// Takes the place of what won so far: candidates come shortest first.
-    fn offer(&mut self, place: usize, keyword: &'m Keyword, end: usize) {
+    #[inline(always)]
+    fn offer(&mut self, place: usize, word_length: usize, end: usize) {
         if self.hidden.binary_search(&place).is_ok() {
-            self.watch.lost(keyword, Lost::Overridden);
+            self.lost(place, Lost::Overridden);
             return;
         }
-        let word_length = self.matcher.entries[place].word_length;
-        if let Some(shorter) = self.found.hit.replace(Hit { keyword, word_length, end }) {
-            self.watch.lost(shorter.keyword, Lost::Longer);
+        let hit = Hit { matcher: self.matcher, place, word_length, end };
+        if let Some(shorter) = self.found.hit.replace(hit) {
+            self.lost(shorter.place, Lost::Longer);
         }
     }
 
-    fn after_character(&mut self, end: usize) {
-        if let Some(place) = self.matcher.pattern_at(self.state, self.stepped) {
-            self.prefix_matched(place, end);
+    fn lost(&mut self, place: usize, why: Lost) {
+        if W::ON {
+            self.watch.lost(self.matcher.keyword(place), why);
+        }
+    }
+
+    fn after_character(&mut self, state: StateID, stepped: usize, end: usize) {
+        if let Some(place) = self.matcher.pattern_at(state, stepped) {
+            self.prefix_matched(place, stepped, end);
         }
         if W::ON {
-            let closed = self.matcher.automaton.next_state(Anchored::Yes, self.state, BLANK);
-            let place = self.matcher.pattern_at(closed, self.stepped + 1);
-            self.inside_word = place.and_then(|place| self.matcher.entries[place].keyword.as_ref());
+            let closed = self.matcher.automaton.next_state(Anchored::Yes, state, BLANK);
+            let place = self.matcher.pattern_at(closed, stepped + 1);
+            self.inside_word = place.and_then(|place| self.matcher.keywords[place].as_ref());
         }
     }
 
@@ -222,17 +250,27 @@ impl<'m, W: Watch> Walk<'m, '_, W> {
 
 impl<W: Watch> Sink for Walk<'_, '_, W> {
     #[inline(always)]
-    fn byte(&mut self, folded: u8, end: usize) -> bool {
-        if W::ON {
-            self.before_character();
+    fn letters(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let automaton = &self.matcher.automaton;
+        // In locals, for the state that one byte leads to is what the next byte waits for.
+        let (mut state, mut end) = (self.state, at);
+        while let Some(folded) = bytes.get(end).and_then(|&byte| letter(byte)) {
+            if W::ON {
+                self.before_character();
+            }
+            state = automaton.next_state(Anchored::Yes, state, folded);
+            end += 1;
+            if !W::ON && !automaton.is_special(state) {
+                continue;
+            }
+            if automaton.is_dead(state) {
+                return None;
+            }
+            self.after_character(state, self.stepped + end - at, end);
         }
-        if !self.step(folded) {
-            return false;
-        }
-        if W::ON || self.matcher.automaton.is_match(self.state) {
-            self.after_character(end);
-        }
-        true
+        self.state = state;
+        self.stepped += end - at;
+        Some(end)
     }
 
     fn cluster(&mut self, folded: &[u8], end: usize) -> bool {
@@ -240,7 +278,7 @@ impl<W: Watch> Sink for Walk<'_, '_, W> {
         if !folded.iter().all(|&byte| self.step(byte)) {
             return false;
         }
-        self.after_character(end);
+        self.after_character(self.state, self.stepped, end);
         true
     }
 

@@ -29,6 +29,7 @@ mod build;
 mod character;
 mod live;
 mod matcher;
+mod numbers;
 mod scan;
 mod spec;
 mod table;
@@ -38,4 +39,4 @@ mod vocabulary;
 
 pub use live::Live;
 pub use spec::{ConsentSpec, DepartmentSpec, KeywordSpec, Mode, NumberSpec, Refusal, Spec, TestSpec};
-pub use table::{Candidate, Explanation, Table};
+pub use table::{Candidate, Explanation, Match, Table};

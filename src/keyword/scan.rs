@@ -7,10 +7,11 @@
 
 use super::character::{ASCII, BLANK, Cluster, FOREIGN, Kind, kind};
 
-/// Takes the folded words of a text. Each method answers whether to go on.
+/// Takes the folded words of a text. `false` and `None`: it has enough.
 pub(super) trait Sink {
-    /// One byte of ASCII, folded; `end` is the offset behind it in the text.
-    fn byte(&mut self, folded: u8, end: usize) -> bool;
+    /// The ASCII letters and digits that stand in `bytes` from `at` on, one at least, not yet folded.
+    /// Answers where they end.
+    fn letters(&mut self, bytes: &[u8], at: usize) -> Option<usize>;
     /// A character with its marks, folded; `end` is the offset behind them in the text.
     fn cluster(&mut self, folded: &[u8], end: usize) -> bool;
     /// The word is over; `end` is the offset behind it in the text.
@@ -49,11 +50,12 @@ pub(super) fn scan(text: &str, fold_accents: bool, sink: &mut impl Sink) -> Last
                 at += 1;
                 go_on
             }
-            folded => {
-                let go_on = matches!(last, Last::Letter | Last::Blank) || sink.blank(at);
+            _ => {
+                let word_is_over = !matches!(last, Last::Letter | Last::Blank);
                 last = Last::Letter;
-                at += 1;
-                go_on && sink.byte(folded, at)
+                let end = if word_is_over && !sink.blank(at) { None } else { sink.letters(bytes, at) };
+                at = end.unwrap_or(at);
+                end.is_some()
             }
         };
         if !go_on {
@@ -120,8 +122,13 @@ fn add_marks(cluster: &mut Cluster, text: &str) -> usize {
 
 /// Where `text[from..]` has its first character that is no separator: where the rest begins.
 pub(super) fn skip_separators(text: &str, from: usize) -> usize {
-    let skipped = |character| !matches!(kind_of_any(character), Kind::Letter | Kind::Alone | Kind::Emoji | Kind::Flag);
-    text[from..].find(|character| !skipped(character)).map_or(text.len(), |offset| from + offset)
+    let ascii = text.as_bytes()[from..].iter().take_while(|&&byte| ASCII[usize::from(byte)] == BLANK).count();
+    let from = from + ascii;
+    if text.as_bytes().get(from).is_none_or(u8::is_ascii) {
+        return from;
+    }
+    let is_word = |character| matches!(kind_of_any(character), Kind::Letter | Kind::Alone | Kind::Emoji | Kind::Flag);
+    text[from..].find(is_word).map_or(text.len(), |offset| from + offset)
 }
 
 /// Where the character that ends at `end` ends together with the marks on it that count for nothing;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::matcher::{Found, Hit, Keyword, Lost, Matcher, Unwatched, Watch};
+use super::numbers::ByNumber;
 use super::scan::skip_separators;
 use super::spec::{DepartmentSpec, Mode, Refusal, Spec};
 use crate::message::{Consent, Decision, DepartmentName, Number, Rule, RuleKind};
@@ -19,7 +20,7 @@ pub struct Table {
     pub(super) departments: Vec<DepartmentSpec>,
     pub(super) topics: HashMap<DepartmentName, String>,
     /// By normalised number.
-    pub(super) routes: HashMap<String, Route>,
+    pub(super) routes: ByNumber<Route>,
     /// The `*` number, where there is one.
     pub(super) elsewhere: Option<Route>,
     /// The keywords and words of consent of `*`.
@@ -85,23 +86,27 @@ impl Table {
 
     /// Where a text goes; `None` for a number outside the table when there is no `*` number.
     pub fn decide(&self, to: &Number, text: &str) -> Option<Decision> {
-        let route = self.route(to)?;
-        Some(self.decision(route, text, self.find(route, text, &mut Unwatched)))
+        Some(self.find(to, text)?.decision())
+    }
+
+    /// What `decide` decides, borrowed from the table.
+    pub fn find<'t>(&'t self, to: &Number, text: &str) -> Option<Match<'t>> {
+        Some(self.find_watched(self.route(to)?, text, &mut Unwatched))
     }
 
     /// Where a text goes that nobody can read: the number's default department.
     pub fn default_for(&self, to: &Number) -> Option<Decision> {
-        self.route(to).map(|route| self.decision(route, "", Found::default()))
+        let route = self.route(to)?;
+        Some(Match { table: self, route, hit: None, consent: None, rest: None }.decision())
     }
 
     /// What `decide` decides, with the candidates that lost.
     pub fn explain(&self, to: &Number, text: &str) -> Explanation {
         let mut losers = Losers::default();
-        let decision = self.route(to).map(|route| self.decision(route, text, self.find(route, text, &mut losers)));
-        let keyword = decision.as_ref().and_then(|decision| decision.keyword.clone());
+        let decision = self.route(to).map(|route| self.find_watched(route, text, &mut losers).decision());
         Explanation {
             department: decision.as_ref().map(|decision| decision.department.clone()),
-            keyword,
+            keyword: decision.as_ref().and_then(|decision| decision.keyword.clone()),
             consent: decision.as_ref().and_then(|decision| decision.consent),
             rule: decision.map(|decision| decision.rule),
             routes_version: Arc::clone(&self.version),
@@ -138,40 +143,61 @@ impl Table {
 
     /// The longest of the number's own keywords and those of `*`; two can never be equally long,
     /// for then they are the same word and the number's own hides the other.
-    fn find<'m, W: Watch>(&'m self, route: &'m Route, text: &str, watch: &mut W) -> Found<'m> {
-        let Some(own) = &route.own else { return self.everywhere.find(text, &[], watch) };
-        let found = own.matcher.find(text, &[], watch);
-        if !self.everywhere.has_keywords() {
-            return found;
-        }
-        let other = self.everywhere.find(text, &own.hidden, watch);
-        Found { hit: longer(found.hit, other.hit, watch), consent: found.consent }
-    }
-
-    fn decision(&self, route: &Route, text: &str, found: Found<'_>) -> Decision {
-        let routes_version = Arc::clone(&self.version);
-        let Found { hit, consent } = found;
-        let Some(Hit { keyword, end, .. }) = hit else {
-            let rule = Rule { kind: RuleKind::Default, matched: None };
-            let department = route.default.clone();
-            return Decision { department, keyword: None, rule, consent, rest: None, routes_version };
+    #[inline]
+    fn find_watched<'t, W: Watch>(&'t self, route: &'t Route, text: &str, watch: &mut W) -> Match<'t> {
+        let Found { mut hit, consent } = match &route.own {
+            Some(own) => own.matcher.find(text, &[], watch),
+            None => self.everywhere.find(text, &[], watch),
         };
-        Decision {
-            department: keyword.department.clone(),
-            keyword: Some(Arc::clone(&keyword.word)),
-            rule: Rule { kind: keyword.mode.into(), matched: Some(Arc::clone(&keyword.matched)) },
-            consent,
-            rest: Some(skip_separators(text, end)),
-            routes_version,
+        if let Some(own) = route.own.as_ref().filter(|_| self.everywhere.has_keywords()) {
+            hit = longer(hit, self.everywhere.find(text, &own.hidden, watch).hit, watch);
         }
+        let rest = hit.map(|hit| skip_separators(text, hit.end));
+        Match { table: self, route, hit, consent, rest }
     }
 }
 
 fn longer<'m, W: Watch>(own: Option<Hit<'m>>, other: Option<Hit<'m>>, watch: &mut W) -> Option<Hit<'m>> {
     let (Some(a), Some(b)) = (own, other) else { return own.or(other) };
     let (winner, loser) = if a.word_length >= b.word_length { (a, b) } else { (b, a) };
-    watch.lost(loser.keyword, Lost::Longer);
+    watch.lost(loser.keyword(), Lost::Longer);
     Some(winner)
+}
+
+/// Where a text goes, in the table's own words; `decision` gives them away.
+#[derive(Clone, Copy)]
+pub struct Match<'t> {
+    table: &'t Table,
+    route: &'t Route,
+    hit: Option<Hit<'t>>,
+    consent: Option<Consent>,
+    rest: Option<usize>,
+}
+
+impl Match<'_> {
+    pub fn department(&self) -> &DepartmentName {
+        self.hit.as_ref().map_or(&self.route.default, |hit| &hit.keyword().department)
+    }
+
+    /// The keyword's own word, also when an alias matched.
+    pub fn keyword(&self) -> Option<&str> {
+        self.hit.as_ref().map(|hit| &*hit.keyword().word)
+    }
+
+    pub fn decision(&self) -> Decision {
+        let keyword = self.hit.as_ref().map(Hit::keyword);
+        Decision {
+            department: self.department().clone(),
+            keyword: keyword.map(|keyword| Arc::clone(&keyword.word)),
+            rule: Rule {
+                kind: keyword.map_or(RuleKind::Default, |keyword| keyword.mode.into()),
+                matched: keyword.map(|keyword| Arc::clone(&keyword.matched)),
+            },
+            consent: self.consent,
+            rest: self.rest,
+            routes_version: Arc::clone(&self.table.version),
+        }
+    }
 }
 
 impl From<Mode> for RuleKind {

@@ -412,3 +412,24 @@ fn a_swap_is_seen_at_once_and_leaves_old_readers_their_table() {
     assert_eq!(live.load().decide(&number("86555"), "snow").unwrap().keyword, None);
     assert_eq!(before.decide(&number("86555"), "snow").unwrap().keyword.as_deref(), Some("snow"));
 }
+
+#[test]
+fn texts_of_any_length_are_decided() {
+    let table = table(&[("snow", Mode::Prefix), ("a", Mode::Exact), ("❄", Mode::Word)], false);
+    for (piece, keyword) in [
+        ("\u{301}", Some("❄")),
+        ("\u{200d}", Some("❄")),
+        (" ", Some("❄")),
+        ("\0", Some("❄")),
+        ("a\u{301}", None),
+        ("a ", None),
+        ("ﷺ", None),
+        ("👨\u{200d}", None),
+        ("snow\u{200d}", Some("snow")),
+        ("❄\u{301}", None),
+        ("❄ ", Some("❄")),
+    ] {
+        let text = format!("{}❄", piece.repeat(64 * 1024));
+        assert_eq!(table.find(&number("86555"), &text).unwrap().keyword(), keyword, "{piece:?}");
+    }
+}

@@ -4,11 +4,11 @@
 //! word is refused and the word left out.
 //! Not here: automata (`matcher`), departments and numbers themselves (`build`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::build::{Defaults, Refusals, unknown};
-use super::character::BLANK;
+use super::character::{BLANK, letter};
 use super::matcher::{Entry, Keyword};
 use super::scan::{Last, Sink, scan};
 use super::spec::{KeywordSpec, Mode, Spec};
@@ -80,8 +80,11 @@ struct Collected {
 }
 
 impl Sink for Collected {
-    fn byte(&mut self, folded: u8, end: usize) -> bool {
-        self.cluster(&[folded], end)
+    fn letters(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let length_before = self.bytes.len();
+        self.bytes.extend(bytes[at..].iter().map_while(|&byte| letter(byte)));
+        self.end = at + self.bytes.len() - length_before;
+        Some(self.end)
     }
 
     fn cluster(&mut self, folded: &[u8], end: usize) -> bool {
@@ -116,6 +119,20 @@ struct Owned {
 pub(super) struct Vocabulary(HashMap<Vec<u8>, Meaning>);
 
 impl Vocabulary {
+    fn is_consent(&self, word: &Vec<u8>) -> bool {
+        self.0.get(word).is_some_and(|meaning| meaning.consent.is_some())
+    }
+
+    fn consent_words(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.0.keys().filter(|word| self.is_consent(word))
+    }
+
+    /// Keywords that must be the whole message.
+    fn exact(&self) -> impl Iterator<Item = (&Vec<u8>, &Owned)> {
+        let words = self.0.iter().filter_map(|(word, meaning)| Some((word, meaning.keyword.as_ref()?)));
+        words.filter(|(_, owned)| owned.keyword.mode == Mode::Exact)
+    }
+
     /// The words of consent in it.
     pub(super) fn consent(&self) -> Vec<(Vec<u8>, Consent)> {
         let consent = |(word, meaning): (&Vec<u8>, &Meaning)| Some((word.clone(), meaning.consent?));
@@ -138,18 +155,17 @@ impl Vocabulary {
     pub(super) fn into_patterns(self) -> Vec<(Vec<u8>, Entry)> {
         let mut patterns = Vec::with_capacity(self.0.len());
         for (word, Meaning { keyword, consent }) in self.0 {
-            let word_length = word.len();
             let (open, whole): (Option<Owned>, Option<Owned>) = match keyword {
                 Some(owned) if owned.open => (Some(owned), None),
                 owned => (None, owned),
             };
             if let Some(Owned { keyword, .. }) = open {
-                let entry = Entry { length: word_length, word_length, consent: None, keyword: Some(keyword) };
+                let entry = Entry { consent: None, keyword: Some(keyword) };
                 patterns.push((word.clone(), entry));
             }
             if whole.is_some() || consent.is_some() {
                 let keyword = whole.map(|owned| owned.keyword);
-                let entry = Entry { length: word_length + 1, word_length, consent, keyword };
+                let entry = Entry { consent, keyword };
                 patterns.push((closed(word), entry));
             }
         }
@@ -321,19 +337,12 @@ impl Collector<'_> {
     /// A keyword that must be the whole message and is a word of consent would answer for it.
     fn reserved(&mut self) {
         let Vocabularies { everywhere, own } = &self.words;
-        let is_consent = |vocabulary: &Vocabulary, word: &Vec<u8>| {
-            vocabulary.0.get(word).is_some_and(|meaning| meaning.consent.is_some())
-        };
-        let exact = |vocabulary| {
-            let Vocabulary(words): &Vocabulary = vocabulary;
-            words.iter().filter_map(|(word, meaning)| {
-                meaning.keyword.as_ref().filter(|owned| owned.keyword.mode == Mode::Exact).map(|owned| (word, owned))
-            })
-        };
-        let shared = exact(everywhere)
-            .filter(|(word, _)| is_consent(everywhere, word) || own.values().any(|number| is_consent(number, word)));
+        let of_all: HashSet<_> = everywhere.consent_words().collect();
+        let of_any: HashSet<_> = own.values().chain([everywhere]).flat_map(Vocabulary::consent_words).collect();
+        let shared = everywhere.exact().filter(|(word, _)| of_any.contains(word));
         let single = own.values().flat_map(|number| {
-            exact(number).filter(move |(word, _)| is_consent(everywhere, word) || is_consent(number, word))
+            let is_consent = |word: &Vec<u8>| of_all.contains(word) || number.is_consent(word);
+            number.exact().filter(move |(word, _)| is_consent(word))
         });
         for (_, Owned { keyword, line, .. }) in shared.chain(single) {
             let reason = format!(

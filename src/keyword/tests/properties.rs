@@ -122,7 +122,7 @@ fn table(keywords: &[(String, Mode)], fold_accents: bool) -> Table {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_automaton_agrees_with_a_plain_reference(
