@@ -1,5 +1,6 @@
 //! sms-router: the texts people send to a public body's number, each to its department, none lost.
 
+pub mod archive;
 pub mod carrier;
 pub mod clock;
 pub mod keyword;

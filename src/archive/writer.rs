@@ -1,0 +1,109 @@
+//! Writes one audit copy.
+//!
+//! Comes in: a record and the bytes it was published as. Goes out: what became of the copy.
+//! Always true: the TTL is what is left until the copy's own expiry, so a replay never lengthens it;
+//! what is past is not written (a TTL of 0 would keep it for ever); a known id is not written again.
+//! Not here: retries, and order between two records of one id: callers write those one by one.
+
+use scylla::value::CqlTimestamp;
+use tokio::try_join;
+
+use super::{Archive, ArchiveError, calendar, schema};
+use crate::message::{EventId, Record, SenderKey, Timestamp, expires_at, time_to_live};
+
+const LIFE_SECONDS_MAX: u64 = schema::LIFE_DAYS_MAX as u64 * schema::DAY_SECONDS;
+
+/// The first byte of `content`: what follows is the record's JSON as published.
+pub(super) const FORMAT_PLAIN: u8 = 0;
+
+/// What became of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    Stored,
+    /// The id was there: it keeps its first receipt and expiry.
+    Known,
+    /// Its twelve months are over.
+    Expired,
+}
+
+impl Archive {
+    /// Stores the copy of `record`, whose published bytes are `value`. Safe to repeat.
+    pub async fn write(
+        &self,
+        value: &[u8],
+        record: &Record,
+        sender_key: &SenderKey,
+        now: Timestamp,
+    ) -> Result<Written, ArchiveError> {
+        let expires_at = expires_at(record.received_at);
+        let Some(left) = time_to_live(expires_at, now) else {
+            return Ok(Written::Expired);
+        };
+        if left.as_secs() > LIFE_SECONDS_MAX {
+            return Err(ArchiveError::FromTheFuture);
+        }
+        if self.knows(record.id).await? {
+            return Ok(Written::Known);
+        }
+        let ttl = i32::try_from(left.as_secs()).expect("a life of 367 days at most");
+        self.insert(Copy { value, record, sender_key, expires_at, ttl }).await?;
+        Ok(Written::Stored)
+    }
+
+    async fn knows(&self, id: EventId) -> Result<bool, ArchiveError> {
+        let answer = self.0.session.execute_unpaged(&self.0.known, (id,)).await?;
+        let rows = answer.into_rows_result().map_err(|error| ArchiveError::Away(error.to_string()))?;
+        Ok(rows.rows_num() > 0)
+    }
+
+    async fn insert(&self, copy: Copy<'_>) -> Result<(), ArchiveError> {
+        let record = copy.record;
+        let mut content = Vec::with_capacity(copy.value.len() + 1);
+        content.push(FORMAT_PLAIN);
+        content.extend_from_slice(copy.value);
+        let sender_hash = copy.sender_key.hash(&record.from);
+        let (id, key_id) = (record.id, copy.sender_key.id());
+        let (department, ttl) = (record.department.as_str(), copy.ttl);
+        let (received, expires) = (timestamp(record.received_at), timestamp(copy.expires_at));
+        let month = calendar::month(record.received_at);
+        let day = calendar::day(record.received_at);
+        let connected = &self.0;
+        let session = &connected.session;
+        try_join!(
+            session.execute_unpaged(
+                &connected.insert_by_sender,
+                (&month, department, &sender_hash[..], received, id, expires, key_id, &content, ttl),
+            ),
+            session.execute_unpaged(
+                &connected.insert_by_department,
+                (&day, shard(id), department, &sender_hash[..], received, id, expires, key_id, &content, ttl),
+            ),
+        )?;
+        // Last, for it is what makes the id known.
+        session
+            .execute_unpaged(
+                &connected.insert_by_id,
+                (department, &sender_hash[..], received, id, expires, key_id, &content, ttl),
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+struct Copy<'a> {
+    value: &'a [u8],
+    record: &'a Record,
+    sender_key: &'a SenderKey,
+    expires_at: Timestamp,
+    ttl: i32,
+}
+
+pub(super) fn timestamp(moment: Timestamp) -> CqlTimestamp {
+    CqlTimestamp(moment.as_millisecond())
+}
+
+/// The last byte of an id is random in every version in use.
+pub(super) fn shard(id: EventId) -> i8 {
+    let shard = id.as_bytes()[15] % schema::SHARDS;
+    i8::try_from(shard).expect("there are fewer than 128 shards")
+}
