@@ -1,6 +1,7 @@
 //! sms-router: the texts people send to a public body's number, each to its department, none lost.
 
 pub mod archive;
+pub mod archiver;
 pub mod carrier;
 pub mod clock;
 pub mod keyword;

@@ -1,0 +1,209 @@
+//! One record on its way: into the archive or into dead-letter, tried until it is there.
+//!
+//! Comes in: records that were read. Goes out: a report for each, exactly one, also when its task dies.
+//! Always true: a record ends as stored, known, expired or dead letter, or at shutdown as given up,
+//! which commits nothing.
+//! Not here: offsets, bounds.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::partitions::Place;
+use super::reading::Taken;
+use crate::archive::{self, Archive, ArchiveError, Written};
+use crate::clock::Clock;
+use crate::message::{EventId, Record, SenderKey, topics};
+use crate::publish::{PublishError, Publisher};
+use crate::telemetry::Metrics;
+
+/// A record and what shall become of it.
+pub(super) struct Job {
+    pub taken: Taken,
+    pub task: Task,
+}
+
+pub(super) enum Task {
+    Copy(Box<Record>),
+    Bury(String),
+}
+
+impl Job {
+    /// Two jobs of one id must not run at once: the first shall be the one that is kept.
+    pub(super) fn id(&self) -> Option<EventId> {
+        match &self.task {
+            Task::Copy(record) => Some(record.id),
+            Task::Bury(_) => None,
+        }
+    }
+}
+
+/// How one job ended.
+pub(super) struct Report {
+    pub place: Place,
+    pub offset: i64,
+    pub id: Option<EventId>,
+    /// False when it was given up: at shutdown, or because its task died.
+    pub done: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    DeadLetter(#[from] PublishError),
+}
+
+/// What all jobs share.
+pub(super) struct Copier {
+    settings: archive::Settings,
+    archive: OnceCell<Archive>,
+    publisher: Publisher,
+    sender_key: SenderKey,
+    clock: Clock,
+    retry: (Duration, Duration),
+    shutdown: CancellationToken,
+    /// Whether trouble was logged and its end was not.
+    in_trouble: AtomicBool,
+    stored: IntCounter,
+    known: IntCounter,
+    expired: IntCounter,
+    dead_letter: IntCounter,
+}
+
+impl Copier {
+    pub(super) fn new(parts: &super::Parts, retry: (Duration, Duration)) -> Self {
+        let counter = |metrics: &Metrics, outcome| metrics.archive_records.with_label_values(&[outcome]);
+        Self {
+            settings: parts.store.clone(),
+            archive: OnceCell::new(),
+            publisher: parts.publisher.clone(),
+            sender_key: parts.sender_key.clone(),
+            clock: parts.clock.clone(),
+            retry,
+            shutdown: parts.shutdown.clone(),
+            in_trouble: AtomicBool::new(false),
+            stored: counter(&parts.metrics, "stored"),
+            known: counter(&parts.metrics, "known"),
+            expired: counter(&parts.metrics, "expired"),
+            dead_letter: counter(&parts.metrics, "dead_letter"),
+        }
+    }
+
+    /// Brings one record home, however long that takes, and reports.
+    pub(super) async fn settle(&self, job: Job, reports: Sender<Report>) {
+        let report = Report { place: job.taken.place.clone(), offset: job.taken.offset, id: job.id(), done: false };
+        let mut guard = Guard { report: Some(report), reports };
+        let mut pause = self.retry.0;
+        loop {
+            match self.attempt(&job).await {
+                Ok(counter) => {
+                    counter.inc();
+                    self.trouble_is_over();
+                    return guard.done();
+                }
+                Err(trouble) => self.trouble(&trouble),
+            }
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(self.retry.1);
+        }
+    }
+
+    /// Connects to the store before there is anything to write, so that an operator hears of a wrong
+    /// address or a missing schema at the start.
+    pub(super) async fn meet_store(&self) {
+        let mut pause = self.retry.0;
+        while let Err(error) = self.archive().await {
+            self.trouble(&error.into());
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(self.retry.1);
+        }
+        self.trouble_is_over();
+    }
+
+    async fn archive(&self) -> Result<&Archive, ArchiveError> {
+        self.archive.get_or_try_init(|| Archive::connect(&self.settings)).await
+    }
+
+    async fn attempt(&self, job: &Job) -> Result<&IntCounter, Trouble> {
+        match &job.task {
+            Task::Copy(record) => self.copy(&job.taken, record).await,
+            Task::Bury(reason) => self.bury(&job.taken, reason).await,
+        }
+    }
+
+    async fn copy(&self, taken: &Taken, record: &Record) -> Result<&IntCounter, Trouble> {
+        let written = self.archive().await?.write(&taken.value, record, &self.sender_key, self.clock.now()).await;
+        match written {
+            Ok(Written::Stored) => Ok(&self.stored),
+            Ok(Written::Known) => Ok(&self.known),
+            Ok(Written::Expired) => Ok(&self.expired),
+            Err(error @ ArchiveError::FromTheFuture) => self.bury(taken, &error.to_string()).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn bury(&self, taken: &Taken, reason: &str) -> Result<&IntCounter, Trouble> {
+        self.send_letter(taken, reason).await?;
+        Ok(&self.dead_letter)
+    }
+
+    async fn send_letter(&self, taken: &Taken, reason: &str) -> Result<(), PublishError> {
+        let now = self.clock.now();
+        let event = taken.dead_letter(reason, true, &self.sender_key, now);
+        match self.publisher.publish(topics::DEAD_LETTER, &event).await {
+            // In base64 it has become too large; the letter still says where the record lies.
+            Err(PublishError::Final { .. }) => {
+                let event = taken.dead_letter(reason, false, &self.sender_key, now);
+                self.publisher.publish(topics::DEAD_LETTER, &event).await
+            }
+            other => other,
+        }
+    }
+
+    fn trouble(&self, trouble: &Trouble) {
+        if !self.in_trouble.swap(true, Ordering::Relaxed) {
+            tracing::error!(error = %trouble, "copies cannot be archived: they wait in Kafka and are tried again");
+        }
+    }
+
+    fn trouble_is_over(&self) {
+        if self.in_trouble.load(Ordering::Relaxed) && self.in_trouble.swap(false, Ordering::Relaxed) {
+            tracing::info!("copies are archived again");
+        }
+    }
+}
+
+/// Reports when dropped, so that no way out of a task goes without one.
+struct Guard {
+    report: Option<Report>,
+    reports: Sender<Report>,
+}
+
+impl Guard {
+    fn done(&mut self) {
+        if let Some(report) = &mut self.report {
+            report.done = true;
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(report) = self.report.take() {
+            // The worker has gone: nobody commits any more.
+            let _ = self.reports.send(report);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Questions to the brokers that take too long for the thread that polls.
+//!
+//! Comes in: one question at a time. Goes out: its answer, later, or that there is none.
+//! Always true: each step of a question ends within seconds, and at shutdown no further one begins.
+//! Not here: what follows from an answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::partitions::Place;
+
+/// How long one step may take.
+const STEP_MAX: Duration = Duration::from_secs(5);
+
+pub(super) enum Question {
+    /// Which topics, other than these, have records that the group began to read and did not end?
+    LeftBehind { except: BTreeSet<String> },
+    /// Which of these topics are read to their end, or gone?
+    Finished { among: BTreeSet<String> },
+    /// Where do these partitions begin and end?
+    Ranges { of: Vec<Place> },
+}
+
+pub(super) enum Answer {
+    LeftBehind(BTreeSet<String>),
+    Finished(BTreeSet<String>),
+    Ranges(Vec<(Place, (i64, i64))>),
+}
+
+/// At most one question, asked on a thread of the runtime's blocking pool.
+pub(super) struct Questions {
+    consumer: Arc<BaseConsumer<Context>>,
+    runtime: Handle,
+    shutdown: CancellationToken,
+    open: Option<Receiver<KafkaResult<Answer>>>,
+}
+
+impl Questions {
+    pub(super) fn new(consumer: Arc<BaseConsumer<Context>>, runtime: Handle, shutdown: CancellationToken) -> Self {
+        Self { consumer, runtime, shutdown, open: None }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(super) fn ask(&mut self, question: Question) {
+        let asker = Asker { consumer: self.consumer.clone(), shutdown: self.shutdown.clone() };
+        let (answer, open) = sync_channel(1);
+        self.open = Some(open);
+        self.runtime.spawn_blocking(move || {
+            // The worker has gone: nobody wants the answer.
+            let _ = answer.send(asker.answer(question));
+        });
+    }
+
+    /// The answer, once it is there; it closes the question.
+    pub(super) fn answer(&mut self) -> Option<KafkaResult<Answer>> {
+        let answer = match self.open.as_ref()?.try_recv() {
+            Ok(answer) => answer,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => Err(KafkaError::Canceled),
+        };
+        self.open = None;
+        Some(answer)
+    }
+}
+
+struct Asker {
+    consumer: Arc<BaseConsumer<Context>>,
+    shutdown: CancellationToken,
+}
+
+impl Asker {
+    fn answer(&self, question: Question) -> KafkaResult<Answer> {
+        match question {
+            Question::LeftBehind { except } => Ok(Answer::LeftBehind(self.left_behind(&except)?)),
+            Question::Finished { among } => Ok(Answer::Finished(self.finished(among)?)),
+            Question::Ranges { of } => {
+                let ranges = of.into_iter().map(|place| Ok((place.clone(), self.range(&place)?)));
+                Ok(Answer::Ranges(ranges.collect::<KafkaResult<_>>()?))
+            }
+        }
+    }
+
+    fn left_behind(&self, except: &BTreeSet<String>) -> KafkaResult<BTreeSet<String>> {
+        let topics = self.partitions(None)?;
+        let others = topics.into_iter().filter(|(topic, _)| !except.contains(topic) && !topic.starts_with("__"));
+        let offsets = self.committed(&others.collect())?;
+        let mut found = BTreeSet::new();
+        for (place, offset) in offsets {
+            // Where nothing was ever committed, this group has no business.
+            if let Some(offset) = offset
+                && offset < self.range(&place)?.1
+            {
+                found.insert(place.0.to_string());
+            }
+        }
+        Ok(found)
+    }
+
+    fn finished(&self, among: BTreeSet<String>) -> KafkaResult<BTreeSet<String>> {
+        let mut finished = BTreeSet::new();
+        for topic in among {
+            // A topic that is gone has no partitions.
+            let offsets = self.committed(&self.partitions(Some(&topic))?)?;
+            let mut all = true;
+            for (place, offset) in offsets {
+                let (low, high) = self.range(&place)?;
+                all &= offset.unwrap_or(low) >= high;
+            }
+            if all {
+                finished.insert(topic);
+            }
+        }
+        Ok(finished)
+    }
+
+    fn partitions(&self, topic: Option<&str>) -> KafkaResult<BTreeMap<String, Vec<i32>>> {
+        self.go_on()?;
+        let metadata = self.consumer.fetch_metadata(topic, STEP_MAX)?;
+        let topics = metadata.topics().iter();
+        let numbers =
+            |topic: &rdkafka::metadata::MetadataTopic| topic.partitions().iter().map(|one| one.id()).collect();
+        Ok(topics.map(|topic| (topic.name().to_owned(), numbers(topic))).collect())
+    }
+
+    fn committed(&self, topics: &BTreeMap<String, Vec<i32>>) -> KafkaResult<Vec<(Place, Option<i64>)>> {
+        self.go_on()?;
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in topics.iter().flat_map(|(topic, all)| all.iter().map(move |one| (topic, *one))) {
+            list.add_partition(topic, partition);
+        }
+        if list.count() == 0 {
+            return Ok(Vec::new());
+        }
+        let committed = self.consumer.committed_offsets(list, STEP_MAX)?;
+        let mut offsets = Vec::new();
+        for element in committed.elements() {
+            element.error()?;
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            offsets.push(((element.topic().into(), element.partition()), offset));
+        }
+        Ok(offsets)
+    }
+
+    fn range(&self, place: &Place) -> KafkaResult<(i64, i64)> {
+        self.go_on()?;
+        self.consumer.fetch_watermarks(&place.0, place.1, STEP_MAX)
+    }
+
+    fn go_on(&self) -> KafkaResult<()> {
+        if self.shutdown.is_cancelled() { Err(KafkaError::Canceled) } else { Ok(()) }
+    }
+}

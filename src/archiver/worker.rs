@@ -1,0 +1,391 @@
+//! The thread that polls: the life of the worker.
+//!
+//! Comes in: records, reports of finished jobs, new topics, the word to stop. Goes out: jobs, commits,
+//! pauses, the metrics of the archive.
+//! Always true: it polls at least every second or so, whatever the store and the brokers do; only a
+//! changed assignment asks the brokers before it goes on.
+//! Not here: what a job does (`copier`), what callbacks do (`context`).
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::runtime::Handle;
+
+use super::context::Context;
+use super::copier::{Copier, Job, Report, Task};
+use super::partitions::Place;
+use super::questions::{Answer, Question, Questions};
+use super::reading::{Reading, Taken};
+use super::topics::Topics;
+use super::{ArchiverError, Parts, Settings};
+use crate::message::EventId;
+
+/// Longest wait for a record or a report; the rest of the work is looked after that often.
+const WAIT: Duration = Duration::from_millis(100);
+/// Between two commits, and two looks at the lag.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// Between two questions whether a topic that leaves is archived to the end.
+const LEAVING_EVERY: Duration = Duration::from_secs(10);
+/// Without room for this long everything is paused. Well below the shortest sensible
+/// `max.poll.interval.ms`, and long enough that a busy store never gets there: a pause throws away
+/// what was fetched ahead.
+const FULL_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct Worker {
+    consumer: Arc<BaseConsumer<Context>>,
+    questions: Questions,
+    settings: Settings,
+    parts: Parts,
+    runtime: Handle,
+    copier: Arc<Copier>,
+    topics: Topics,
+    subscribed: Vec<String>,
+    reports: Receiver<Report>,
+    report_to: Sender<Report>,
+    /// Jobs that run or wait.
+    in_flight: usize,
+    /// Ids of jobs that run, and later jobs of the same ids, in order.
+    busy: HashSet<EventId>,
+    waiting: VecDeque<Job>,
+    full_since: Option<Instant>,
+    met_brokers: bool,
+    /// A partition stopped, and it is not known which.
+    seek_stopped: bool,
+    committed_at: Instant,
+    leaving_at: Instant,
+}
+
+impl Worker {
+    pub(super) fn start(settings: Settings, parts: Parts, runtime: Handle) -> Result<Self, ArchiverError> {
+        let mut config = settings.consumer.clone();
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // Never a silent jump: an offset out of range is an error that stops its partition.
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "false")
+            .set("allow.auto.create.topics", "false")
+            // Fetched ahead and not yet polled, in memory.
+            .set("queued.max.messages.kbytes", "16384")
+            // Tells the ends of partitions, also of paused ones.
+            .set("statistics.interval.ms", "1000");
+        let context = Context::new(parts.clock.clone());
+        let consumer: BaseConsumer<_> = config.create_with_context(context).map_err(ArchiverError::Settings)?;
+        let consumer = Arc::new(consumer);
+        let questions = Questions::new(consumer.clone(), runtime.clone(), parts.shutdown.clone());
+        let (report_to, reports) = channel();
+        let copier = Arc::new(Copier::new(&parts, settings.retry));
+        let now = Instant::now();
+        Ok(Self {
+            consumer,
+            questions,
+            settings,
+            parts,
+            runtime,
+            copier,
+            topics: Topics::default(),
+            subscribed: Vec::new(),
+            reports,
+            report_to,
+            in_flight: 0,
+            busy: HashSet::new(),
+            waiting: VecDeque::new(),
+            full_since: None,
+            met_brokers: false,
+            seek_stopped: false,
+            committed_at: now,
+            leaving_at: now,
+        })
+    }
+
+    pub(super) fn run(mut self) -> Result<(), ArchiverError> {
+        self.follow_routes();
+        let copier = self.copier.clone();
+        self.runtime.spawn(async move { copier.meet_store().await });
+        while !self.parts.shutdown.is_cancelled() {
+            self.turn()?;
+        }
+        self.finish();
+        Ok(())
+    }
+
+    fn turn(&mut self) -> Result<(), ArchiverError> {
+        if self.parts.topics.has_changed().unwrap_or(false) {
+            self.follow_routes();
+        }
+        while let Ok(report) = self.reports.try_recv() {
+            self.conclude(report)?;
+        }
+        self.keep_flow();
+        self.look_after()?;
+        // Full, and not for long: a report will make room sooner than the brokers have news.
+        if self.is_full() && !self.consumer.context().partitions().paused {
+            return match self.reports.recv_timeout(WAIT) {
+                Ok(report) => self.conclude(report),
+                Err(_) => Ok(()),
+            };
+        }
+        let taken = match self.consumer.poll(WAIT) {
+            None => return Ok(()),
+            Some(Ok(message)) => Taken::from(&message),
+            Some(Err(error)) => return self.face(error),
+        };
+        self.take(taken);
+        Ok(())
+    }
+
+    /// One record: begin its job, or pass it by.
+    fn take(&mut self, taken: Taken) {
+        let now_ms = self.parts.clock.now().as_millisecond();
+        let published_ms = taken.published_ms.unwrap_or(now_ms);
+        if !self.consumer.context().partitions().read(&taken.place, taken.offset, published_ms) {
+            return;
+        }
+        let task = match taken.read() {
+            Reading::Copy(record) => Task::Copy(record),
+            Reading::Unreadable(reason) => Task::Bury(reason),
+            Reading::Other => return self.consumer.context().partitions().done(&taken.place, taken.offset),
+        };
+        self.in_flight += 1;
+        self.begin(Job { taken, task });
+    }
+
+    fn begin(&mut self, job: Job) {
+        if job.id().is_some_and(|id| !self.busy.insert(id)) {
+            self.waiting.push_back(job);
+            return;
+        }
+        let (copier, report_to) = (self.copier.clone(), self.report_to.clone());
+        self.runtime.spawn(async move { copier.settle(job, report_to).await });
+    }
+
+    fn conclude(&mut self, report: Report) -> Result<(), ArchiverError> {
+        self.in_flight -= 1;
+        if let Some(id) = report.id {
+            self.busy.remove(&id);
+            let next = self.waiting.iter().position(|job| job.id() == Some(id));
+            if let Some(job) = next.and_then(|index| self.waiting.remove(index)) {
+                self.begin(job);
+            }
+        }
+        if report.done {
+            self.consumer.context().partitions().done(&report.place, report.offset);
+            return Ok(());
+        }
+        // Given up although nobody said stop: its task died.
+        if self.parts.shutdown.is_cancelled() { Ok(()) } else { Err(ArchiverError::Broken) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.in_flight >= self.settings.in_flight_max
+    }
+
+    /// Pauses what cannot go on and lets go on what can.
+    fn keep_flow(&mut self) {
+        let paused = self.consumer.context().partitions().paused;
+        if paused && self.in_flight <= self.settings.in_flight_max / 2 {
+            self.set_paused(false);
+        } else if !paused && self.is_full() {
+            if self.full_since.get_or_insert_with(Instant::now).elapsed() > FULL_MAX {
+                self.set_paused(true);
+            }
+        } else if !self.is_full() {
+            self.full_since = None;
+        }
+        let full = self.consumer.context().partitions().hold_full();
+        self.tell(&full, true);
+        let free = self.consumer.context().partitions().release();
+        // What a general pause holds stays paused.
+        let paused = self.consumer.context().partitions().paused;
+        self.tell(&free, paused);
+    }
+
+    fn set_paused(&mut self, paused: bool) {
+        self.full_since = None;
+        let all = {
+            let mut partitions = self.consumer.context().partitions();
+            partitions.paused = paused;
+            partitions.not_held()
+        };
+        self.tell(&all, paused);
+        tracing::info!(paused, in_flight = self.in_flight, "reading from Kafka was paused or goes on");
+    }
+
+    fn tell(&self, partitions: &TopicPartitionList, paused: bool) {
+        if partitions.count() == 0 {
+            return;
+        }
+        let told = if paused { self.consumer.pause(partitions) } else { self.consumer.resume(partitions) };
+        if let Err(error) = told {
+            tracing::warn!(%error, paused, "partitions could not be paused or resumed");
+        }
+    }
+
+    /// What is due now and then: commits, metrics, questions to the brokers.
+    fn look_after(&mut self) -> Result<(), ArchiverError> {
+        if self.committed_at.elapsed() < COMMIT_EVERY {
+            return Ok(());
+        }
+        self.committed_at = Instant::now();
+        let offsets = self.consumer.context().partitions().commit(None);
+        if let Some(offsets) = offsets
+            && let Err(error) = self.consumer.commit(&offsets, CommitMode::Async)
+        {
+            tracing::warn!(%error, "offsets were not committed: they are with the next commit");
+            self.consumer.context().partitions().commit_again();
+        }
+        self.show();
+        self.hear();
+        self.ask();
+        match self.consumer.client().fatal_error() {
+            Some((code, _)) => Err(ArchiverError::Consumer(KafkaError::MessageConsumptionFatal(code))),
+            None => Ok(()),
+        }
+    }
+
+    fn show(&self) {
+        let partitions = self.consumer.context().partitions();
+        let lag = partitions.lag_seconds(self.parts.clock.now());
+        self.parts.metrics.archive_lag.set(lag);
+        let stopped = i64::try_from(partitions.stopped()).unwrap_or(i64::MAX);
+        self.parts.metrics.archive_stopped_partitions.set(stopped);
+    }
+
+    /// Asks what is to be known next, one question at a time.
+    fn ask(&mut self) {
+        if self.questions.is_open() {
+            return;
+        }
+        if self.seek_stopped {
+            let of = self.consumer.context().partitions().positions().into_iter().map(|(place, _)| place).collect();
+            self.questions.ask(Question::Ranges { of });
+        } else if !self.met_brokers {
+            self.questions.ask(Question::LeftBehind { except: self.topics.named().clone() });
+        } else if !self.topics.leaving().is_empty() && self.leaving_at.elapsed() >= LEAVING_EVERY {
+            self.leaving_at = Instant::now();
+            self.questions.ask(Question::Finished { among: self.topics.leaving().clone() });
+        }
+    }
+
+    fn hear(&mut self) {
+        match self.questions.answer() {
+            None => {}
+            // The first answer of the brokers makes this process ready.
+            Some(Ok(Answer::LeftBehind(topics))) => {
+                self.met_brokers = true;
+                self.parts.ready.set();
+                self.topics.add_left_behind(topics);
+                self.subscribe();
+            }
+            Some(Ok(Answer::Finished(topics))) => {
+                self.topics.let_go(&topics);
+                self.subscribe();
+            }
+            Some(Ok(Answer::Ranges(ranges))) => self.find_stopped(&ranges),
+            Some(Err(error)) => tracing::warn!(%error, "the brokers did not answer and are asked again"),
+        }
+    }
+
+    fn follow_routes(&mut self) {
+        let named = self.parts.topics.borrow_and_update().clone();
+        self.topics.name(&named);
+        self.subscribe();
+    }
+
+    /// Tells the group what to read, if that is something new: it costs all members a rebalance.
+    fn subscribe(&mut self) {
+        let topics = self.topics.all();
+        if topics == self.subscribed {
+            return;
+        }
+        tracing::info!(topics = topics.len(), "subscribing");
+        if topics.is_empty() {
+            self.consumer.unsubscribe();
+        } else if let Err(error) = self.consumer.subscribe(&topics) {
+            tracing::error!(%error, "the topics could not be subscribed");
+        }
+        self.subscribed = topics.into_iter().map(str::to_owned).collect();
+    }
+
+    fn join_again(&mut self) {
+        self.consumer.unsubscribe();
+        self.subscribed.clear();
+        self.subscribe();
+    }
+
+    /// An error in place of a record.
+    fn face(&mut self, error: KafkaError) -> Result<(), ArchiverError> {
+        match error {
+            KafkaError::MessageConsumptionFatal(_) => return Err(ArchiverError::Consumer(error)),
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::LogTruncation) => {
+                self.seek_stopped = true;
+            }
+            // librdkafka tries these again by itself.
+            other => tracing::warn!(error = %other, "the Kafka consumer met an error"),
+        }
+        Ok(())
+    }
+
+    /// librdkafka has stopped reading a partition and does not say which: those whose position the
+    /// brokers no longer have, or never had.
+    fn find_stopped(&mut self, ranges: &[(Place, (i64, i64))]) {
+        self.seek_stopped = false;
+        let positions: HashMap<_, _> = self.consumer.context().partitions().positions().into_iter().collect();
+        let mut found = false;
+        for (place, range) in ranges {
+            let position = positions.get(place).copied().flatten();
+            found |= self.stop_if_outside(place, position, *range);
+        }
+        self.show();
+        if !found {
+            // Nothing was committed where librdkafka looked by itself, or the assignment has changed
+            // since: a new one looks everything up again.
+            tracing::warn!("reading stopped somewhere: joining the group again");
+            self.join_again();
+        }
+    }
+
+    fn stop_if_outside(&self, place: &Place, position: Option<i64>, (low, high): (i64, i64)) -> bool {
+        let Some(position) = position.filter(|position| *position < low || *position > high) else { return false };
+        let missing = (low - position).max(0);
+        tracing::error!(
+            topic = %place.0,
+            partition = place.1,
+            offset = position,
+            earliest = low,
+            end = high,
+            missing,
+            "the archive's offset is out of range: nothing more is read from this partition until somebody \
+             sets the group's offset and starts the archive again"
+        );
+        self.consumer.context().partitions().stop(place, self.parts.clock.now());
+        true
+    }
+
+    /// Waits for the jobs that run, commits what is done, leaves the group.
+    fn finish(mut self) {
+        let deadline = Instant::now() + self.settings.drain;
+        while self.in_flight > self.waiting.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.reports.recv_timeout(left) {
+                // Given-up jobs are not an error any more.
+                Ok(report) => {
+                    let _ = self.conclude(report);
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let offsets = self.consumer.context().partitions().commit(None);
+        if let Some(offsets) = offsets
+            && let Err(error) = self.consumer.commit(&offsets, CommitMode::Sync)
+        {
+            tracing::warn!(%error, "the last offsets were not committed: their copies are tried again");
+        }
+        tracing::info!(given_up = self.in_flight, "the archive worker stops");
+    }
+}
