@@ -14,7 +14,7 @@
 #   kafka.sh address NAME [ID]  plaintext addresses, for `bootstrap.servers`
 #   kafka.sh tls-address NAME   SASL_SSL addresses (only with --tls)
 #   kafka.sh ca NAME            path of the certificate they are checked against
-#   kafka.sh user NAME          name and password, on one line, good for SCRAM-SHA-512
+#   kafka.sh user NAME          one line: name, password for SCRAM-SHA-512, password for PLAIN
 #   kafka.sh log NAME ID        path of a broker's log
 #   kafka.sh resolve            downloads the jars and does no more
 #
@@ -287,7 +287,7 @@ restart) restart "$@" ;;
 address) address "$@" ;;
 tls-address) cat "$(started "$1")/tls-address" ;;
 ca) ls "$(started "$1")/ca.pem" ;;
-user) echo "$USER_NAME $SCRAM_PASSWORD" ;;
+user) echo "$USER_NAME $SCRAM_PASSWORD $PLAIN_PASSWORD" ;;
 log) echo "$(started "$1")/${2:?}/log" ;;
 resolve) class_path kafka >/dev/null ;;
 *) usage ;;
