@@ -135,13 +135,15 @@ taken() { count "$1/bearerbox/access" ' Receive SMS '; }
 answered() { count "$1/smsbox/access" "reply: 20[02] '<< successful >>'"; }
 
 send() {
-    local dir wanted texts=() from to text
+    local dir wanted texts=() line from to text
     dir=$(started "${1:?}")
     [[ ${2:-} =~ ^[1-9][0-9]*$ && -r ${3:-} ]] || usage
     if running "$dir/fakesmsc"; then fail "$1 is already sending"; fi
-    while read -r from to text; do
-        [[ -n $text ]] || continue
-        texts+=("$from $to $(as_sent "$text")")
+    # Not split by `read`: blanks at both ends of a text are the text's.
+    while IFS= read -r line; do
+        from=${line%% *} line=${line#* }
+        to=${line%% *} text=${line#* }
+        [[ ! $text || $text == "$line" ]] || texts+=("$from $to $(as_sent "$text")")
     done <"$3"
     ((${#texts[@]})) || fail "there is no text in $3"
     wanted=$(($(taken "$dir") + $2))
