@@ -1,0 +1,26 @@
+"""Texts that make encoders stumble, each with the department it belongs to under router.ROUTES."""
+
+TEXTS = [
+    ("Snow on Main St", "highways"),
+    ("SNOW", "highways"),
+    ("  snow: leading blanks, trailing too  ", "highways"),
+    ("Snow & ice = 100% + more? #1; a/b\\c", "highways"),
+    ("snow\nsecond line\r\nthird\ttab", "highways"),
+    ("park pay 2h AB12 CDE", "parking"),
+    ("PARK PAY", "parking"),
+    ("hello", "contact-centre"),
+    ("snowball is no keyword", "contact-centre"),
+    ("Ünïcödé éèà ß ñ £5 €7 ¥", "contact-centre"),
+    ("雪が降っている", "contact-centre"),
+    ("Снег на улице", "contact-centre"),
+    ("ثلج في الشارع", "contact-centre"),
+    ("❄️ 👩‍👩‍👧‍👦 🇬🇧", "contact-centre"),
+    ("e\u0301 is not \u00e9 here", "contact-centre"),
+    ("'quoted' \"double\" <b>&amp;</b> %41 %zz +1", "contact-centre"),
+    ("a=b&c=d;e", "contact-centre"),
+    ("\u200bzero\u200dwidth\ufeff", "contact-centre"),
+    ("x" * 1600, "contact-centre"),
+    ("雪" * 670, "contact-centre"),
+    ("0", "contact-centre"),
+    (".", "contact-centre"),
+]
