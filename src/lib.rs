@@ -1,12 +1,103 @@
 //! sms-router: the texts people send to a public body's number, each to its department, none lost.
+//!
+//! A carrier pushes a text to our webhook. The leading keyword decides which department it belongs
+//! to. It is made durable and only then answered 200: on the department's Kafka topic (cluster), or
+//! in the embedded store that departments read over HTTP (standalone). An audit copy lives exactly 12
+//! calendar months. This page is the map of how that is built; [`message`] holds the words it uses.
+//!
+//! # Floors
+//!
+//! A room uses only rooms on lower floors; rooms on one floor do not meet, a door above introduces
+//! them. `tests/tidy.rs` keeps it so.
+//!
+//! ```text
+//! 7  what a person types
+//!    cli         serve · archive run · archive get · check · setup · explain · simulate · tail
+//! 6  putting together
+//!    app         settings → rooms → tasks; the order in which they start and end
+//! 5  text → settings
+//!    config      files and environment, every problem at once; the sample built in
+//! 4  doors: someone outside calls, or a worker starts
+//!    webhook     carriers: a request → its texts, each durable → the answer
+//!    operations  departments' feed; health and metrics: every route in two tables
+//!    archiver    topics → audit copies, offsets after success
+//! 2  rooms: one job each, strangers to one another
+//!    carrier     bytes ↔ texts; one file for each carrier
+//!    keyword     fold · scan · table · live: which department, and why
+//!    publish     Kafka: producers, a breaker for each department, topics
+//!    store       SQLite: log, feed, audit copies, dead-letter; group commit, sweeper
+//!    archive     CQL: schema, writer, reader, access log
+//!    dedup       what has been taken, what is on its way
+//! 1  plumbing
+//!    server      accept loop, bounds of connections, TLS, drain: for all listeners
+//!    telemetry   the catalogue of metrics, the latches of readiness, the log
+//!    clock       what time it is; a test can set it
+//! 0  words
+//!    message     Number, Text, Record, Event, expiry: no input, no output, no async
+//! ```
+//!
+//! # The walk of a message
+//!
+//! 1. [`webhook::Service`] finds the account by the path, sheds what is beyond the bounds before the
+//!    body is read, and reads the body within its limits of size and time.
+//! 2. [`webhook::Door::accept`] is the rest on one screen. [`carrier::authenticate`] checks the proof
+//!    over the raw bytes; the carrier's adapter reads the texts. What is proven and cannot be read is
+//!    kept in dead-letter and answered 400.
+//! 3. The texts go on in a task of their own: whether the client stays changes nothing. Numbers are
+//!    normalised, [`keyword::Table::decide`] names the department, [`dedup::Claims`] gives the id to
+//!    one of several copies.
+//! 4. The record is encoded ([`webhook::encode`]) and handed to the log: [`publish::Publisher`] waits
+//!    for all in-sync replicas, [`store::Store`] for its commit.
+//! 5. The claim is confirmed, or released if the log refused. [`webhook::Verdict`] turns what
+//!    happened into a status, a metric and a log level. Past the carrier's deadline the answer is 503
+//!    while the task waits on for the log's report, for until then the outcome is unknown.
+//!
+//! # The walk of a keyword reload
+//!
+//! `app::reload` looks at the file every second, through links, and on SIGHUP. [`config`] parses it,
+//! [`keyword::Table::build`] judges it and runs the tests in it, off the runtime; in the cluster
+//! profile newly named topics must exist. Then [`keyword::Live`] swaps the whole table. Any problem
+//! leaves the table in force as it is, with a line in the log for each and a gauge at 0.
+//!
+//! # The walk of an audit copy
+//!
+//! Standalone: the copy is written in the transaction of the message, by [`store`], whose sweeper
+//! deletes it within the hour after its expiry and gives its pages back. Cluster: [`archiver`] reads
+//! the departments' topics, [`archive::Archive`] writes three rows whose TTL ends at
+//! [`message::expires_at`], and the offset is committed after that. `archive get` writes who, when,
+//! why and which ids to the access log before it prints anything.
+//!
+//! # Invariants
+//!
+//! 1. No 2xx before every text of a request is durable; a batch counts as its texts against every bound.
+//! 2. 4xx only for what can never succeed; our own trouble is 503 with a jittered `Retry-After`.
+//! 3. A client that hangs up cancels nothing.
+//! 4. A text is claimed before it is published and confirmed after: a retry is never swallowed.
+//! 5. Expiry is receipt by our clock plus 12 calendar months; a replay never lengthens it.
+//! 6. What is stored and published is exactly what was received; folding is for matching only.
+//! 7. No number, text or secret in a log line, a metric, a panic or an error.
+//! 8. One department's topic in trouble holds up no other department.
+//! 9. Everything that can grow has a bound.
+//!
+//! # Deliberately absent
+//!
+//! A protocol between replicas: what they share lives in Kafka and the archive. Outgoing texts. A
+//! journal for the cluster profile and the joining of long texts that carriers push in pieces: until
+//! they are built, an outage of Kafka is 503, and each piece is an event of its own, flagged `part`.
 
+pub mod app;
 pub mod archive;
 pub mod archiver;
 pub mod carrier;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod dedup;
 pub mod keyword;
 pub mod message;
+pub mod operations;
 pub mod publish;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod webhook;

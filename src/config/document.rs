@@ -82,50 +82,59 @@ impl Value {
 
 /// Parses TOML. Where the syntax is wrong nothing of the file is known, so that is one problem.
 pub fn parse(file: &Arc<str>, text: &str) -> Result<Node, Problem> {
+    let source = Source::of(file, text);
     let table = DeTable::parse(text).map_err(|error| Problem {
-        place: place(file, text, error.span().map_or(0, |span| span.start)),
+        place: source.place(error.span().map_or(0, |span| span.start)),
         key: String::new(),
         reason: format!("not TOML: {}", error.message()),
     })?;
-    Ok(Node { place: Place { file: file.clone(), line: 1 }, value: convert_table(file, text, table.get_ref()) })
+    Ok(Node { place: source.place(0), value: source.convert_table(table.get_ref()) })
 }
 
-fn convert_table(file: &Arc<str>, text: &str, table: &DeTable<'_>) -> Value {
-    let entries = table.iter().map(|(key, value)| {
-        // A table's place is its header, which is where its key stands.
-        let node = Node {
-            place: place(file, text, key.span().start),
-            value: convert(file, text, value.get_ref()),
-        };
-        (key.get_ref().to_string(), node)
-    });
-    Value::Table(entries.collect())
+/// A file's name and where its lines begin: a table of keywords has many places to tell.
+struct Source<'a> {
+    file: &'a Arc<str>,
+    line_starts: Vec<usize>,
 }
 
-fn convert(file: &Arc<str>, text: &str, value: &DeValue<'_>) -> Value {
-    match value {
-        DeValue::String(string) => Value::String(string.to_string()),
-        DeValue::Integer(integer) => i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix())
-            .map_or(Value::Other("a number out of range"), Value::Integer),
-        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
-        DeValue::Float(_) => Value::Other("a number with a fraction"),
-        DeValue::Datetime(_) => Value::Other("a date"),
-        DeValue::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|item| Node {
-                    place: place(file, text, item.span().start),
-                    value: convert(file, text, item.get_ref()),
-                })
-                .collect(),
-        ),
-        DeValue::Table(table) => convert_table(file, text, table),
+impl<'a> Source<'a> {
+    fn of(file: &'a Arc<str>, text: &str) -> Self {
+        let after_newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { file, line_starts: std::iter::once(0).chain(after_newlines).collect() }
     }
-}
 
-fn place(file: &Arc<str>, text: &str, offset: usize) -> Place {
-    let line = 1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
-    Place { file: file.clone(), line }
+    fn place(&self, offset: usize) -> Place {
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        Place { file: self.file.clone(), line }
+    }
+
+    fn convert_table(&self, table: &DeTable<'_>) -> Value {
+        let entries = table.iter().map(|(key, value)| {
+            // A table's place is its header, which is where its key stands.
+            let node = Node { place: self.place(key.span().start), value: self.convert(value.get_ref()) };
+            (key.get_ref().to_string(), node)
+        });
+        Value::Table(entries.collect())
+    }
+
+    fn convert(&self, value: &DeValue<'_>) -> Value {
+        match value {
+            DeValue::String(string) => Value::String(string.to_string()),
+            DeValue::Integer(integer) => i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix())
+                .map_or(Value::Other("a number out of range"), Value::Integer),
+            DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+            DeValue::Float(_) => Value::Other("a number with a fraction"),
+            DeValue::Datetime(_) => Value::Other("a date"),
+            DeValue::Array(items) => {
+                let node = |item: &toml::Spanned<DeValue<'_>>| Node {
+                    place: self.place(item.span().start),
+                    value: self.convert(item.get_ref()),
+                };
+                Value::Array(items.iter().map(node).collect())
+            }
+            DeValue::Table(table) => self.convert_table(table),
+        }
+    }
 }
 
 /// Lays `SMS_ROUTER__SECTION__KEY=value` over the tree. A part of a name stands for an existing key
@@ -151,13 +160,12 @@ fn lay(root: &mut Node, path: &str, name: &str, value: &str) -> Result<(), Strin
         if part.is_empty() {
             return Err("a part of the name is empty; write SMS_ROUTER__SECTION__KEY".to_owned());
         }
+        let kind = node.value.kind();
         let Value::Table(table) = &mut node.value else {
-            return Err(format!("{part} is below a key that holds {}", node.value.kind()));
+            return Err(format!("{part} is below a key that holds {kind}"));
         };
         let key = existing_key(table, part)?;
-        node = table
-            .entry(key)
-            .or_insert_with(|| Node { place: place.clone(), value: Value::Table(BTreeMap::new()) });
+        node = table.entry(key).or_insert_with(|| Node { place: place.clone(), value: Value::Table(BTreeMap::new()) });
     }
     *node = Node { place, value: Value::Override(value.to_owned()) };
     Ok(())

@@ -74,6 +74,11 @@ impl<'a> Section<'a> {
         self.problems.push(&self.place_of(key), self.key(key), reason);
     }
 
+    /// Notes a problem of one value within a key.
+    pub fn refuse_at(&self, place: &Place, key: &str, reason: impl Into<String>) {
+        self.problems.push(place, self.key(key), reason);
+    }
+
     pub fn node(&self, key: &'static str) -> Option<&'a Node> {
         self.asked.borrow_mut().insert(key);
         self.table?.get(key)
@@ -208,8 +213,7 @@ impl<'a> Section<'a> {
             self.refuse(key, format!("must be a list of tables, not {}", node.value.kind()));
             return Vec::new();
         };
-        let section =
-            |(index, item)| Section::of(format!("{}[{index}]", self.key(key)), item, self.problems);
+        let section = |(index, item)| Section::of(format!("{}[{index}]", self.key(key)), item, self.problems);
         items.iter().enumerate().map(section).collect()
     }
 
@@ -243,11 +247,7 @@ impl<'a> Section<'a> {
         for (key, node) in table {
             if !asked.contains(key.as_str()) {
                 let known = asked.iter().copied().collect::<Vec<_>>().join(", ");
-                self.problems.push(
-                    &node.place,
-                    self.key(key),
-                    format!("is not a setting; known here: {known}"),
-                );
+                self.problems.push(&node.place, self.key(key), format!("is not a setting; known here: {known}"));
             }
         }
     }

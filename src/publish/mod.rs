@@ -26,7 +26,7 @@ mod client;
 mod lane;
 mod topics;
 
-pub use client::{Settings, client_config};
+pub use client::{FORBIDDEN, Settings, consumer_config};
 pub use topics::{Change, TopicAdmin, TopicFault, TopicSettings};
 
 use std::sync::Arc;

@@ -1,3 +1,15 @@
-//! All tests on real parts, in one binary. Each is ignored unless `tests/run` asks for it by name.
+//! Tests of the binary and of its way to real services, in one binary.
+//!
+//! What needs a service is ignored with the part of `tests/run` that runs it; everything else runs
+//! under plain `cargo test`.
 
 mod archive;
+mod carriers;
+mod cli;
+mod harness;
+mod input;
+mod kafka;
+mod kannel;
+mod operations;
+mod routes;
+mod standalone;

@@ -1,0 +1,103 @@
+//! The life of `archive run`: topics → audit copies.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::archiver::{self, ArchiverError};
+use crate::clock::Clock;
+use crate::config::{Archive, Config, Publish};
+use crate::keyword::Live;
+use crate::operations::{self, Health, Service};
+use crate::publish::{self, Publisher, TopicAdmin};
+use crate::telemetry::{Latches, Metrics};
+
+use super::reload::Reloader;
+use super::{Reload, StartError, build_table, listeners};
+
+/// A running `archive run`.
+pub struct ArchiveInstance {
+    pub monitoring: SocketAddr,
+    pub reload: Reload,
+    pub metrics: Metrics,
+    worker: JoinHandle<Result<(), ArchiverError>>,
+    stop_worker: CancellationToken,
+    end: CancellationToken,
+    tasks: TaskTracker,
+    latches: Latches,
+}
+
+impl ArchiveInstance {
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let (metrics, latches) = (Metrics::new(), Latches::default());
+        let config = Arc::new(config);
+        let (Publish::Kafka { settings: kafka, .. }, Archive::Cql { settings: cql, group }) =
+            (&config.publish, &config.archive)
+        else {
+            return Err(StartError::NoArchiveToRun);
+        };
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let table = build_table(&config).map_err(StartError::Settings)?;
+        let monitoring = listeners::open("monitoring", &config.monitoring)?;
+        let address = monitoring.bound.address();
+        let (stop_worker, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let settings = archiver::Settings::new(publish::consumer_config(kafka, group));
+        let admin = Arc::new(TopicAdmin::new(kafka)?);
+        let (topics, consumed) = watch::channel(Vec::new());
+        let reloader = Reloader {
+            config: config.clone(),
+            routes: Live::new(table),
+            metrics: metrics.clone(),
+            kafka: Some((admin, None)),
+            topics,
+        };
+        let (reload, reloading) = reloader.start(end.clone());
+        tasks.spawn(reloading);
+        let worker = tokio::spawn(archiver::run(
+            settings,
+            archiver::Parts {
+                store: cql.as_ref().clone(),
+                publisher: Publisher::start(kafka.as_ref().clone(), config.standing.source.clone(), metrics.clone())?,
+                topics: consumed,
+                sender_key: config.standing.sender_key.clone(),
+                clock,
+                metrics: metrics.clone(),
+                ready: latches.latch("first contact with the brokers"),
+                shutdown: stop_worker.clone(),
+            },
+        ));
+        let services = || Vec::<Service>::new();
+        let health =
+            Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(services) });
+        let answer = move |request, _| operations::monitoring(health.clone(), request);
+        tasks.spawn(monitoring.bound.serve(answer, metrics.clone(), end.clone()));
+        Ok(Self { monitoring: address, reload, metrics, worker, stop_worker, end, tasks, latches })
+    }
+
+    /// Resolves when the worker ends by itself, which is a failure.
+    pub async fn failed(&mut self) -> Result<(), StartError> {
+        flatten((&mut self.worker).await)
+    }
+
+    /// Stops consuming, finishes the copies at hand, commits, leaves the group.
+    pub async fn stop(self) -> Result<(), StartError> {
+        self.latches.drain();
+        self.stop_worker.cancel();
+        let result = flatten(self.worker.await);
+        self.end.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        result
+    }
+}
+
+fn flatten(joined: Result<Result<(), ArchiverError>, tokio::task::JoinError>) -> Result<(), StartError> {
+    match joined {
+        Ok(result) => result.map_err(StartError::from),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

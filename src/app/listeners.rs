@@ -1,0 +1,87 @@
+//! Listeners with their certificates, and the task that reads those again when the files change.
+
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Listener, Place, Problem, TlsFiles};
+use crate::server::{self, Bound, Certificates};
+
+use super::StartError;
+
+/// How often certificate files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A listener that holds its port, and the certificates to watch, if it has any.
+pub struct Opened {
+    pub bound: Bound,
+    pub watched: Option<Watched>,
+}
+
+/// Certificates in use and the files they came from.
+pub struct Watched {
+    certificates: Certificates,
+    files: TlsFiles,
+}
+
+pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartError> {
+    let watched = match &listener.tls {
+        None => None,
+        Some(files) => Some(load(files).map_err(|problem| StartError::Settings(vec![problem]))?),
+    };
+    let bound = server::bind(server::Settings {
+        name,
+        listen: listener.listen,
+        connections_max: listener.connections_max,
+        certificates: watched.as_ref().map(|watched| watched.certificates.clone()),
+    })?;
+    Ok(Opened { bound, watched })
+}
+
+fn load(files: &TlsFiles) -> Result<Watched, Problem> {
+    let (chain, key) = read(files)?;
+    let certificates = Certificates::parse(&chain, &key).map_err(|error| problem(files, error.to_string()))?;
+    Ok(Watched { certificates, files: files.clone() })
+}
+
+fn read(files: &TlsFiles) -> Result<(Vec<u8>, Vec<u8>), Problem> {
+    let file = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|error| problem(files, format!("{} cannot be read: {error}", path.display())))
+    };
+    Ok((file(&files.certificate)?, file(&files.key)?))
+}
+
+fn problem(files: &TlsFiles, reason: String) -> Problem {
+    let place = Place { file: files.certificate.display().to_string().into(), line: 0 };
+    Problem { place, key: "tls".to_owned(), reason }
+}
+
+impl Watched {
+    /// Takes new certificates into use as they appear; bad ones are said and the old stay.
+    pub async fn keep_current(self, stop: CancellationToken) {
+        let mut seen = self.changed_at();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+            let now = self.changed_at();
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            let replaced = read(&self.files).and_then(|(chain, key)| {
+                self.certificates.replace(&chain, &key).map_err(|error| problem(&self.files, error.to_string()))
+            });
+            match replaced {
+                Ok(()) => tracing::info!("certificates were read again"),
+                Err(problem) => tracing::error!(%problem, "new certificates were refused, the old stay in use"),
+            }
+        }
+    }
+
+    fn changed_at(&self) -> [Option<SystemTime>; 2] {
+        [&self.files.certificate, &self.files.key]
+            .map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
+    }
+}

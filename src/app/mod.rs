@@ -1,0 +1,55 @@
+//! Putting together: settings → rooms → tasks, and the order in which they end.
+//!
+//! Comes in: a `Config` and a clock. Goes out: a running `Instance` or a running archive, each with
+//! the addresses it listens on.
+//! Always true: this is the only room that knows them all; every task's end is awaited at shutdown.
+//! Not here: signals and the command line (`cli`).
+
+mod archive;
+mod listeners;
+mod log;
+mod reload;
+mod serve;
+mod topics;
+
+pub use archive::ArchiveInstance;
+pub use reload::Reload;
+pub use serve::{Addresses, Instance};
+
+use crate::config::{Config, Problem};
+use crate::keyword::Table;
+
+/// Why a role could not start; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings or routes: exit code 78.
+    #[error("{}", lines(.0))]
+    Settings(Vec<Problem>),
+    #[error(transparent)]
+    Listen(#[from] crate::server::ListenError),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error(transparent)]
+    Publish(#[from] crate::publish::PublishError),
+    #[error("the Kafka client refused its settings: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    #[error(transparent)]
+    Archive(#[from] crate::archive::ArchiveError),
+    #[error(transparent)]
+    Archiver(#[from] crate::archiver::ArchiverError),
+    #[error(
+        "`archive run` needs publish.to = \"kafka\" and archive.to = \"cql\": in the standalone profile `serve` keeps the copies itself"
+    )]
+    NoArchiveToRun,
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads and builds the keyword table that the settings name.
+pub fn build_table(config: &Config) -> Result<Table, Vec<Problem>> {
+    let spec = config.routes.read(config.country)?;
+    let refused = |refusals: Vec<_>| refusals.into_iter().map(|refusal| config.routes.problem(refusal)).collect();
+    Table::build(spec).map_err(refused)
+}

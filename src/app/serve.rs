@@ -1,0 +1,223 @@
+//! The life of `serve`, from settings to the last answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Config, Publish};
+use crate::dedup::{self, Claims, Recent};
+use crate::keyword::Live;
+use crate::operations::{self, Feed, Health};
+use crate::publish::TopicAdmin;
+use crate::store::Store;
+use crate::telemetry::{Latches, Metrics};
+use crate::webhook::{Door, Limits, Service, Settings};
+
+use super::listeners::{self, Opened};
+use super::log::OpenLog;
+use super::reload::Reloader;
+use super::topics::TopicWatch;
+use super::{Reload, StartError, build_table};
+
+/// Between two sweeps of what has outlived its time: within the hour after it ends.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// Where an instance listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    pub inbound: SocketAddr,
+    pub api: SocketAddr,
+    pub monitoring: SocketAddr,
+}
+
+/// A running `serve`.
+pub struct Instance {
+    pub addresses: Addresses,
+    pub reload: Reload,
+    pub routes: Live,
+    pub metrics: Metrics,
+    latches: Latches,
+    door: Arc<Door>,
+    log: OpenLog,
+    /// Stops accepting on the doors; the monitoring listener goes on to the end.
+    drain: CancellationToken,
+    end: CancellationToken,
+    inbound: JoinHandle<()>,
+    tasks: TaskTracker,
+    grace: Duration,
+}
+
+impl Instance {
+    /// Opens the log, then the ports, then starts the tasks. Nothing is answered before all of it
+    /// worked.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let (metrics, latches) = (Metrics::new(), Latches::default());
+        let (routes_latch, listening) = (latches.latch("routes loaded"), latches.latch("listeners open"));
+        describe(&config, &metrics);
+        let table = build_table(&config).map_err(StartError::Settings)?;
+        routes_latch.set();
+        let inbound = listeners::open("inbound", &config.inbound.listener)?;
+        let api = listeners::open("api", &config.api.listener)?;
+        let monitoring = listeners::open("monitoring", &config.monitoring)?;
+        let log = OpenLog::open(&config, &table, &clock, &metrics)?;
+        let addresses = Addresses {
+            inbound: inbound.bound.address(),
+            api: api.bound.address(),
+            monitoring: monitoring.bound.address(),
+        };
+        let config = Arc::new(config);
+        let routes = Live::new(table);
+        let door = Door::new(door_settings(&config, &routes, &log, &clock, &metrics));
+        let (drain, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let kafka = kafka_tasks(&config, &log, &routes, &metrics, &latches, &tasks, &end)?;
+        let (topics, _) = watch::channel(Vec::new());
+        let reloader =
+            Reloader { config: config.clone(), routes: routes.clone(), metrics: metrics.clone(), kafka, topics };
+        let (reload, reloading) = reloader.start(end.clone());
+        tasks.spawn(reloading);
+        if let OpenLog::Embedded { store, .. } = &log {
+            tasks.spawn(sweep(store.clone(), metrics.clone(), end.clone()));
+        }
+        let feed = Arc::new(Feed {
+            source: log.feed(),
+            tokens: config.departments.clone(),
+            routes: routes.clone(),
+            events: config.standing.source.clone(),
+            drain: drain.clone(),
+        });
+        let health =
+            Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
+        let inbound = serve_inbound(inbound, &config, &door, &metrics, &drain, &tasks, &end);
+        let answer_api = move |request, _| operations::api(feed.clone(), request);
+        tasks.spawn(watched(api, &tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
+        let answer_monitoring = move |request, _| operations::monitoring(health.clone(), request);
+        tasks.spawn(watched(monitoring, &tasks, &end).serve(answer_monitoring, metrics.clone(), end.clone()));
+        listening.set();
+        let grace = config.grace;
+        Ok(Self { addresses, reload, routes, metrics, latches, door, log, drain, end, inbound, tasks, grace })
+    }
+
+    /// Not ready → no new connection → what was taken in finishes → the log is flushed → the rest
+    /// ends. `false` when the grace time ran out first.
+    pub async fn stop(self) -> bool {
+        let Self { latches, door, log, drain, end, inbound, tasks, grace, .. } = self;
+        latches.drain();
+        drain.cancel();
+        let orderly = async {
+            let _ = inbound.await;
+            door.finish().await;
+            drop(door);
+            log.close().await;
+            end.cancel();
+            tasks.close();
+            tasks.wait().await;
+        };
+        tokio::time::timeout(grace, orderly).await.is_ok()
+    }
+}
+
+fn describe(config: &Config, metrics: &Metrics) {
+    metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    metrics.sample.set(i64::from(config.is_sample));
+    let open = config.accounts.iter().filter(|(_, note)| note.is_open).count();
+    metrics.unauthenticated_accounts.set(i64::try_from(open).unwrap_or(i64::MAX));
+    if config.is_sample {
+        tracing::warn!("this is the SAMPLE: loopback only, data in ./data; write an sms-router.toml for real use");
+    }
+    for (account, _) in config.accounts.iter().filter(|(_, note)| note.is_open) {
+        tracing::warn!(account = %account.name, "this account takes texts from anybody");
+    }
+}
+
+fn door_settings(config: &Config, routes: &Live, log: &OpenLog, clock: &Clock, metrics: &Metrics) -> Settings {
+    let inbound = &config.inbound;
+    let remembered = dedup::Settings { ids_max: inbound.dedup_ids_max, age_max: inbound.dedup_age_max };
+    let in_flight = metrics.in_flight_messages.clone();
+    Settings {
+        routes: routes.clone(),
+        log: log.log(),
+        claims: Claims::new(remembered, clock.clone()),
+        repeats: Recent::new(inbound.dedup_ids_max, inbound.repeat_age_max, clock.clone()),
+        limits: Limits::new(inbound.in_flight_max, inbound.body_bytes_max, in_flight),
+        sender_key: config.standing.sender_key.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        origin: config.standing.source.origin.clone(),
+        deadline_max: inbound.deadline_max,
+    }
+}
+
+type KafkaHandles = (Arc<TopicAdmin>, Option<crate::publish::Publisher>);
+
+fn kafka_tasks(
+    config: &Config,
+    log: &OpenLog,
+    routes: &Live,
+    metrics: &Metrics,
+    latches: &Latches,
+    tasks: &TaskTracker,
+    end: &CancellationToken,
+) -> Result<Option<KafkaHandles>, StartError> {
+    let (Publish::Kafka { settings, topics }, Some(publisher)) = (&config.publish, log.publisher()) else {
+        return Ok(None);
+    };
+    let admin = Arc::new(TopicAdmin::new(settings)?);
+    let watch = TopicWatch {
+        admin: admin.clone(),
+        publisher: publisher.clone(),
+        routes: routes.clone(),
+        wanted: *topics,
+        metrics: metrics.clone(),
+        contact: latches.latch("first contact with the brokers"),
+    };
+    tasks.spawn(watch.run(end.clone()));
+    Ok(Some((admin, Some(publisher))))
+}
+
+fn serve_inbound(
+    opened: Opened,
+    config: &Config,
+    door: &Arc<Door>,
+    metrics: &Metrics,
+    drain: &CancellationToken,
+    tasks: &TaskTracker,
+    end: &CancellationToken,
+) -> JoinHandle<()> {
+    let accounts = config.accounts.iter().map(|(account, _)| account.clone()).collect();
+    let service = Service::new(door.clone(), accounts, config.inbound.body_timeout, metrics.clone());
+    let answer = move |request, peer| service.clone().call(request, peer);
+    tokio::spawn(watched(opened, tasks, end).serve(answer, metrics.clone(), drain.clone()))
+}
+
+fn watched(opened: Opened, tasks: &TaskTracker, end: &CancellationToken) -> crate::server::Bound {
+    if let Some(watched) = opened.watched {
+        tasks.spawn(watched.keep_current(end.clone()));
+    }
+    opened.bound
+}
+
+async fn sweep(store: Store, metrics: Metrics, stop: CancellationToken) {
+    loop {
+        match store.sweep().await {
+            Ok(swept) => {
+                let count = |kind: &str, rows: u64| metrics.swept.with_label_values(&[kind]).inc_by(rows);
+                count("audit_copy", swept.audit_copies);
+                count("feed", swept.feed_rows);
+                count("dead_letter", swept.dead_letters);
+            }
+            Err(error) => {
+                tracing::error!(%error, "what has outlived its time could not be deleted; it will be tried again")
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Topics held against their promises, at start and while running.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::keyword::{Live, Table};
+use crate::message::topics::{CONSENT, DEAD_LETTER};
+use crate::publish::{Publisher, TopicAdmin, TopicFault, TopicSettings};
+use crate::telemetry::{Latch, Metrics};
+
+/// Between two looks at the topics.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// Between two tries while the brokers cannot be reached.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Time for one question to the brokers.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Looks after all topics that texts go to.
+pub struct TopicWatch {
+    pub admin: Arc<TopicAdmin>,
+    pub publisher: Publisher,
+    pub routes: Live,
+    pub wanted: TopicSettings,
+    pub metrics: Metrics,
+    /// Set at the first contact with the brokers.
+    pub contact: Latch,
+}
+
+impl TopicWatch {
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            let pause = match existing(&self.admin).await {
+                Ok(existing) => {
+                    self.judge(&existing).await;
+                    self.contact.set();
+                    LOOK_INTERVAL
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the brokers cannot be asked about the topics");
+                    RETRY_INTERVAL
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn judge(&self, existing: &Existing) {
+        let table = self.routes.load();
+        let departments = table.departments().iter().map(|department| (department.name.as_str(), department.topic()));
+        let own = [("dead-letter", DEAD_LETTER.to_owned()), ("consent", CONSENT.to_owned())];
+        for (department, topic) in departments.chain(own) {
+            match self.admin.faults(&topic, &self.wanted, existing).await {
+                Ok(faults) => self.report(department, &topic, &faults),
+                Err(error) => {
+                    tracing::warn!(%topic, %error, "the topic's settings cannot be looked at (DescribeConfigs)");
+                }
+            }
+        }
+    }
+
+    fn report(&self, department: &str, topic: &str, faults: &[TopicFault]) {
+        for fault in TopicFault::ALL {
+            let gauge = self.metrics.topic_faults.with_label_values(&[department, fault.label()]);
+            let broken = faults.contains(&fault);
+            if broken && gauge.get() == 0 {
+                tracing::error!(topic, fault = fault.label(), "a topic breaks a promise; `sms-router setup` mends it");
+            }
+            gauge.set(i64::from(broken));
+        }
+        if faults.contains(&TopicFault::Missing) {
+            self.publisher.mark_missing(topic);
+        }
+    }
+}
+
+/// Topics with partitions and replication.
+pub type Existing = HashMap<String, (usize, usize)>;
+
+/// What topics the cluster has.
+pub async fn existing(admin: &Arc<TopicAdmin>) -> Result<Existing, String> {
+    let admin = admin.clone();
+    let asked = tokio::task::spawn_blocking(move || admin.existing(QUESTION_TIMEOUT)).await;
+    asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+/// Topics that a table names and the cluster lacks, with the line of the department.
+pub fn missing(table: &Table, existing: &Existing) -> Vec<(usize, String)> {
+    let topics = table.departments().iter().map(|department| (department.line, department.topic()));
+    topics.filter(|(_, topic)| !existing.contains_key(topic)).collect()
+}

@@ -1,0 +1,139 @@
+//! `archive get`: reads audit copies, after who, when, why and which has been written down.
+
+use clap::Args;
+
+use crate::archive::Archive;
+use crate::clock::Clock;
+use crate::config::{self, Config, Environment, SecretsNeeded};
+use crate::message::{Access, AuditCopy, AuditQuery, DepartmentName, Number, SenderKey, Timestamp, iso};
+use crate::store::Reader;
+
+use super::{Failure, Outcome, Settings, block_on, print};
+
+#[derive(Args)]
+#[command(group(clap::ArgGroup::new("question").required(true).args(["id", "sender", "department"])))]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// One text by its id
+    #[arg(long)]
+    id: Option<String>,
+    /// Everything of one sender
+    #[arg(long, value_name = "NUMBER")]
+    sender: Option<String>,
+    /// One department's texts between --since and --until
+    #[arg(long, value_name = "NAME", requires_all = ["since", "until"])]
+    department: Option<String>,
+    /// RFC 3339, or a day in UTC
+    #[arg(long, value_name = "T")]
+    since: Option<String>,
+    /// RFC 3339, or a day in UTC; not included
+    #[arg(long, value_name = "T")]
+    until: Option<String>,
+    /// Why; kept in the access log
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Shows numbers and texts too
+    #[arg(long)]
+    show_text: bool,
+}
+
+/// Either profile's copies and access log.
+enum Copies {
+    Embedded(Reader),
+    Cluster(Box<Archive>),
+}
+
+pub fn get(arguments: &Arguments, environment: &Environment) -> Outcome {
+    if arguments.reason.trim().is_empty() {
+        return Err(Failure::usage("--reason is empty: the access log needs to know why"));
+    }
+    let config = arguments.settings.load(environment, SecretsNeeded::Must)?;
+    let query = query(arguments, &config)?;
+    block_on(answer(arguments, environment, &config, query))?
+}
+
+async fn answer(arguments: &Arguments, environment: &Environment, config: &Config, query: AuditQuery) -> Outcome {
+    let now = Clock::system().now();
+    let keys: Vec<SenderKey> = std::iter::once(config.standing.sender_key.clone())
+        .chain(config.standing.previous_sender_keys.iter().cloned())
+        .collect();
+    let copies = Copies::open(config).await?;
+    let found = copies.find(&query, &keys, now).await?;
+    let access = Access {
+        at: now,
+        who: config::user(environment),
+        why: arguments.reason.clone(),
+        query: query.describe(),
+        ids: found.iter().map(|copy| copy.record.id).collect(),
+        text_shown: arguments.show_text,
+    };
+    // Written down before anything is shown: a reading that cannot be accounted for does not happen.
+    copies.record_access(&access).await?;
+    found.iter().try_for_each(|copy| show(copy, arguments.show_text))
+}
+
+fn query(arguments: &Arguments, config: &Config) -> Result<AuditQuery, Failure> {
+    if let Some(id) = &arguments.id {
+        let id = id.parse().map_err(|_| Failure::usage("--id is not an id (a UUID, as in the record)"))?;
+        return Ok(AuditQuery::Id(id));
+    }
+    if let Some(sender) = &arguments.sender {
+        return Ok(AuditQuery::Sender(Number::normalise(sender, config.country)));
+    }
+    let name = arguments.department.as_deref().unwrap_or_default();
+    let name = DepartmentName::parse(name).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(AuditQuery::Department {
+        name,
+        since: time(arguments.since.as_deref(), "--since")?,
+        until: time(arguments.until.as_deref(), "--until")?,
+    })
+}
+
+fn time(written: Option<&str>, option: &str) -> Result<Timestamp, Failure> {
+    let written = written.unwrap_or_default();
+    let whole = if written.len() == "2026-11-21".len() { format!("{written}T00:00:00Z") } else { written.to_owned() };
+    whole.parse().map_err(|_| Failure::usage(format!("{option} is not a time: 2026-11-21 or 2026-11-21T10:00:00Z")))
+}
+
+impl Copies {
+    async fn open(config: &Config) -> Result<Self, Failure> {
+        match &config.archive {
+            config::Archive::Local => Reader::open(&config.data).map(Self::Embedded).map_err(Failure::of),
+            config::Archive::Cql { settings, .. } => {
+                let archive = Archive::connect(settings).await.map_err(Failure::of)?;
+                Ok(Self::Cluster(Box::new(archive)))
+            }
+        }
+    }
+
+    async fn find(&self, query: &AuditQuery, keys: &[SenderKey], now: Timestamp) -> Result<Vec<AuditCopy>, Failure> {
+        match self {
+            Self::Embedded(reader) => reader.find(query, keys, now).map_err(Failure::of),
+            Self::Cluster(archive) => archive.find(query, keys, now).await.map_err(Failure::of),
+        }
+    }
+
+    async fn record_access(&self, access: &Access) -> Outcome {
+        match self {
+            Self::Embedded(reader) => reader.record_access(access).map_err(Failure::of),
+            Self::Cluster(archive) => archive.record_access(access).await.map_err(Failure::of),
+        }
+    }
+}
+
+/// One JSON object a line: the whole record, or only what is not personal.
+fn show(copy: &AuditCopy, show_text: bool) -> Outcome {
+    let expires_at = iso::format(copy.expires_at);
+    let record = &copy.record;
+    if show_text {
+        return print(serde_json::json!({ "expires_at": expires_at, "record": record }));
+    }
+    print(serde_json::json!({
+        "expires_at": expires_at,
+        "id": record.id,
+        "department": record.department,
+        "to": record.to,
+        "received_at": iso::format(record.received_at),
+    }))
+}

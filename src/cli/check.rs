@@ -1,0 +1,128 @@
+//! `check`: every problem of settings and routes at once.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::app::build_table;
+use crate::config::{self, Config, Environment, Origin, Problem, Publish, SecretsNeeded};
+
+use super::{FAILED, Failure, Outcome, Output, Settings, print};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Report {
+    ok: bool,
+    problems: Vec<Finding>,
+    warnings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    key: String,
+    reason: String,
+}
+
+pub fn check(arguments: &Arguments, environment: &Environment) -> Outcome {
+    let origin = Origin::choose(arguments.settings.config.clone(), environment);
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    match config::load(&origin, environment, SecretsNeeded::Sample) {
+        Err(found) => {
+            problems.extend(found);
+            // The settings are wrong, but where the routes are may still be known: show theirs too.
+            problems.extend(routes_of_broken_settings(&origin, environment));
+        }
+        Ok(config) => match build_table(&config) {
+            Err(found) => problems.extend(found),
+            Ok(table) => {
+                warnings.extend(table.warnings().into_iter().map(|warning| config.routes.problem(warning)));
+                warnings.extend(settings_warnings(&config));
+            }
+        },
+    }
+    report(arguments.output, &problems, &warnings)?;
+    if problems.is_empty() { Ok(()) } else { Err(Failure { code: FAILED, said: summary(problems.len()) }) }
+}
+
+fn summary(count: usize) -> String {
+    format!("{count} problem{}", if count == 1 { "" } else { "s" })
+}
+
+fn routes_of_broken_settings(origin: &Origin, environment: &Environment) -> Vec<Problem> {
+    let Some(routes) = config::routes_named_in(origin, environment) else { return Vec::new() };
+    match routes.read(crate::message::Country::GB) {
+        Err(problems) => problems,
+        Ok(spec) => match crate::keyword::Table::build(spec) {
+            Ok(_) => Vec::new(),
+            Err(refusals) => refusals.into_iter().map(|refusal| routes.problem(refusal)).collect(),
+        },
+    }
+}
+
+/// What works and should still be known.
+fn settings_warnings(config: &Config) -> Vec<Problem> {
+    let mut warnings = Vec::new();
+    for (account, note) in &config.accounts {
+        let contract = account.carrier.contract();
+        let mut warn = |key: &str, reason: String| {
+            let key = format!("accounts.{}.{key}", account.name);
+            warnings.push(Problem { place: note.place.clone(), key, reason });
+        };
+        if note.is_open {
+            warn("unauthenticated", "this account takes texts from anybody".to_owned());
+        }
+        if !contract.identifies {
+            warn(
+                "parameters.id",
+                format!(
+                    "{} gives a text an id only if its URL says so (%I): without one a retry cannot be told from a second text",
+                    contract.name
+                ),
+            );
+        }
+        if !contract.retries_503 && matches!(config.publish, Publish::Kafka { .. }) {
+            warn(
+                "loss_on_outage",
+                format!("{} does not send again after a 503: an outage of Kafka loses its texts", contract.name),
+            );
+        }
+    }
+    warnings
+}
+
+fn report(output: Output, problems: &[Problem], warnings: &[Problem]) -> Outcome {
+    match output {
+        Output::Json => {
+            let findings = |list: &[Problem]| list.iter().map(Finding::of).collect();
+            let report = Report { ok: problems.is_empty(), problems: findings(problems), warnings: findings(warnings) };
+            print(serde_json::to_string(&report).map_err(Failure::of)?)
+        }
+        Output::Text => {
+            for problem in problems {
+                print(format_args!("error: {problem}"))?;
+            }
+            for warning in warnings {
+                print(format_args!("warning: {warning}"))?;
+            }
+            if problems.is_empty() { print("settings and routes are good") } else { Ok(()) }
+        }
+    }
+}
+
+impl Finding {
+    fn of(problem: &Problem) -> Self {
+        let line = (problem.place.line > 0).then_some(problem.place.line);
+        let Problem { place, key, reason } = problem.clone();
+        Self { file: place.file.to_string(), line, key, reason }
+    }
+}

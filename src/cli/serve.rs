@@ -1,0 +1,138 @@
+//! `serve` and `archive run`: the life of the two long-lived processes, signals included.
+
+use std::io::Write;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::app::{Addresses, ArchiveInstance, Instance, Reload, StartError};
+use crate::clock::Clock;
+use crate::config::{Config, Environment, SecretsNeeded};
+use crate::telemetry::{LogLevel, start_logging};
+
+use super::{CONFIGURATION, FAILED, Failure, Outcome, Settings};
+
+/// SIGUSR1 switches between the level of the settings and this one.
+const VERBOSE: &str = "debug,librdkafka=info,scylla=info,hyper=info";
+
+pub fn serve(settings: &Settings, environment: &Environment) -> Outcome {
+    let config = settings.load(environment, SecretsNeeded::Make)?;
+    let level = start_logging(&config.log_level).map_err(Failure::of)?;
+    runtime()?.block_on(async {
+        let (is_sample, verbosity) = (config.is_sample, Verbosity::of(&config, level));
+        let mut signals = Signals::listen()?;
+        let instance = Instance::start(config, Clock::system()).await.map_err(failure)?;
+        greet(&instance, is_sample);
+        signals.until_told_to_stop(&instance.reload, verbosity).await;
+        tracing::info!("stopping: no new requests, finishing those at hand");
+        match instance.stop().await {
+            true => Ok(()),
+            false => Err(Failure::of("the grace time ran out before everything at hand was finished")),
+        }
+    })
+}
+
+pub fn archive(settings: &Settings, environment: &Environment) -> Outcome {
+    let config = settings.load(environment, SecretsNeeded::Must)?;
+    let level = start_logging(&config.log_level).map_err(Failure::of)?;
+    runtime()?.block_on(async {
+        let verbosity = Verbosity::of(&config, level);
+        let mut signals = Signals::listen()?;
+        let mut instance = ArchiveInstance::start(config, Clock::system()).await.map_err(failure)?;
+        let reload = instance.reload.clone();
+        tokio::select! {
+            () = signals.until_told_to_stop(&reload, verbosity) => {}
+            ended = instance.failed() => return ended.map_err(failure),
+        }
+        tracing::info!("stopping: finishing the copies at hand");
+        instance.stop().await.map_err(failure)
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::of)
+}
+
+fn failure(error: StartError) -> Failure {
+    let code = match &error {
+        StartError::Settings(_) | StartError::NoArchiveToRun => CONFIGURATION,
+        _ => FAILED,
+    };
+    Failure { code, said: error.to_string() }
+}
+
+/// The level in force and the one to switch to.
+struct Verbosity {
+    level: LogLevel,
+    configured: String,
+    verbose: bool,
+}
+
+impl Verbosity {
+    fn of(config: &Config, level: LogLevel) -> Self {
+        Self { level, configured: config.log_level.clone(), verbose: false }
+    }
+
+    fn switch(&mut self) {
+        self.verbose = !self.verbose;
+        let directives = if self.verbose { VERBOSE } else { &self.configured };
+        match self.level.set(directives) {
+            Ok(()) => tracing::info!(directives, "the log level was changed"),
+            Err(error) => tracing::error!(%error, "the log level could not be changed"),
+        }
+    }
+}
+
+/// SIGTERM and SIGINT end the process, SIGHUP reads the routes again, SIGUSR1 switches the log level.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    user: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::of);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+            user: listen(SignalKind::user_defined1())?,
+        })
+    }
+
+    async fn until_told_to_stop(&mut self, reload: &Reload, mut verbosity: Verbosity) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    reload.now().await;
+                }
+                _ = self.user.recv() => verbosity.switch(),
+            }
+        }
+    }
+}
+
+/// A few lines for whoever started it, on standard error: standard output carries the JSON log.
+fn greet(instance: &Instance, is_sample: bool) {
+    let Addresses { inbound, api, monitoring } = instance.addresses;
+    let table = instance.routes.load();
+    let departments: Vec<&str> = table.departments().iter().map(|department| department.name.as_str()).collect();
+    let mut lines = vec![
+        format!("sms-router {} is ready", env!("CARGO_PKG_VERSION")),
+        format!("  carriers push to   http://{inbound}/inbound/ACCOUNT"),
+        format!("  departments read   http://{api}/v1/departments/NAME/messages"),
+        format!("  health, metrics    http://{monitoring}/readyz  /metrics"),
+        format!("  departments        {}", departments.join(", ")),
+    ];
+    if is_sample {
+        lines.push("  SAMPLE settings: loopback only, everything under ./data".to_owned());
+        lines.push("  try, in a second terminal:".to_owned());
+        lines
+            .push("    cargo run --release -- simulate --to 86555 --from +447700900123 \"Snow on Main St\"".to_owned());
+        lines.push("    cargo run --release -- tail --from-start highways".to_owned());
+    }
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+}

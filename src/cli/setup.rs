@@ -1,0 +1,143 @@
+//! `setup`: topics and schema as the settings want them; running it twice changes nothing.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::app::build_table;
+use crate::archive;
+use crate::config::{Archive, Config, Environment, Publish, SecretsNeeded};
+use crate::keyword::DepartmentSpec;
+use crate::message::topics;
+use crate::publish::{Change, TopicAdmin, TopicSettings};
+
+use super::{Failure, Outcome, Output, Settings, block_on, print};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// Prints what would be made and asks nobody
+    #[arg(long)]
+    dry_run: bool,
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What is to be there.
+#[derive(Serialize)]
+struct Plan {
+    topics: Vec<PlannedTopic>,
+    schema: Vec<String>,
+    /// Days from an audit copy's expiry until its bytes have left the disks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_gone_after_days: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct PlannedTopic {
+    name: String,
+    partitions: i32,
+    replication: i32,
+    properties: Vec<(&'static str, String)>,
+}
+
+/// What became of one topic or statement.
+#[derive(Serialize)]
+struct Step {
+    what: String,
+    result: String,
+}
+
+pub fn setup(arguments: &Arguments, environment: &Environment) -> Outcome {
+    let config = arguments.settings.load(environment, SecretsNeeded::Sample)?;
+    let plan = plan(&config)?;
+    if arguments.dry_run {
+        return show_plan(&plan, arguments.output);
+    }
+    let steps = block_on(carry_out(&config, &plan))??;
+    if arguments.output == Output::Json {
+        return print(serde_json::to_string(&steps).map_err(Failure::of)?);
+    }
+    if steps.is_empty() {
+        return print("nothing to set up: the standalone profile makes its own store at the first start");
+    }
+    steps.iter().try_for_each(|step| print(format_args!("{}: {}", step.what, step.result)))
+}
+
+fn plan(config: &Config) -> Result<Plan, Failure> {
+    let topics = match &config.publish {
+        Publish::Local { .. } => Vec::new(),
+        Publish::Kafka { topics, .. } => planned_topics(config, topics)?,
+    };
+    let (schema, bytes_gone_after_days) = match &config.archive {
+        Archive::Local => (Vec::new(), None),
+        Archive::Cql { settings, .. } => {
+            (archive::statements(settings), Some(archive::bytes_gone_after_days(settings)))
+        }
+    };
+    Ok(Plan { topics, schema, bytes_gone_after_days })
+}
+
+fn planned_topics(config: &Config, settings: &TopicSettings) -> Result<Vec<PlannedTopic>, Failure> {
+    let table = build_table(config).map_err(|problems| Failure::configuration(&problems))?;
+    let departments = table.departments().iter().map(DepartmentSpec::topic);
+    let own = [topics::DEAD_LETTER, topics::CONSENT].map(str::to_owned);
+    let planned = |name: String| PlannedTopic {
+        name,
+        partitions: settings.partitions,
+        replication: settings.replication,
+        properties: settings.properties().into(),
+    };
+    Ok(departments.chain(own).map(planned).collect())
+}
+
+fn show_plan(plan: &Plan, output: Output) -> Outcome {
+    if output == Output::Json {
+        return print(serde_json::to_string(plan).map_err(Failure::of)?);
+    }
+    for topic in &plan.topics {
+        let properties: Vec<String> = topic.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        print(format_args!(
+            "topic {} partitions={} replication={} {}",
+            topic.name,
+            topic.partitions,
+            topic.replication,
+            properties.join(" ")
+        ))?;
+    }
+    for statement in &plan.schema {
+        print(format_args!("{};", statement.trim_end_matches(';')))?;
+    }
+    match plan.bytes_gone_after_days {
+        Some(days) => print(format_args!(
+            "-- a copy cannot be read after its 12 months; its bytes have left the disks {days} days later at the latest"
+        )),
+        None => Ok(()),
+    }
+}
+
+async fn carry_out(config: &Config, plan: &Plan) -> Result<Vec<Step>, Failure> {
+    let mut steps = Vec::new();
+    if let Publish::Kafka { settings, topics } = &config.publish {
+        let admin = TopicAdmin::new(settings).map_err(Failure::of)?;
+        for topic in &plan.topics {
+            let change = admin.ensure(&topic.name, topics).await;
+            let change = change.map_err(|error| Failure::of(format!("topic {}: {error}", topic.name)))?;
+            steps.push(Step { what: format!("topic {}", topic.name), result: said(change) });
+        }
+    }
+    if let Archive::Cql { settings, .. } = &config.archive {
+        let done = archive::setup(settings).await.map_err(Failure::of)?;
+        steps.extend(done.into_iter().map(|result| Step { what: "schema".to_owned(), result }));
+    }
+    Ok(steps)
+}
+
+fn said(change: Change) -> String {
+    match change {
+        Change::Created => "created".to_owned(),
+        Change::Altered(names) => format!("changed {}", names.join(", ")),
+        Change::AlreadyRight => "already there".to_owned(),
+        Change::Differs(how) => how,
+    }
+}

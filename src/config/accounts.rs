@@ -1,0 +1,112 @@
+//! `[accounts.NAME]`: how each carrier's requests prove themselves and are read.
+
+use ipnet::IpNet;
+
+use crate::carrier::{self, Account, Auth, Parameters};
+use crate::message::{AccountName, Country, Number};
+
+use super::read::Section;
+use super::secrets::Vault;
+use super::settings::AccountNote;
+
+/// Largest body an account may be given, in bytes.
+const BODY_MAX: i64 = 16 * 1024 * 1024;
+
+/// One account; `None` when something about it is wrong, which has then been noted.
+pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'_>) -> Option<(Account, AccountNote)> {
+    let account = AccountName::parse(name).map_err(|error| section.refuse("", error.to_string())).ok();
+    let known = || carrier::CARRIERS.iter().map(|carrier| carrier.contract().name).collect::<Vec<_>>().join(", ");
+    let carrier_word = section.required("carrier");
+    let carrier = carrier_word.and_then(|word| {
+        let carrier = carrier::by_name(&word);
+        if carrier.is_none() {
+            section.refuse("carrier", format!("{word:?} is not a carrier of this build; known: {}", known()));
+        }
+        carrier
+    });
+    let auth_word = section.parsed("auth", |word| {
+        Auth::parse(word).ok_or_else(|| format!("{word:?} is none of signature, basic, bearer, path, query, none"))
+    });
+    let secrets = vault.several(&section, "secrets");
+    let url = section.string("url").unwrap_or_else(|| format!("{}/inbound/{name}", inbound_url.trim_end_matches('/')));
+    let allow: Vec<IpNet> =
+        section.strings("allow").unwrap_or_default().iter().filter_map(|net| cidr(&section, net)).collect();
+    let country = section
+        .parsed("country", |code| {
+            Country::parse(code).ok_or_else(|| format!("{code:?} is not a country of ISO 3166 (\"GB\")"))
+        })
+        .unwrap_or(Country::GB);
+    let number = section.string("number").map(|number| Number::normalise(&number, country));
+    let parameters = parameters(section.section("parameters"));
+    let unauthenticated = section.boolean("unauthenticated", false);
+    let loss_accepted = section
+        .parsed("loss_on_outage", |word| match word {
+            "accepted" => Ok(true),
+            _ => Err(format!("{word:?} is not \"accepted\"")),
+        })
+        .unwrap_or(false);
+    let body_max = carrier.map_or(0, |carrier| carrier.contract().body_max);
+    let body_max = section.count("body_max", body_max, 1024..=BODY_MAX);
+    let place = section.place().clone();
+
+    let (account_name, carrier) = (account?, carrier?);
+    let contract = carrier.contract();
+    // Addresses alone may protect a carrier that signs nothing; anything less must be said.
+    let bare = secrets.is_empty() && (unauthenticated || (!contract.signs && !allow.is_empty()));
+    let auth = auth_word.unwrap_or(if bare { Auth::None } else { contract.auth });
+    let account =
+        Account { name: account_name, carrier, auth, secrets, url, allow, country, number, parameters, body_max };
+    let is_open = protect(&section, &account, unauthenticated);
+    section.finish();
+    let note = AccountNote { place, loss_accepted, is_open };
+    Some((account, note))
+}
+
+/// Every account is protected by something, or says that it is not. True when it is not.
+fn protect(section: &Section<'_>, account: &Account, unauthenticated: bool) -> bool {
+    let carrier = account.carrier;
+    if account.auth == Auth::Signature && !carrier.contract().signs {
+        let name = carrier.contract().name;
+        section.refuse("auth", format!("{name} signs nothing: use \"path\", \"query\", \"basic\" or \"bearer\""));
+    }
+    if account.auth != Auth::None && section.node("secrets").is_none() {
+        section.refuse("secrets", "is missing: without it no request can prove where it comes from");
+    }
+    for secret in &account.secrets {
+        if let Err(reason) = carrier::check_secret(carrier, account.auth, secret) {
+            section.refuse("secrets", format!("a secret cannot be used: {reason}"));
+        }
+    }
+    if unauthenticated && account.auth != Auth::None {
+        section.refuse("unauthenticated", "needs auth = \"none\" beside it");
+    }
+    let is_open = account.auth == Auth::None && account.allow.is_empty();
+    if is_open && !unauthenticated {
+        section.refuse(
+            "auth",
+            "nothing protects this account: anybody could send texts; set secrets or allow, or unauthenticated = true",
+        );
+    }
+    is_open
+}
+
+fn cidr(section: &Section<'_>, written: &str) -> Option<IpNet> {
+    let net = written.parse().or_else(|_| written.parse::<std::net::IpAddr>().map(IpNet::from));
+    if net.is_err() {
+        section.refuse("allow", format!("{written:?} is neither an address nor a network (\"192.0.2.0/24\")"));
+    }
+    net.ok()
+}
+
+fn parameters(section: Section<'_>) -> Parameters {
+    let standard = Parameters::default();
+    let parameters = Parameters {
+        sender: section.string("sender").unwrap_or(standard.sender),
+        to: section.string("to").unwrap_or(standard.to),
+        message: section.string("message").unwrap_or(standard.message),
+        ts: section.string("ts").unwrap_or(standard.ts),
+        id: section.string("id").unwrap_or(standard.id),
+    };
+    section.finish();
+    parameters
+}

@@ -1,0 +1,81 @@
+//! Text → settings: the only room that reads files and the environment.
+//!
+//! Comes in: `sms-router.toml`, `routes.toml`, secret files, `SMS_ROUTER__…` variables, or nothing
+//! (the sample built in). Goes out: one typed `Config` of what the rooms need, or every problem at
+//! once, each with file, line, key and what to do.
+//! Always true: an unknown key is a problem; a secret is never in a problem's text; nothing is bound
+//! or opened before all of it has been read.
+//! Not here: what the settings do. Two steps: `document` and `read` know what was written, `settings`
+//! and `routes` what it means.
+
+mod accounts;
+mod document;
+mod origin;
+mod read;
+mod routes;
+mod sample;
+mod secrets;
+mod settings;
+
+pub use document::{Place, Problem};
+pub use origin::{Environment, Origin};
+pub use routes::{RoutesFile, Stamp};
+pub use settings::{AccountNote, Api, Archive, Config, Inbound, Listener, Publish, Standing, TlsFiles};
+
+use read::{Problems, Section};
+
+/// What a command needs of the secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretsNeeded {
+    /// All of them, and those of the sample are made if they are not there: `serve`.
+    Make,
+    /// All of them.
+    Must,
+    /// None: the sample's need not exist yet. Those of a file of one's own are read all the same.
+    Sample,
+}
+
+/// Reads everything. `Err` holds every problem found, in the order of the file.
+pub fn load(origin: &Origin, environment: &Environment, secrets: SecretsNeeded) -> Result<Config, Vec<Problem>> {
+    let (file, text) = origin.read(environment)?;
+    let mut root = document::parse(&file, &text).map_err(|problem| vec![problem])?;
+    let mut overlaid = Vec::new();
+    document::overlay(&mut root, environment.iter(), &mut overlaid);
+    let problems = Problems::default();
+    problems.extend(overlaid);
+    let section = Section::root(&root, &problems);
+    let config = settings::read(section, origin, environment, secrets, &problems);
+    let mut problems = problems.into_vec();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => {
+            problems.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
+            problems.dedup();
+            Err(problems)
+        }
+    }
+}
+
+/// Where the routes are, as far as settings that have problems still tell: for `check`.
+pub fn routes_named_in(origin: &Origin, environment: &Environment) -> Option<RoutesFile> {
+    let (file, text) = origin.read(environment).ok()?;
+    let root = document::parse(&file, &text).ok()?;
+    let problems = Problems::default();
+    let path = Section::root(&root, &problems).string("routes")?;
+    Some(match origin {
+        Origin::Sample => RoutesFile::Sample,
+        Origin::File(_) => RoutesFile::File(origin.folder().join(path)),
+    })
+}
+
+/// Who runs this command, for the access log: the system's user behind `sudo` too, and the host.
+pub fn user(environment: &Environment) -> String {
+    let named = |name: &str| environment.variable(name).unwrap_or("unknown").to_owned();
+    let user = environment.variable("SUDO_USER").map_or_else(|| named("USER"), |user| format!("{user} (sudo)"));
+    let uid = std::fs::metadata("/proc/self").map(|metadata| {
+        use std::os::unix::fs::MetadataExt;
+        metadata.uid()
+    });
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{user} uid {} on {}", uid.unwrap_or(u32::MAX), host.trim())
+}

@@ -1,0 +1,92 @@
+//! Secrets: from files or the environment, never from the settings themselves.
+
+use std::path::Path;
+
+use crate::message::Secret;
+
+use super::document::{Node, Value};
+use super::read::Section;
+use super::{Environment, SecretsNeeded, sample};
+
+/// Everything needed to follow `{ file = … }` and `{ env = … }`.
+pub struct Vault<'a> {
+    pub folder: &'a Path,
+    pub environment: &'a Environment,
+    pub is_sample: bool,
+    pub needed: SecretsNeeded,
+}
+
+impl Vault<'_> {
+    /// One secret; `None` when it is absent (no problem) or wrong (a problem).
+    pub fn one(&self, section: &Section<'_>, key: &'static str) -> Option<Secret> {
+        let node = section.node(key)?;
+        self.follow(section, key, node)
+    }
+
+    /// A list of secrets, for rotation; a single one may stand without the brackets.
+    pub fn several(&self, section: &Section<'_>, key: &'static str) -> Vec<Secret> {
+        match section.node(key) {
+            None => Vec::new(),
+            Some(Node { value: Value::Array(items), .. }) => {
+                items.iter().filter_map(|item| self.follow(section, key, item)).collect()
+            }
+            Some(node) => self.follow(section, key, node).into_iter().collect(),
+        }
+    }
+
+    fn follow(&self, section: &Section<'_>, key: &str, node: &Node) -> Option<Secret> {
+        let found = match &node.value {
+            Value::Table(table) if table.len() == 1 => match table.first_key_value() {
+                Some((kind, Node { value: Value::String(path) | Value::Override(path), .. })) if kind == "file" => {
+                    self.in_file(path)
+                }
+                Some((kind, Node { value: Value::String(name) | Value::Override(name), .. })) if kind == "env" => {
+                    self.in_environment(name)
+                }
+                _ => Err(HOW.to_owned()),
+            },
+            _ => Err(HOW.to_owned()),
+        };
+        match found {
+            Ok(secret) => Some(secret),
+            Err(reason) => {
+                section.refuse_at(&node.place, key, reason);
+                None
+            }
+        }
+    }
+
+    fn in_file(&self, path: &str) -> Result<Secret, String> {
+        let full = self.folder.join(path);
+        if self.is_sample {
+            match self.needed {
+                SecretsNeeded::Make => {
+                    sample::make_secret(&full)
+                        .map_err(|error| format!("{} cannot be made: {error}", full.display()))?;
+                }
+                SecretsNeeded::Must => {}
+                SecretsNeeded::Sample if full.exists() => {}
+                // The command does not use it: any value does.
+                SecretsNeeded::Sample => return Ok(Secret::new(*b"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")),
+            }
+        }
+        let bytes = std::fs::read(&full).map_err(|error| {
+            let hint = if self.is_sample { "; start `sms-router serve` once, which makes it" } else { "" };
+            format!("{} cannot be read: {error}{hint}", full.display())
+        })?;
+        trimmed(bytes).ok_or_else(|| format!("{} is empty", full.display()))
+    }
+
+    fn in_environment(&self, name: &str) -> Result<Secret, String> {
+        let value = self.environment.variable(name).ok_or_else(|| format!("the variable {name} is not set"))?;
+        trimmed(value.as_bytes().to_vec()).ok_or_else(|| format!("the variable {name} is empty"))
+    }
+}
+
+const HOW: &str = "is not a secret: write { file = \"PATH\" } or { env = \"NAME\" }";
+
+/// Editors end files with a newline that is no part of the secret.
+fn trimmed(bytes: Vec<u8>) -> Option<Secret> {
+    let secret = bytes.trim_ascii();
+    (!secret.is_empty()).then(|| Secret::new(secret))
+}

@@ -1,0 +1,422 @@
+//! `sms-router.toml`: every section read, every key known, into what the rooms need.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::archive;
+use crate::carrier::Account;
+use crate::message::{Country, DepartmentName, EventSource, Secret, SenderKey};
+use crate::publish::{self, TopicSettings};
+
+use super::document::{Place, Problem};
+use super::read::{Problems, Section};
+use super::routes::RoutesFile;
+use super::secrets::Vault;
+use super::{Environment, Origin, SecretsNeeded, accounts};
+
+/// Longest time a text may wait for its log, whatever the carrier allows.
+const DEADLINE_MAX: Duration = Duration::from_secs(10);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Kafka keeps a topic at least this long, so an outage of the archive costs lag and no text.
+const TOPIC_RETENTION_HOURS_MIN: i64 = 72;
+
+/// All settings, typed.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub is_sample: bool,
+    pub routes: RoutesFile,
+    pub country: Country,
+    pub data: PathBuf,
+    pub log_level: String,
+    pub inbound: Inbound,
+    pub api: Api,
+    pub monitoring: Listener,
+    pub publish: Publish,
+    pub archive: Archive,
+    pub standing: Standing,
+    pub accounts: Vec<(Account, AccountNote)>,
+    /// Tokens of each department, for the feed.
+    pub departments: BTreeMap<DepartmentName, Vec<Secret>>,
+    /// Shutdown: how long finishing may take before the process leaves anyway.
+    pub grace: Duration,
+}
+
+/// A listener's settings.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    pub listen: SocketAddr,
+    pub connections_max: usize,
+    pub tls: Option<TlsFiles>,
+}
+
+/// Certificate chain and key, read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The door carriers knock at.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    pub listener: Listener,
+    /// What carriers call, without a path.
+    pub url: String,
+    pub in_flight_max: usize,
+    pub body_bytes_max: usize,
+    pub body_timeout: Duration,
+    pub deadline_max: Duration,
+    pub dedup_ids_max: usize,
+    pub dedup_age_max: Duration,
+    pub repeat_age_max: Duration,
+}
+
+/// The departments' door.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub listener: Listener,
+}
+
+/// Where texts become durable.
+#[derive(Debug, Clone)]
+pub enum Publish {
+    Local { queue_max: usize, feed_retention: Duration, dead_letter_retention: Duration },
+    Kafka { settings: Box<publish::Settings>, topics: TopicSettings },
+}
+
+/// Where audit copies live.
+#[derive(Debug, Clone)]
+pub enum Archive {
+    Local,
+    Cql { settings: Box<archive::Settings>, group: String },
+}
+
+/// What identifies this installation's events and hides its senders.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub source: EventSource,
+    pub sender_key: SenderKey,
+    /// Keys of before, for finding copies written under them.
+    pub previous_sender_keys: Vec<SenderKey>,
+}
+
+/// What is known of an account beside how it works.
+#[derive(Debug, Clone)]
+pub struct AccountNote {
+    pub place: Place,
+    /// The operator accepts that an outage loses this carrier's texts.
+    pub loss_accepted: bool,
+    /// It takes texts from anybody.
+    pub is_open: bool,
+}
+
+pub(super) fn read(
+    root: Section<'_>,
+    origin: &Origin,
+    environment: &Environment,
+    needed: SecretsNeeded,
+    problems: &Problems,
+) -> Option<Config> {
+    let folder = origin.folder();
+    let vault = Vault { folder: &folder, environment, is_sample: origin.is_sample(), needed };
+    let routes = match (origin, root.string("routes")) {
+        (Origin::Sample, _) => RoutesFile::Sample,
+        (Origin::File(_), Some(path)) => RoutesFile::File(folder.join(path)),
+        (Origin::File(_), None) => {
+            root.refuse("routes", "is missing: the keyword table's file");
+            RoutesFile::Sample
+        }
+    };
+    let country = root
+        .parsed("country", |code| Country::parse(code).ok_or_else(|| format!("{code:?} is not a country of ISO 3166")))
+        .unwrap_or(Country::GB);
+    let data = folder.join(root.string("data").unwrap_or_else(|| "data".to_owned()));
+    let inbound = inbound(root.section("inbound"), &vault);
+    let api = api(root.section("api"), &vault);
+    let monitoring_section = root.section("monitoring");
+    let monitoring = listener(&monitoring_section, "127.0.0.1:9464", 256, &vault);
+    monitoring_section.finish();
+    let publish = publish(root.section("publish"), &vault, inbound.as_ref().map(|inbound| inbound.deadline_max));
+    let archive_section = root.section("archive");
+    let origin_url = inbound.as_ref().map(|inbound| inbound.url.clone()).unwrap_or_default();
+    let standing = standing(&archive_section, &root.section("publish"), &origin_url, &vault);
+    let archive = archive(archive_section, &vault);
+    let accounts: Vec<_> = root
+        .named("accounts")
+        .into_iter()
+        .filter_map(|(name, section)| accounts::read(name, section, &origin_url, &vault))
+        .collect();
+    let departments =
+        root.named("departments").into_iter().filter_map(|(name, section)| department(name, section, &vault));
+    let departments = departments.collect();
+    let log = root.section("log");
+    let log_level = log.string("level").unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned());
+    log.finish();
+    let grace = root.milliseconds("grace_ms", Duration::from_secs(25), 1_000..=600_000);
+    root.finish();
+    let (inbound, api, monitoring, publish, archive, standing) =
+        (inbound?, api?, monitoring?, publish?, archive?, standing?);
+    let config = Config {
+        is_sample: origin.is_sample(),
+        routes,
+        country,
+        data,
+        log_level,
+        inbound,
+        api,
+        monitoring,
+        publish,
+        archive,
+        standing,
+        accounts,
+        departments,
+        grace,
+    };
+    problems.extend(config.contradictions());
+    Some(config)
+}
+
+fn listener(section: &Section<'_>, default: &str, connections_max: usize, vault: &Vault<'_>) -> Option<Listener> {
+    let listen = section.string("listen").unwrap_or_else(|| default.to_owned());
+    let listen: Option<SocketAddr> = listen.parse().ok();
+    match listen {
+        None => section.refuse("listen", "is not an address and port (\"127.0.0.1:8080\")"),
+        Some(listen) if vault.is_sample && !listen.ip().is_loopback() => {
+            section.refuse("listen", "the sample listens on loopback only: write a settings file of your own");
+        }
+        Some(_) => {}
+    }
+    let connections_max = section.count("connections_max", connections_max, 1..=1_000_000);
+    let tls = section.section("tls");
+    let files = tls.is_present().then(|| (tls.required("certificate"), tls.required("key")));
+    tls.finish();
+    let tls = match files {
+        Some((Some(certificate), Some(key))) => {
+            Some(TlsFiles { certificate: vault.folder.join(certificate), key: vault.folder.join(key) })
+        }
+        _ => None,
+    };
+    Some(Listener { listen: listen?, connections_max, tls })
+}
+
+fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
+    let listener = listener(&section, "127.0.0.1:8080", 10_000, vault);
+    let url = section.required("url");
+    if let Some(url) = &url
+        && !(url.starts_with("https://") || url.starts_with("http://"))
+    {
+        section.refuse("url", "must begin with https:// or http://, as carriers call it");
+    }
+    let in_flight_max = section.count("in_flight_max", 20_000, 1..=1_000_000);
+    let body_bytes_max = section.count("body_bytes_max", 64 << 20, 1 << 16..=1 << 32);
+    let body_timeout = section.milliseconds("body_timeout_ms", Duration::from_secs(5), 100..=60_000);
+    let deadline_max = section.milliseconds("deadline_max_ms", DEADLINE_MAX, 100..=10_000);
+    let dedup_ids_max = section.count("dedup_ids_max", 1_000_000, 1_000..=100_000_000);
+    let dedup_age_max = section.milliseconds("dedup_age_max_ms", 3 * DAY, 60_000..=30 * 24 * 3_600_000);
+    let repeat_age_max = section.milliseconds("repeat_age_max_ms", HOUR / 6, 1_000..=24 * 3_600_000);
+    section.finish();
+    Some(Inbound {
+        listener: listener?,
+        url: url?,
+        in_flight_max,
+        body_bytes_max,
+        body_timeout,
+        deadline_max,
+        dedup_ids_max,
+        dedup_age_max,
+        repeat_age_max,
+    })
+}
+
+fn api(section: Section<'_>, vault: &Vault<'_>) -> Option<Api> {
+    let listener = listener(&section, "127.0.0.1:8081", 1_024, vault);
+    let plaintext = section.boolean("plaintext", false);
+    if let Some(listener) = &listener
+        && !listener.listen.ip().is_loopback()
+        && listener.tls.is_none()
+        && !plaintext
+    {
+        section.refuse(
+            "listen",
+            "residents' words would cross the network unencrypted: set api.tls, or plaintext = true where something else encrypts",
+        );
+    }
+    section.finish();
+    Some(Api { listener: listener? })
+}
+
+fn publish(section: Section<'_>, vault: &Vault<'_>, deadline_max: Option<Duration>) -> Option<Publish> {
+    let to = section.string("to").unwrap_or_else(|| "local".to_owned());
+    // Read by `standing` too; asked for here so that it is known in either place.
+    section.string("type_prefix");
+    let publish = match to.as_str() {
+        "local" => Some(Publish::Local {
+            queue_max: section.count("queue_max", 20_000, 16..=1_000_000),
+            feed_retention: DAY * days(&section, "feed_retention_days"),
+            dead_letter_retention: DAY * days(&section, "dead_letter_retention_days"),
+        }),
+        "kafka" => kafka(&section, vault, deadline_max.unwrap_or(DEADLINE_MAX)),
+        other => {
+            section.refuse("to", format!("{other:?} is neither \"local\" nor \"kafka\""));
+            None
+        }
+    };
+    section.finish();
+    publish
+}
+
+fn days(section: &Section<'_>, key: &'static str) -> u32 {
+    u32::try_from(section.integer(key, 30, 1..=366)).unwrap_or(30)
+}
+
+fn kafka(section: &Section<'_>, vault: &Vault<'_>, deadline_max: Duration) -> Option<Publish> {
+    let brokers = section.required("brokers");
+    let properties = section.properties("properties");
+    for (name, reason) in publish::FORBIDDEN {
+        if properties.contains_key(name) {
+            section.refuse("properties", format!("{name} cannot be set: {reason}"));
+        }
+    }
+    let user = section.string("user");
+    let password = vault.one(section, "password");
+    let credentials = match (user, password) {
+        (Some(user), Some(password)) => Some((user, password)),
+        (None, None) => None,
+        _ => {
+            section.refuse("user", "user and password belong together");
+            None
+        }
+    };
+    let in_flight_max = section.count("in_flight_max", 20_000, 16..=1_000_000);
+    let settings = publish::Settings {
+        brokers: brokers?,
+        properties,
+        credentials,
+        producers: section.count("producers", 2, 1..=64),
+        in_flight_max,
+        department_in_flight_max: section.count("department_in_flight_max", in_flight_max / 4, 1..=1_000_000),
+        message_timeout: deadline_max,
+        stall: section.milliseconds("stall_ms", Duration::from_millis(1_500), 100..=10_000),
+        probe_interval: section.milliseconds("probe_interval_ms", Duration::from_secs(1), 50..=60_000),
+    };
+    let topics = topics(section.section("topics"));
+    Some(Publish::Kafka { settings: Box::new(settings), topics })
+}
+
+fn topics(section: Section<'_>) -> TopicSettings {
+    let small = |key, default| i32::try_from(section.integer(key, default, 1..=10_000)).unwrap_or(1);
+    let (partitions, replication) = (small("partitions", 1), small("replication", 3));
+    let min_insync_replicas = small("min_insync_replicas", 2);
+    if min_insync_replicas > replication {
+        section.refuse("min_insync_replicas", "is more than there are replicas: no text could be acknowledged");
+    }
+    let hours = section.integer("retention_hours", 30 * 24, TOPIC_RETENTION_HOURS_MIN..=24 * 366 * 10);
+    section.finish();
+    let retention = HOUR * u32::try_from(hours).unwrap_or(720);
+    TopicSettings { partitions, replication, min_insync_replicas, retention }
+}
+
+fn standing(archive: &Section<'_>, publish: &Section<'_>, url: &str, vault: &Vault<'_>) -> Option<Standing> {
+    let key = |secret: &Secret| {
+        let key = SenderKey::new(secret.bytes());
+        if key.is_none() {
+            archive.refuse("sender_key", "is too short: 16 bytes or more, kept secret and never changed lightly");
+        }
+        key
+    };
+    if archive.node("sender_key").is_none() {
+        archive.refuse("sender_key", "is missing: it keys the hashes that stand for senders; { file = \"PATH\" }");
+    }
+    let sender_key = vault.one(archive, "sender_key").as_ref().and_then(key);
+    let previous = vault.several(archive, "previous_sender_keys").iter().filter_map(key).collect();
+    let type_prefix = publish.string("type_prefix").unwrap_or_else(|| "sms-router".to_owned());
+    let origin: Arc<str> = public_origin(url).into();
+    let source = EventSource { origin, type_prefix: type_prefix.into() };
+    Some(Standing { source, sender_key: sender_key?, previous_sender_keys: previous })
+}
+
+/// Scheme and host of the public URL, without credentials and path.
+fn public_origin(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
+}
+
+fn archive(section: Section<'_>, vault: &Vault<'_>) -> Option<Archive> {
+    let to = section.string("to").unwrap_or_else(|| "local".to_owned());
+    let archive = match to.as_str() {
+        "local" => Some(Archive::Local),
+        "cql" => cql(&section, vault),
+        other => {
+            section.refuse("to", format!("{other:?} is neither \"local\" nor \"cql\""));
+            None
+        }
+    };
+    section.finish();
+    archive
+}
+
+fn cql(section: &Section<'_>, vault: &Vault<'_>) -> Option<Archive> {
+    let nodes = section.strings("nodes").unwrap_or_default();
+    if nodes.is_empty() {
+        section.refuse("nodes", "is missing: addresses of the cluster ([\"127.0.0.1:9042\"])");
+    }
+    let keyspace = section.string("keyspace").unwrap_or_else(|| "sms".to_owned());
+    let mut settings = archive::Settings::new(nodes, keyspace);
+    let copies = section.integer("replication", 3, 1..=100);
+    settings.replication = archive::Replication::Everywhere(u32::try_from(copies).unwrap_or(3));
+    let datacenters = section.properties("datacenters");
+    if !datacenters.is_empty() {
+        let count = |(name, copies): (String, String)| Some((name, copies.parse().ok()?));
+        settings.replication = archive::Replication::Datacenters(datacenters.into_iter().filter_map(count).collect());
+    }
+    settings.datacenter = section.string("datacenter");
+    let user = section.string("user");
+    let password = vault.one(section, "password");
+    settings.user = user.zip(password);
+    settings.request_timeout = section.milliseconds("request_timeout_ms", settings.request_timeout, 100..=60_000);
+    let group = section.string("group").unwrap_or_else(|| "sms-router-archive".to_owned());
+    Some(Archive::Cql { settings: Box::new(settings), group })
+}
+
+fn department(name: &str, section: Section<'_>, vault: &Vault<'_>) -> Option<(DepartmentName, Vec<Secret>)> {
+    let department = DepartmentName::parse(name).map_err(|error| section.refuse("", error.to_string())).ok();
+    let tokens = vault.several(&section, "tokens");
+    section.finish();
+    Some((department?, tokens))
+}
+
+impl Config {
+    /// What each key alone cannot show.
+    fn contradictions(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (account, note) in &self.accounts {
+            let contract = account.carrier.contract();
+            let loses = matches!(self.publish, Publish::Kafka { .. }) && !contract.retries_503;
+            if loses && !note.loss_accepted {
+                problems.push(Problem {
+                    place: note.place.clone(),
+                    key: format!("accounts.{}.loss_on_outage", account.name),
+                    reason: format!(
+                        "{} does not send again after a 503, so an outage of Kafka loses its texts; say loss_on_outage = \"accepted\" if that is meant",
+                        contract.name
+                    ),
+                });
+            }
+        }
+        let place = Place { file: "settings".into(), line: 0 };
+        if matches!(self.publish, Publish::Local { .. }) && matches!(self.archive, Archive::Cql { .. }) {
+            problems.push(Problem {
+                place,
+                key: "archive.to".to_owned(),
+                reason: "\"cql\" needs publish.to = \"kafka\": the archive is filled from the topics".to_owned(),
+            });
+        }
+        problems
+    }
+}

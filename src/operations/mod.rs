@@ -1,0 +1,47 @@
+//! The two doors for our own people: departments read their feed, SREs look at health and metrics.
+//!
+//! Comes in: HTTP requests on the api and monitoring listeners. Goes out: CloudEvents batches to who
+//! holds the department's token; the state of the process, free of personal data, to anybody who
+//! reaches the monitoring port.
+//! Always true: every route is in one of the two tables below; a token opens its own department only.
+//! Not here: webhooks, where the log is.
+
+mod feed;
+mod health;
+mod reply;
+
+pub use feed::{Feed, FeedSource};
+pub use health::{Health, Service};
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request};
+
+use crate::server::Answer;
+
+/// Every route of the api listener.
+pub async fn api(feed: Arc<Feed>, request: Request<Incoming>) -> Answer {
+    let path = request.uri().path().to_owned();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match (request.method(), segments.as_slice()) {
+        (&Method::GET, ["v1", "departments", name, "messages"]) => feed.messages(name, &request).await,
+        (_, ["v1", "departments", _, "messages"]) => reply::method_not_allowed("GET"),
+        _ => reply::not_found(),
+    }
+}
+
+/// Every route of the monitoring listener.
+pub async fn monitoring(health: Arc<Health>, request: Request<Incoming>) -> Answer {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return reply::method_not_allowed("GET, HEAD");
+    }
+    match request.uri().path() {
+        "/metrics" => health.metrics(),
+        "/livez" => health.alive(),
+        "/readyz" => health.ready(request.uri().query() == Some("verbose")),
+        "/startupz" => health.started(),
+        "/version" => health.version(),
+        _ => reply::not_found(),
+    }
+}

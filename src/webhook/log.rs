@@ -1,0 +1,94 @@
+//! The durable log behind the door, whichever profile is in force.
+
+use crate::keyword::Table;
+use crate::message::{Destination, Event, topics};
+use crate::publish::{PublishError, Publisher};
+use crate::store::{Appended, Store, StoreError};
+
+use super::verdict::Deferral;
+
+/// Where texts become durable.
+#[derive(Clone)]
+pub enum Log {
+    /// The embedded store: answered after its commit.
+    Embedded(Store),
+    /// Kafka: answered after all in-sync replicas have it.
+    Kafka(Publisher),
+}
+
+/// One event and the topic it belongs on.
+pub struct Addressed {
+    pub topic: String,
+    pub event: Event,
+}
+
+/// What the log did with a text.
+pub enum Logged {
+    Stored,
+    /// It was there already.
+    Known,
+    /// Its id is taken by other content: it needs one of its own.
+    Reused,
+}
+
+/// Why a text is not in the log.
+pub enum LogError {
+    /// Try later.
+    Later(Deferral),
+    /// No try will succeed.
+    Never,
+}
+
+impl Log {
+    /// Makes all events of one text durable, the text's own first. Resolves when they are, or when
+    /// it is known that they are not.
+    pub async fn append(&self, events: Vec<Addressed>) -> Result<Logged, LogError> {
+        match self {
+            Self::Embedded(store) => {
+                let events = events.into_iter().map(|addressed| addressed.event).collect();
+                let appended = store.append(events).await.map_err(|error| later(&error))?;
+                Ok(match appended.first() {
+                    Some(Appended::Known) => Logged::Known,
+                    Some(Appended::Conflicting) => Logged::Reused,
+                    Some(Appended::Stored) | None => Logged::Stored,
+                })
+            }
+            Self::Kafka(publisher) => {
+                // Handed over in order, then awaited together.
+                let deliveries = events.iter().map(|addressed| publisher.publish(&addressed.topic, &addressed.event));
+                let reports = futures_util::future::join_all(deliveries).await;
+                reports.into_iter().collect::<Result<(), _>>().map(|()| Logged::Stored).map_err(|error| refused(&error))
+            }
+        }
+    }
+}
+
+impl Addressed {
+    /// A department's event to its topic by the table that decided, the router's own to its own.
+    pub fn to(table: &Table, event: Event) -> Self {
+        let topic = match &event.destination {
+            Destination::Department(department) => table.topic(department).unwrap_or_default().to_owned(),
+            Destination::Consent => topics::CONSENT.to_owned(),
+            Destination::DeadLetter => topics::DEAD_LETTER.to_owned(),
+        };
+        Self { topic, event }
+    }
+
+    /// To dead-letter, which no table decides.
+    pub fn dead_letter(event: Event) -> Self {
+        Self { topic: topics::DEAD_LETTER.to_owned(), event }
+    }
+}
+
+fn later(error: &StoreError) -> LogError {
+    tracing::warn!(%error, "the embedded store did not take a text");
+    LogError::Later(Deferral::Log)
+}
+
+fn refused(error: &PublishError) -> LogError {
+    match error {
+        PublishError::Final { .. } => LogError::Never,
+        PublishError::DepartmentFull { .. } | PublishError::Unavailable { .. } => LogError::Later(Deferral::Department),
+        PublishError::Full | PublishError::Curable { .. } | PublishError::Settings(_) => LogError::Later(Deferral::Log),
+    }
+}

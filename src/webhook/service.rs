@@ -1,0 +1,218 @@
+//! HTTP around the life of a message: path → account, bounds, the body, the answer, the counts.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Request, Response};
+use prometheus::IntCounter;
+use tracing::Level;
+
+use crate::carrier::{Account, Webhook};
+use crate::message::AccountName;
+use crate::server::Answer;
+use crate::telemetry::Metrics;
+
+use super::{Deferral, Door, Refusal, Verdict};
+
+/// Every status a verdict can have: their counters are resolved once for each account.
+const STATUSES: [u16; 8] = [200, 400, 403, 404, 405, 408, 413, 503];
+/// `Retry-After` in seconds: a few, and not the same for all who wait.
+const RETRY_AFTER_SECONDS: std::ops::RangeInclusive<u64> = 2..=8;
+/// The label of requests to accounts that are not configured.
+const UNKNOWN: &str = "unknown";
+
+/// The inbound listener's service: accounts by name, and the door behind them.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    door: Arc<Door>,
+    accounts: HashMap<AccountName, Known>,
+    unknown: [IntCounter; STATUSES.len()],
+    body_timeout: Duration,
+    metrics: Metrics,
+    jitter: RandomState,
+}
+
+struct Known {
+    account: Arc<Account>,
+    requests: [IntCounter; STATUSES.len()],
+}
+
+impl Service {
+    pub fn new(door: Arc<Door>, accounts: Vec<Account>, body_timeout: Duration, metrics: Metrics) -> Self {
+        let counters = |account: &str| {
+            STATUSES.map(|status| metrics.webhook_requests.with_label_values(&[account, &status.to_string()]))
+        };
+        let unknown = counters(UNKNOWN);
+        let known = |account: Account| {
+            let requests = counters(account.name.as_str());
+            (account.name.clone(), Known { account: Arc::new(account), requests })
+        };
+        let accounts = accounts.into_iter().map(known).collect();
+        Self(Arc::new(Inner { door, accounts, unknown, body_timeout, metrics, jitter: RandomState::new() }))
+    }
+
+    /// One request, from its head to its answer. The URL reaches no log: it may hold a text.
+    pub async fn call(self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        let began = Instant::now();
+        let (known, verdict) = self.judge(request, peer).await;
+        let account = known.map(|known| &*known.account);
+        self.count(known, verdict);
+        log(account, verdict);
+        let answer = self.answer(account, verdict);
+        self.0.metrics.webhook_duration.observe(began.elapsed().as_secs_f64());
+        answer
+    }
+
+    async fn judge(&self, request: Request<Incoming>, peer: SocketAddr) -> (Option<&Known>, Verdict) {
+        let (head, body) = request.into_parts();
+        let Some((name, path_secret)) = account_path(head.uri.path()) else {
+            return (None, Verdict::Refused(Refusal::NoSuchPath));
+        };
+        let Some(known) = AccountName::parse(name).ok().and_then(|name| self.0.accounts.get(&name)) else {
+            return (None, Verdict::Refused(Refusal::UnknownAccount));
+        };
+        if !known.account.carrier.contract().methods.contains(&head.method) {
+            return (Some(known), Verdict::Refused(Refusal::Method));
+        }
+        let limits = &self.0.door.settings.limits;
+        if !limits.has_room() {
+            return (Some(known), Verdict::Deferred(Deferral::InFlight));
+        }
+        let body_max = known.account.body_max;
+        let expected = body.size_hint().upper().unwrap_or(body_max as u64);
+        let Some(expected) = usize::try_from(expected).ok().filter(|expected| *expected <= body_max) else {
+            return (Some(known), Verdict::Refused(Refusal::TooLarge));
+        };
+        let Some(_room) = limits.read(expected) else {
+            return (Some(known), Verdict::Deferred(Deferral::Bodies));
+        };
+        let body = match self.read(body, body_max).await {
+            Ok(body) => body,
+            Err(refusal) => return (Some(known), Verdict::Refused(refusal)),
+        };
+        let webhook = Webhook {
+            method: &head.method,
+            query: head.uri.query().unwrap_or_default(),
+            headers: &head.headers,
+            body: &body,
+            path_secret,
+            peer: peer.ip(),
+            received_at: self.0.door.settings.clock.now(),
+        };
+        (Some(known), self.0.door.accept(&known.account, webhook).await)
+    }
+
+    async fn read(&self, body: Incoming, body_max: usize) -> Result<Bytes, Refusal> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let whole = Limited::new(body, body_max).collect();
+        match tokio::time::timeout(self.0.body_timeout, whole).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
+            Ok(Err(_)) => Err(Refusal::BrokenOff),
+            Err(_) => Err(Refusal::TooSlow),
+        }
+    }
+
+    fn count(&self, known: Option<&Known>, verdict: Verdict) {
+        let status = verdict.status().as_u16();
+        let counters = known.map_or(&self.0.unknown, |known| &known.requests);
+        if let Some(index) = STATUSES.iter().position(|known| *known == status) {
+            counters[index].inc();
+        }
+        let account = known.map_or(UNKNOWN, |known| known.account.name.as_str());
+        let metrics = &self.0.metrics;
+        match verdict {
+            Verdict::Accepted => {}
+            Verdict::Nothing(kind) => metrics.nothing_to_route.with_label_values(&[account, kind]).inc(),
+            Verdict::Refused(Refusal::Unproven(failure)) => {
+                metrics.signature_failures.with_label_values(&[account, failure.reason()]).inc();
+            }
+            Verdict::Refused(Refusal::UnknownAccount) => {
+                metrics.signature_failures.with_label_values(&[account, verdict.reason()]).inc();
+            }
+            Verdict::Refused(_) => {}
+            Verdict::Deferred(_) => metrics.shed.with_label_values(&[verdict.reason()]).inc(),
+        }
+    }
+
+    fn answer(&self, account: Option<&Account>, verdict: Verdict) -> Answer {
+        let mut answer = Response::new(Full::default());
+        *answer.status_mut() = verdict.status();
+        match verdict {
+            Verdict::Accepted | Verdict::Nothing(_) => {
+                if let Some((content_type, body)) = account.and_then(|account| account.carrier.contract().reply) {
+                    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                    *answer.body_mut() = Full::new(Bytes::from_static(body.as_bytes()));
+                }
+            }
+            Verdict::Deferred(_) => {
+                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.retry_after()));
+            }
+            Verdict::Refused(Refusal::Method) => {
+                let methods = account.map_or(&[][..], |account| account.carrier.contract().methods);
+                let allowed = methods.iter().map(hyper::Method::as_str).collect::<Vec<_>>().join(", ");
+                answer.headers_mut().extend(HeaderValue::from_str(&allowed).map(|allowed| (ALLOW, allowed)));
+            }
+            Verdict::Refused(_) => {}
+        }
+        answer
+    }
+
+    fn retry_after(&self) -> u64 {
+        let span = RETRY_AFTER_SECONDS.end() - RETRY_AFTER_SECONDS.start() + 1;
+        RETRY_AFTER_SECONDS.start() + self.0.jitter.hash_one(Instant::now()) % span
+    }
+}
+
+/// `/inbound/{account}` or `/inbound/{account}/{secret}`.
+fn account_path(path: &str) -> Option<(&str, Option<&str>)> {
+    let rest = path.strip_prefix("/inbound/")?;
+    match rest.split_once('/') {
+        None => Some((rest, None)),
+        Some((account, secret)) if !secret.is_empty() && !secret.contains('/') => Some((account, Some(secret))),
+        Some(_) => None,
+    }
+}
+
+fn log(account: Option<&Account>, verdict: Verdict) {
+    let (account, reason) = (account.map_or(UNKNOWN, |account| account.name.as_str()), verdict.reason());
+    let status = verdict.status().as_u16();
+    match verdict.level() {
+        Level::ERROR => tracing::error!(account, reason, status, "webhook answered"),
+        Level::WARN => tracing::warn!(account, reason, status, "webhook answered"),
+        Level::INFO => tracing::info!(account, reason, status, "webhook answered"),
+        _ => tracing::debug!(account, reason, status, "webhook answered"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::account_path;
+
+    #[test]
+    fn only_the_two_paths_lead_to_an_account() {
+        for (path, found) in [
+            ("/inbound/demo", Some(("demo", None))),
+            ("/inbound/demo/s3cret", Some(("demo", Some("s3cret")))),
+            ("/inbound/demo/", None),
+            ("/inbound/demo/a/b", None),
+            ("/inbound", None),
+            ("/", None),
+            ("/metrics", None),
+            ("//inbound/demo", None),
+        ] {
+            assert_eq!(account_path(path), found, "{path}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What became of a request: one enum from which status, metric label and log level follow.
+
+use hyper::StatusCode;
+use tracing::Level;
+
+use crate::carrier::AuthFailure;
+
+/// The answer to one webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every text in it is durable: published, known from before, or kept in dead-letter for good.
+    Accepted,
+    /// A well-formed request without a text: a probe, a receipt. The word names it in a metric.
+    Nothing(&'static str),
+    /// It can never succeed as it is.
+    Refused(Refusal),
+    /// Our own trouble: the carrier should send it again.
+    Deferred(Deferral),
+}
+
+/// Whose fault it was: the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    NoSuchPath,
+    UnknownAccount,
+    Method,
+    Unproven(AuthFailure),
+    /// Kept in dead-letter.
+    Malformed,
+    TooLarge,
+    TooSlow,
+    /// The connection broke before the request was whole.
+    BrokenOff,
+}
+
+/// Whose fault it was: ours, for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deferral {
+    /// Too many texts are on their way already.
+    InFlight,
+    /// Too many bytes of bodies are being read already.
+    Bodies,
+    /// Too many texts wait for this department, or its breaker is open.
+    Department,
+    /// The log did not take the text.
+    Log,
+    /// The carrier's deadline passed; the text may still become durable.
+    Deadline,
+    /// The first copy of this text failed.
+    Twin,
+    /// What could not be understood could not be kept either.
+    DeadLetter,
+}
+
+impl Verdict {
+    /// 200 and never 204, which Kannel takes for a failure; 503 and never 429, after which some
+    /// carriers slow down for good.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Accepted | Self::Nothing(_) => StatusCode::OK,
+            Self::Refused(Refusal::NoSuchPath | Refusal::UnknownAccount) => StatusCode::NOT_FOUND,
+            Self::Refused(Refusal::Method) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Refused(Refusal::Unproven(_)) => StatusCode::FORBIDDEN,
+            Self::Refused(Refusal::Malformed | Refusal::BrokenOff) => StatusCode::BAD_REQUEST,
+            Self::Refused(Refusal::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Refused(Refusal::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+            Self::Deferred(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// A word for logs and metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Nothing(kind) => kind,
+            Self::Refused(Refusal::NoSuchPath) => "no_such_path",
+            Self::Refused(Refusal::UnknownAccount) => "unknown_account",
+            Self::Refused(Refusal::Method) => "method",
+            Self::Refused(Refusal::Unproven(failure)) => failure.reason(),
+            Self::Refused(Refusal::Malformed) => "malformed",
+            Self::Refused(Refusal::TooLarge) => "too_large",
+            Self::Refused(Refusal::TooSlow) => "too_slow",
+            Self::Refused(Refusal::BrokenOff) => "broken_off",
+            Self::Deferred(Deferral::InFlight) => "in_flight",
+            Self::Deferred(Deferral::Bodies) => "bodies",
+            Self::Deferred(Deferral::Department) => "department",
+            Self::Deferred(Deferral::Log) => "log",
+            Self::Deferred(Deferral::Deadline) => "deadline",
+            Self::Deferred(Deferral::Twin) => "twin",
+            Self::Deferred(Deferral::DeadLetter) => "dead_letter",
+        }
+    }
+
+    /// How loud it is in the log. What the internet does to us is quiet; what loses a carrier's
+    /// patience is not.
+    pub fn level(self) -> Level {
+        match self {
+            Self::Accepted | Self::Nothing(_) => Level::DEBUG,
+            Self::Refused(
+                Refusal::NoSuchPath | Refusal::UnknownAccount | Refusal::Method | Refusal::TooSlow | Refusal::BrokenOff,
+            ) => Level::DEBUG,
+            Self::Refused(Refusal::Unproven(_)) => Level::INFO,
+            Self::Refused(Refusal::Malformed | Refusal::TooLarge) | Self::Deferred(_) => Level::WARN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_tell_carriers_the_truth() {
+        for (verdict, status) in [
+            (Verdict::Accepted, 200),
+            (Verdict::Nothing("receipt"), 200),
+            (Verdict::Refused(Refusal::NoSuchPath), 404),
+            (Verdict::Refused(Refusal::UnknownAccount), 404),
+            (Verdict::Refused(Refusal::Method), 405),
+            (Verdict::Refused(Refusal::Unproven(AuthFailure::Mismatch)), 403),
+            (Verdict::Refused(Refusal::Malformed), 400),
+            (Verdict::Refused(Refusal::TooLarge), 413),
+            (Verdict::Refused(Refusal::TooSlow), 408),
+            (Verdict::Deferred(Deferral::Deadline), 503),
+        ] {
+            assert_eq!(verdict.status().as_u16(), status, "{verdict:?}");
+        }
+    }
+}

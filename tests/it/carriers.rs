@@ -1,0 +1,204 @@
+//! Carriers' own cases over the real request path: webhook listener, door, store, feed.
+//!
+//! `CARRIER_VECTORS=FILE cargo test carrier` runs another file of the same form. Signature cases are
+//! pushed as they are; payload cases carry no signature, so each is proven with a key made here, by
+//! the signer behind `simulate`. The clock stands at the case's `now`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+use sms_router::app::Instance;
+use sms_router::carrier::{self, Account, Auth, Carrier, Signed};
+use sms_router::clock::Clock;
+use sms_router::config::{self, Environment, Origin, SecretsNeeded};
+use sms_router::message::Timestamp;
+
+use crate::harness::{Folder, feed, http};
+
+/// One case of the file.
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    provider: String,
+    kind: String,
+    scheme: Option<String>,
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: std::collections::BTreeMap<String, String>,
+    body: Option<String>,
+    body_hex: Option<String>,
+    secret: Option<String>,
+    now: Option<Value>,
+    expected: Value,
+}
+
+/// Every number leads to the one department that the runner reads.
+const ROUTES: &str = "[[department]]\nname = \"highways\"\n[[number]]\nnumber = \"*\"\ndefault = \"highways\"\n";
+/// When the case does not say when it is.
+const NOW: &str = "2026-11-21T10:00:00Z";
+/// The key of payload cases, fit for every carrier whose secrets have no form of their own.
+const KEY: &str = "a-key-made-by-the-runner";
+
+#[test]
+fn carrier_cases_over_the_real_request_path() {
+    let cases = read_cases();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (mut passed, mut failed, mut not_built) = (0, Vec::new(), std::collections::BTreeMap::<String, usize>::new());
+    for case in &cases {
+        let Some(carrier) = carrier::by_name(&case.provider) else {
+            *not_built.entry(case.provider.clone()).or_default() += 1;
+            continue;
+        };
+        match run(case, carrier, &runtime) {
+            Ok(()) => passed += 1,
+            Err(reason) => failed.push(format!("{}: {reason}", case.id)),
+        }
+    }
+    let left: usize = not_built.values().sum();
+    println!("carrier cases: {passed} passed, {} failed, {left} not built: {not_built:?}", failed.len());
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(passed > 0, "no case has run");
+}
+
+fn read_cases() -> Vec<Case> {
+    #[expect(clippy::disallowed_methods, reason = "the test's own setting, not the product's")]
+    let named = std::env::var_os("CARRIER_VECTORS").map(PathBuf::from);
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/carriers/vectors.json");
+    let path = named.unwrap_or(own);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).expect("a list of cases")
+}
+
+fn run(case: &Case, carrier: &'static dyn Carrier, runtime: &tokio::runtime::Runtime) -> Result<(), String> {
+    let is_signature = case.kind == "signature";
+    let secret = if is_signature { case.secret.clone().unwrap_or_default() } else { key_for(carrier) };
+    let (url, query) = case.url.split_once('?').unwrap_or((&case.url, ""));
+    let auth = match case.scheme.as_deref() {
+        Some("basic") => "auth = \"basic\"",
+        Some("bearer") => "auth = \"bearer\"",
+        _ => "",
+    };
+    let settings = format!(
+        "routes = \"routes.toml\"\ndata = \"data\"\n\
+         [inbound]\nlisten = \"127.0.0.1:0\"\nurl = \"https://example.test\"\n\
+         [api]\nlisten = \"127.0.0.1:0\"\n[monitoring]\nlisten = \"127.0.0.1:0\"\n\
+         [archive]\nsender_key = {{ file = \"sender-key\" }}\n\
+         [accounts.case]\ncarrier = \"{}\"\nurl = {url:?}\n{auth}\nsecrets = [{{ file = \"case\" }}]\n\
+         [departments.highways]\ntokens = [{{ file = \"token-highways\" }}]\n",
+        case.provider
+    );
+    let folder = Folder::with(&settings, ROUTES);
+    folder.write("case", &secret);
+    let origin = Origin::File(folder.path("sms-router.toml"));
+    let config = config::load(&origin, &Environment::default(), SecretsNeeded::Must)
+        .map_err(|problems| format!("{problems:?}"))?;
+    let now = now(case);
+    let account = config.accounts[0].0.clone();
+    let mut request = Signed {
+        method: case.method.parse().map_err(|_| "no method")?,
+        path_secret: None,
+        query: query.to_owned(),
+        headers: case.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        body: body(case),
+    };
+    if !is_signature {
+        carrier::prove(&mut request, &account, now).map_err(|error| error.to_string())?;
+    }
+    let instance = runtime.block_on(Instance::start(config, Clock::fixed(now))).map_err(|error| error.to_string())?;
+    let status = push(&instance, &request);
+    let records = feed::records(instance.addresses.api, "highways");
+    runtime.block_on(instance.stop());
+    judge(case, &account, status, &records)
+}
+
+fn key_for(carrier: &dyn Carrier) -> String {
+    match (carrier.contract().name, carrier.contract().auth) {
+        ("generic", _) => crate::harness::SECRET.to_owned(),
+        (_, Auth::Basic) => format!("user:{KEY}"),
+        _ => KEY.to_owned(),
+    }
+}
+
+fn now(case: &Case) -> Timestamp {
+    match &case.now {
+        Some(Value::String(time)) => time.parse().expect("a time"),
+        Some(Value::Number(seconds)) => {
+            let seconds = seconds.as_f64().expect("a number");
+            Timestamp::from_millisecond((seconds * 1000.0) as i64).expect("a time")
+        }
+        _ => NOW.parse().expect("a time"),
+    }
+}
+
+fn body(case: &Case) -> Vec<u8> {
+    match (&case.body, &case.body_hex) {
+        (_, Some(hex)) => (0..hex.len() / 2)
+            .map(|index| u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).expect("hexadecimal"))
+            .collect(),
+        (Some(body), None) => body.clone().into_bytes(),
+        (None, None) => Vec::new(),
+    }
+}
+
+fn push(instance: &Instance, request: &Signed) -> u16 {
+    let mut path = "/inbound/case".to_owned();
+    if let Some(secret) = &request.path_secret {
+        path = format!("{path}/{secret}");
+    }
+    if !request.query.is_empty() {
+        path = format!("{path}?{}", request.query);
+    }
+    http::request(instance.addresses.inbound, request.method.as_str(), &path, &request.headers, &request.body).status
+}
+
+fn judge(case: &Case, account: &Account, status: u16, records: &[Value]) -> Result<(), String> {
+    let same = |what: &str, is: bool| if is { Ok(()) } else { Err(format!("{what}: status {status}, {records:?}")) };
+    match &case.expected {
+        Value::String(word) if word == "valid" => same("should be accepted as proven", status == 200 || status == 400),
+        Value::String(word) if word == "invalid" => same("should be refused", status == 403 && records.is_empty()),
+        expected if expected.get("reject").is_some() => {
+            same("should be malformed", status == 400 && records.is_empty())
+        }
+        expected => {
+            let messages = expected["messages"].as_array().ok_or("no messages are expected")?;
+            same("should be accepted", status == 200)?;
+            same("number of texts", records.len() == messages.len())?;
+            messages.iter().zip(records).try_for_each(|(wanted, record)| compare(wanted, record, account))
+        }
+    }
+}
+
+/// Each field that the case names, against the record.
+fn compare(wanted: &Value, record: &Value, account: &Account) -> Result<(), String> {
+    let either = |value: &Value, fields: [&str; 2]| fields.iter().any(|field| &record[*field] == value);
+    for (field, value) in wanted.as_object().ok_or("a message is an object")? {
+        let same = match field.as_str() {
+            "from" => either(value, ["from", "from_raw"]),
+            "to" => either(value, ["to", "to_raw"]) || (value.is_null() && account.number.is_some()),
+            "text" => &record["text"] == value,
+            "id" => &record["carrier_message_id"] == value,
+            "received_at" => same_time(value, &record["sent_at"]),
+            "parts" => value.as_u64().unwrap_or(1) == record["parts"]["total"].as_u64().unwrap_or(1),
+            "media" => {
+                let urls: Vec<&Value> =
+                    record["media"].as_array().into_iter().flatten().map(|media| &media["url"]).collect();
+                value.as_array().is_some_and(|wanted| wanted.iter().eq(urls))
+            }
+            _ => return Err(format!("the runner does not know the field {field}")),
+        };
+        if !same {
+            return Err(format!("{field} should be {value}: {record}"));
+        }
+    }
+    Ok(())
+}
+
+fn same_time(wanted: &Value, found: &Value) -> bool {
+    let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    match wanted {
+        Value::Null => found.is_null(),
+        _ => time(wanted).is_some() && time(wanted) == time(found),
+    }
+}

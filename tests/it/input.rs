@@ -1,0 +1,237 @@
+//! Bad input and bad surroundings: a clear answer, nothing lost.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, feed, http, push_body, said, signature, wait_until};
+
+fn records(server: &Server, department: &str) -> Vec<Value> {
+    feed::records(server.api, department)
+}
+
+#[test]
+fn what_is_not_proven_is_refused_and_counted() {
+    let server = Server::start(Folder::new()).ready();
+    let body = Sms::new("1", "snow").body();
+    let mut changed = body.clone();
+    let last = changed.len() - 3;
+    changed[last] ^= 1;
+    let signed = signature(&body);
+    let unsigned = [("content-type".to_owned(), "application/json".to_owned())];
+    for (headers, body, reason) in [(&signed[..], &changed, "mismatch"), (&unsigned[..], &body, "missing")] {
+        let answer = http::request(server.inbound, "POST", "/inbound/demo", headers, body);
+        assert_eq!((answer.status, answer.body.len()), (403, 0), "{reason}");
+        let series = format!("sms_router_signature_failures_total{{account=\"demo\",reason=\"{reason}\"}}");
+        assert_eq!(server.metric(&series), 1.0, "{reason}");
+    }
+    assert_eq!(records(&server, "highways").len(), 0);
+}
+
+#[test]
+fn only_the_two_methods_and_paths_lead_in() {
+    let server = Server::start(Folder::new()).ready();
+    for (method, path, status) in [
+        ("POST", "/inbound/nobody", 404),
+        ("POST", "/inbound/", 404),
+        ("GET", "/", 404),
+        ("GET", "/metrics", 404),
+        ("PUT", "/inbound/demo", 405),
+        ("DELETE", "/inbound/demo", 405),
+    ] {
+        let answer = http::request(server.inbound, method, path, &[], b"");
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!((answer.body.len(), answer.header("server")), (0, None), "no banner");
+    }
+    assert_eq!(server.metric("sms_router_webhook_requests_total{account=\"unknown\",code=\"404\"}"), 4.0);
+}
+
+#[test]
+fn what_cannot_be_parsed_is_kept_once_and_answered_400() {
+    let server = Server::start(Folder::new()).ready();
+    for body in ["not json", "{}", "{\"type\": \"sms.received\", \"data\": {\"from\": \"+447700900123\"}}"] {
+        for _ in 0..2 {
+            assert_eq!(push_body(server.inbound, "demo", body.as_bytes()).status, 400, "{body}");
+        }
+    }
+    let store = rusqlite::Connection::open(server.folder.path("data/sms-router.sqlite")).expect("the store");
+    let count = "SELECT count(*) FROM log WHERE stream = 'sms-router.dead-letter'";
+    let kept: u32 = store.query_row(count, [], |row| row.get(0)).expect("a count");
+    assert_eq!(kept, 3, "a retry adds nothing");
+}
+
+#[test]
+fn strange_texts_are_texts() {
+    let server = Server::start(Folder::new()).ready();
+    let long = format!("snow {}", "x".repeat(60_000));
+    let strange = ["", "\0", "snow \0 nul", "\u{202e}snow", "👨‍👩‍👧‍👦", "\u{feff}Snow bom", "ｓｎｏｗ wide", &long];
+    for (number, text) in strange.iter().enumerate() {
+        assert_eq!(server.push(&Sms::new(&number.to_string(), text)).status, 200, "{text:?}");
+    }
+    let mut stored: Vec<String> = Vec::new();
+    for department in ["highways", "contact-centre"] {
+        stored.extend(
+            records(&server, department).iter().map(|record| record["text"].as_str().expect("text").to_owned()),
+        );
+    }
+    for text in strange {
+        assert!(stored.iter().any(|found| found == text), "{text:?} is stored as it came");
+    }
+    assert_eq!(records(&server, "highways").len(), 5, "nul, direction mark, bom, wide and long are snow");
+}
+
+#[test]
+fn a_lone_surrogate_is_kept_as_bytes_for_the_default() {
+    let server = Server::start(Folder::new()).ready();
+    let body = br#"{"type":"sms.received","timestamp":"2026-11-21T10:00:00Z","data":{"id":"1","from":"+447700900123","to":"86555","text":"snow \ud83d"}}"#;
+    assert_eq!(push_body(server.inbound, "demo", body).status, 200);
+    let record = records(&server, "contact-centre").remove(0);
+    assert_eq!((&record["text"], &record["flags"]), (&json!(""), &json!(["undecodable"])));
+    assert!(record["raw"].is_string());
+}
+
+#[test]
+fn too_large_too_slow_and_cut_off_are_told_apart() {
+    let settings = SETTINGS.replace("url = \"https", "body_timeout_ms = 300\nurl = \"https");
+    let server = Server::start(Folder::with(&settings, ROUTES)).ready();
+    let large = vec![b'x'; 70_000];
+    assert_eq!(push_body(server.inbound, "demo", &large).status, 413);
+    let mut chunked = http::connect(server.inbound);
+    let head = "POST /inbound/demo HTTP/1.1\r\nhost: test\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    chunked.write_all(head.as_bytes()).expect("sent");
+    let _ = chunked.write_all(b"20000\r\n").and_then(|()| chunked.write_all(&vec![b'x'; 0x20000]));
+    assert_eq!(http::answer(chunked).status, 413, "without a length too");
+    let mut slow = http::connect(server.inbound);
+    slow.write_all(
+        b"POST /inbound/demo HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 100\r\n\r\nhalf",
+    )
+    .expect("sent");
+    assert_eq!(http::answer(slow).status, 408);
+    let mut cut = http::connect(server.inbound);
+    cut.write_all(b"POST /inbound/demo HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\nhalf").expect("sent");
+    drop(cut);
+    assert_eq!(server.push(&Sms::new("1", "snow")).status, 200, "others are served all the same");
+}
+
+#[test]
+fn more_than_the_bound_is_refused_before_it_is_read() {
+    let settings = SETTINGS.replace("url = \"https", "in_flight_max = 10\nurl = \"https");
+    let server = Server::start(Folder::with(&settings, ROUTES)).ready();
+    let data: Vec<_> = (0..11)
+        .map(|number| json!({ "id": format!("{number}"), "from": "+447700900123", "to": "86555", "text": "snow" }))
+        .collect();
+    let batch = json!({ "type": "sms.received", "timestamp": "2026-11-21T10:00:00Z", "data": data }).to_string();
+    let answer = push_body(server.inbound, "demo", batch.as_bytes());
+    assert_eq!(answer.status, 503, "a batch counts as its texts");
+    let seconds: u32 = answer.header("retry-after").and_then(|value| value.parse().ok()).expect("Retry-After");
+    assert!((1..=10).contains(&seconds));
+    assert_eq!(server.metric("sms_router_shed_total{reason=\"in_flight\"}"), 1.0);
+    assert_eq!(server.metric("sms_router_in_flight_messages"), 0.0);
+    assert_eq!(records(&server, "highways").len(), 0, "none of it was stored");
+}
+
+#[test]
+fn a_number_outside_the_table_goes_to_dead_letter() {
+    let mut server = Server::start(Folder::new()).ready();
+    assert_eq!(server.push(&Sms::new("1", "snow").to("60006")).status, 200);
+    assert_eq!(server.metric("sms_router_unknown_numbers_total"), 1.0);
+    assert_eq!(server.metric("sms_router_dead_letters_total{account=\"demo\",reason=\"unknown_number\"}"), 1.0);
+    server.wait_for_log("kept in dead-letter");
+}
+
+#[test]
+fn ten_thousand_keywords_in_one_file() {
+    let words: String = (0..10_000)
+        .map(|number| format!("[[keyword]]\nnumber = \"86555\"\nword = \"word{number}\"\ndepartment = \"highways\"\n"))
+        .collect();
+    let server = Server::start(Folder::with(SETTINGS, &format!("{ROUTES}{words}"))).ready();
+    assert_eq!(server.push(&Sms::new("1", "word9999 now")).status, 200);
+    assert_eq!(records(&server, "highways")[0]["keyword"], "word9999");
+    assert!(!server.metrics().contains("sms_router_keyword_messages_total{"), "too many to count one by one");
+}
+
+/// What a start is refused with: exit code and words of the message.
+fn refused(folder: &Folder, code: i32, words: &[&str]) {
+    let (status, _, err) = said(&folder.run(&["serve"]));
+    assert_eq!(status, Some(code), "{err}");
+    for word in words {
+        assert!(err.contains(word), "{word:?} is not in: {err}");
+    }
+}
+
+#[test]
+fn every_problem_of_a_file_is_named_at_once_with_its_line() {
+    let settings = SETTINGS
+        .replace("carrier = \"generic\"", "carrier = \"pigeon\"")
+        .replace("routes = \"routes.toml\"", "routes = \"routes.toml\"\ncolour = 3")
+        .replace("sender_key = { file = \"sender-key\" }", "sender_key = { file = \"nowhere\" }");
+    let routes = ROUTES.replace("department = \"parking\"", "department = \"parkin\"");
+    let folder = Folder::with(&settings, &routes);
+    let (code, out, _) = said(&folder.run(&["check"]));
+    assert_eq!(code, Some(1), "{out}");
+    for words in ["colour", "is not a setting", "pigeon", "nowhere", "parkin", "sms-router.toml:3", "routes.toml:"] {
+        assert!(out.contains(words), "{words:?} is not in: {out}");
+    }
+    refused(&folder, 78, &["colour", "pigeon", "nowhere"]);
+}
+
+#[test]
+fn surroundings_that_do_not_fit_are_named_with_a_remedy() {
+    let two = ROUTES.replace("name = \"parking\"", "name = \"parking\"\ntopic = \"sms.highways\"");
+    refused(&Folder::with(SETTINGS, &two), 78, &["routes.toml:", "sms.highways"]);
+    let folder = Folder::new();
+    std::fs::remove_file(folder.path("demo")).expect("removed");
+    std::fs::create_dir(folder.path("demo")).expect("a folder in its place");
+    refused(&folder, 78, &["accounts.demo.secrets", "cannot be read"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let settings = SETTINGS.replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1);
+    refused(&Folder::with(&settings, ROUTES), 1, &["inbound", &port.to_string(), "in use"]);
+    let folder = Folder::new();
+    folder.write("data", "a file where the folder should be");
+    refused(&folder, 1, &["data"]);
+    let open = SETTINGS.replacen("[api]\nlisten = \"127.0.0.1:0\"", "[api]\nlisten = \"0.0.0.0:0\"", 1);
+    refused(&Folder::with(&open, ROUTES), 78, &["api.listen", "plaintext"]);
+    let bare = SETTINGS.replace("secrets = [{ file = \"demo\" }]", "");
+    refused(&Folder::with(&bare, ROUTES), 78, &["accounts.demo.secrets"]);
+}
+
+#[test]
+fn a_full_disk_is_503_and_nothing_answered_is_lost() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("data")).expect("a folder");
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+        .arg(folder.path("data"))
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !mounted {
+        eprintln!("skipped: a full disk needs a small tmpfs, which only root may mount");
+        return;
+    }
+    let server = Server::start(folder).ready();
+    let mut answered = Vec::new();
+    let filler = "x".repeat(20_000);
+    let mut number = 0;
+    wait_until("the disk is full", || {
+        number += 1;
+        let text = format!("snow {number} {filler}");
+        let status = server.push(&Sms::new(&number.to_string(), &text)).status;
+        if status == 200 {
+            answered.push(text);
+        }
+        status == 503
+    });
+    let stored: Vec<_> = records(&server, "highways").iter().map(|record| record["text"].clone()).collect();
+    assert_eq!(stored, answered.iter().map(|text| json!(text)).collect::<Vec<_>>());
+    let remount = std::process::Command::new("mount")
+        .args(["-o", "remount,size=64m"])
+        .arg(server.folder.path("data"))
+        .status()
+        .expect("mount");
+    assert!(remount.success());
+    wait_until("it takes texts again", || server.push(&Sms::new("later", "snow later")).status == 200);
+    let folder = server.kill();
+    let unmounted = std::process::Command::new("umount").arg(folder.path("data")).status().expect("umount");
+    assert!(unmounted.success());
+}

@@ -1,0 +1,209 @@
+//! A real Kannel gateway sends texts through the cluster profile: webhook, Kafka, archive.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use serde_json::Value;
+
+use crate::harness::services::{given, script};
+use crate::harness::{Folder, Server, said, wait_until};
+use crate::kafka::{cluster_settings, unique};
+
+/// Texts that the gateway sends.
+const COUNT: usize = 1_000;
+
+const ROUTES: &str = r#"
+[[department]]
+name = "contact-centre"
+topic = "PREFIX.contact-centre"
+[[department]]
+name = "highways"
+topic = "PREFIX.highways"
+[[department]]
+name = "parking"
+topic = "PREFIX.parking"
+[[number]]
+number = "86555"
+default = "contact-centre"
+[[keyword]]
+number = "86555"
+word = "snow"
+department = "highways"
+[[keyword]]
+number = "86555"
+word = "park pay"
+department = "parking"
+"#;
+
+struct Expected {
+    department: &'static str,
+    text: String,
+}
+
+#[test]
+#[ignore = "needs Kannel, Kafka and Cassandra: tests/run kannel"]
+fn a_thousand_texts_from_a_real_gateway_reach_topic_and_archive_once() {
+    let prefix = unique("kannel");
+    let keyspace = prefix.replace(['-', '.'], "_");
+    let settings = cluster_settings(&given("SMS_ROUTER_TEST_KAFKA")).replace(
+        "sender_key =",
+        &format!(
+            "to = \"cql\"\nnodes = [\"{}\"]\nkeyspace = \"{keyspace}\"\nreplication = 1\ngroup = \"{prefix}\"\nsender_key =",
+            given("SMS_ROUTER_TEST_CQL")
+        ),
+    );
+    let settings = settings.replace(
+        "[departments.highways]",
+        "[accounts.kannel]\ncarrier = \"kannel\"\nloss_on_outage = \"accepted\"\nsecrets = [{ file = \"kannel\" }]\n[departments.highways]",
+    );
+    let folder = Folder::with(&settings, &ROUTES.replace("PREFIX", &prefix));
+    folder.write("kannel", "kannel-path-secret");
+    let (code, out, err) = said(&folder.run(&["setup"]));
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (code, again, _) = said(&folder.run(&["setup"]));
+    assert!(code == Some(0) && !again.contains("created"), "the second time changes nothing: {again}");
+    let mut archive = Archiver::start(&folder);
+    let server = Server::start(folder).ready();
+    let (texts, expected) = texts();
+    server.folder.write("texts", &texts);
+    let url = format!("http://{}/inbound/kannel/kannel-path-secret", server.inbound);
+    let name = prefix.as_str();
+    script("kannel.sh", &["start", name, &url]);
+    let gateway = Gateway(name);
+    let file = server.folder.path("texts");
+    script("kannel.sh", &["send", name, &COUNT.to_string(), file.to_str().expect("a path")]);
+    let published = || {
+        let of = |department| {
+            server.metric(&format!("sms_router_messages_total{{department=\"{department}\",outcome=\"published\"}}"))
+        };
+        of("highways") + of("parking") + of("contact-centre")
+    };
+    wait_until("all texts are published", || published() >= COUNT as f64);
+    drop(gateway);
+    let found = read_topics(&prefix);
+    check_topics(&expected, &found);
+    wait_until("the archive has caught up", || archive.stored() >= COUNT as f64);
+    check_archive(&server.folder, &expected);
+    archive.stop();
+}
+
+struct Gateway<'a>(&'a str);
+
+impl Drop for Gateway<'_> {
+    fn drop(&mut self) {
+        script("kannel.sh", &["stop", self.0]);
+    }
+}
+
+/// Lines `from to text` for the gateway, and what is to come of them by sender.
+fn texts() -> (String, BTreeMap<String, Expected>) {
+    let (mut lines, mut expected) = (String::new(), BTreeMap::new());
+    for number in 0..COUNT {
+        let from = format!("+4477009{number:05}");
+        let (department, text) = match number % 4 {
+            0 => ("highways", format!("Snow on street {number}")),
+            1 => ("parking", format!("PARK PAY bay {number}")),
+            2 => ("contact-centre", format!("When is street {number} swept?")),
+            _ => ("contact-centre", format!("Café größe {number} £5 €2")),
+        };
+        lines.push_str(&format!("{from} 86555 {text}\n"));
+        expected.insert(from, Expected { department, text });
+    }
+    (lines, expected)
+}
+
+/// Department and record of every text on the topics, read by a consumer of its own.
+fn read_topics(prefix: &str) -> Vec<(String, Value)> {
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", given("SMS_ROUTER_TEST_KAFKA"))
+        .set("group.id", format!("{prefix}-judge"))
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .expect("a consumer");
+    let topics = ["highways", "parking", "contact-centre"].map(|department| format!("{prefix}.{department}"));
+    consumer.subscribe(&topics.each_ref().map(String::as_str)).expect("subscribed");
+    let mut found = Vec::new();
+    wait_until("every record is read", || {
+        if let Some(Ok(record)) = consumer.poll(Duration::from_millis(200)) {
+            let department = record.topic().rsplit('.').next().expect("a department").to_owned();
+            let value: Value = serde_json::from_slice(record.payload().expect("a value")).expect("JSON");
+            let headers = record.headers().expect("headers");
+            let id = (0..headers.count()).map(|index| headers.get(index)).find(|header| header.key == "ce_id");
+            assert_eq!(id.and_then(|id| id.value), value["id"].as_str().map(str::as_bytes));
+            found.push((department, value));
+        }
+        found.len() >= COUNT
+    });
+    // Anything more would be a copy too many: ask once more, for as long as a poll takes.
+    assert!(consumer.poll(Duration::from_secs(1)).is_none(), "more records than texts");
+    found
+}
+
+fn check_topics(expected: &BTreeMap<String, Expected>, found: &[(String, Value)]) {
+    assert_eq!(found.len(), expected.len());
+    for (department, record) in found {
+        let sender = record["from"].as_str().expect("a sender");
+        let wanted = expected.get(sender).expect("a sender that was sent");
+        assert_eq!(department, wanted.department, "{record}");
+        assert_eq!(record["text"], wanted.text.as_str());
+    }
+}
+
+fn check_archive(folder: &Folder, expected: &BTreeMap<String, Expected>) {
+    let mut copies = Vec::new();
+    for department in ["highways", "parking", "contact-centre"] {
+        let arguments =
+            ["archive", "get", "--department", department, "--since", "2020-01-01", "--until", "2099-01-01"];
+        let output = folder.run(&[&arguments[..], &["--reason", "test", "--show-text"]].concat());
+        let (code, out, err) = said(&output);
+        assert_eq!(code, Some(0), "{err}");
+        copies.extend(out.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")));
+    }
+    assert_eq!(copies.len(), expected.len(), "each once");
+    for copy in copies {
+        let record = &copy["record"];
+        let wanted = &expected[record["from"].as_str().expect("a sender")];
+        assert_eq!(record["text"], wanted.text.as_str());
+        let time = |value: &Value| value.as_str().expect("a time").parse().expect("a time");
+        assert_eq!(sms_router::message::expires_at(time(&record["received_at"])), time(&copy["expires_at"]));
+    }
+}
+
+/// `sms-router archive run` beside the server.
+struct Archiver {
+    child: std::process::Child,
+    monitoring: std::net::SocketAddr,
+}
+
+impl Archiver {
+    fn start(folder: &Folder) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+        let mut command = crate::harness::binary();
+        command.args(["archive", "run", "-c"]).arg(folder.path("sms-router.toml"));
+        command.env("SMS_ROUTER__MONITORING__LISTEN", port.to_string()).stdout(std::process::Stdio::null());
+        let child = command.spawn().expect("the binary");
+        wait_until("the archive consumer listens", || std::net::TcpStream::connect(port).is_ok());
+        Self { child, monitoring: port }
+    }
+
+    fn stored(&self) -> f64 {
+        let metrics = crate::harness::http::get(self.monitoring, "/metrics").text();
+        let line =
+            metrics.lines().find(|line| line.starts_with("sms_router_archive_records_total{outcome=\"stored\"}"));
+        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    fn stop(&mut self) {
+        crate::harness::signal_process(self.child.id(), "TERM");
+        assert_eq!(self.child.wait().expect("the child").code(), Some(0), "ends in good order");
+    }
+}
+
+impl Drop for Archiver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

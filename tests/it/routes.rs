@@ -1,0 +1,91 @@
+//! Keyword tables while the server runs: swapped when good, kept when the new one is not.
+
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+
+use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, feed, said, wait_until};
+
+fn version(server: &Server) -> String {
+    let metrics = server.metrics();
+    let line = metrics.lines().find(|line| line.starts_with("sms_router_routes_info{")).expect("a table in force");
+    line.split('"').nth(1).expect("a version").to_owned()
+}
+
+fn with_ice() -> String {
+    ROUTES.replace("aliases = [\"grit\"]", "aliases = [\"grit\", \"ice\"]")
+}
+
+#[test]
+fn a_changed_file_is_in_force_and_a_bad_one_is_not() {
+    let mut server = Server::start(Folder::new()).ready();
+    let first = version(&server);
+    server.push(&Sms::new("1", "ice"));
+    server.folder.write("routes.toml", &with_ice());
+    wait_until("the new table is in force", || version(&server) != first);
+    server.push(&Sms::new("2", "ice"));
+    assert_eq!(feed::records(server.api, "contact-centre").len(), 1);
+    assert_eq!(feed::records(server.api, "highways").len(), 1);
+    let second = version(&server);
+    server.folder.write("routes.toml", &ROUTES.replace("department = \"highways\"", "department = \"nobody\""));
+    server.wait_for_log("routes refused");
+    assert_eq!(server.metric("sms_router_routes_last_reload_successful"), 0.0);
+    assert_eq!(version(&server), second, "the table before stays");
+    server.push(&Sms::new("3", "ice"));
+    assert_eq!(feed::records(server.api, "highways").len(), 2);
+    let failing = format!("{ROUTES}[[test]]\nto = \"86555\"\ntext = \"snow\"\ndepartment = \"parking\"\n");
+    server.folder.write("routes.toml", &failing);
+    server.wait_for_log("routes.toml:20");
+    server.folder.write("routes.toml", ROUTES);
+    wait_until("the good table is back", || version(&server) == first);
+    assert_eq!(server.metric("sms_router_routes_last_reload_successful"), 1.0);
+}
+
+#[test]
+fn a_swapped_directory_of_links_is_seen() {
+    let settings = SETTINGS.replace("routes = \"routes.toml\"", "routes = \"mounted/routes.toml\"");
+    let folder = Folder::with(&settings, ROUTES);
+    // As the kubelet does it: mounted/routes.toml → ..data/routes.toml, ..data → a dated folder.
+    for (name, routes) in [("v1", ROUTES.to_owned()), ("v2", with_ice())] {
+        std::fs::create_dir_all(folder.path("mounted").join(name)).expect("a folder");
+        folder.write(&format!("mounted/{name}/routes.toml"), &routes);
+    }
+    symlink("v1", folder.path("mounted/..data")).expect("a link");
+    symlink("..data/routes.toml", folder.path("mounted/routes.toml")).expect("a link");
+    let server = Server::start(folder).ready();
+    let first = version(&server);
+    symlink("v2", server.folder.path("mounted/..data_tmp")).expect("a link");
+    std::fs::rename(server.folder.path("mounted/..data_tmp"), server.folder.path("mounted/..data")).expect("swapped");
+    wait_until("the swapped table is in force", || version(&server) != first);
+    server.push(&Sms::new("1", "ice"));
+    assert_eq!(feed::records(server.api, "highways").len(), 1);
+}
+
+#[test]
+fn sighup_reads_the_routes_again() {
+    let mut server = Server::start(Folder::new()).ready();
+    server.wait_for_log("routes could be better");
+    server.signal("HUP");
+    server.wait_for_log("routes are in force");
+}
+
+#[test]
+fn explain_decides_as_the_hot_path_does() {
+    let server = Server::start(Folder::new()).ready();
+    for (number, text) in
+        ["Snow on Main St", "snowed in", "PARK  pay: 2", "park", "stop", "Grït!", "", "❄ snow"].into_iter().enumerate()
+    {
+        server.push(&Sms::new(&number.to_string(), text));
+        let (code, out, err) = said(&server.folder.run(&["explain", "--to", "86555", text, "-o", "json"]));
+        assert_eq!(code, Some(0), "{err}");
+        let explained: Value = serde_json::from_str(&out).expect("JSON");
+        let department = explained["department"].as_str().expect("a department");
+        let records = feed::records(server.api, department);
+        let id = number.to_string();
+        let record = records.iter().find(|record| record["carrier_message_id"] == *id);
+        let record = record.unwrap_or_else(|| panic!("{text:?} is not at {department}"));
+        for field in ["keyword", "rule", "consent", "routes_version"] {
+            assert_eq!(explained[field], record[field], "{field} of {text:?}");
+        }
+    }
+}

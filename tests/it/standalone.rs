@@ -1,0 +1,251 @@
+//! The embedded profile: what got a 200 is there, once, whatever happens to the process.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+
+use crate::harness::{Folder, Server, Sms, feed, http, push, push_body, wait_until};
+
+fn texts(server: &Server, department: &str) -> Vec<String> {
+    let text = |record: Value| record["text"].as_str().expect("a text").to_owned();
+    feed::records(server.api, department).into_iter().map(text).collect()
+}
+
+#[test]
+fn a_text_reaches_its_department_and_others_the_default() {
+    let server = Server::start(Folder::new()).ready();
+    assert_eq!(server.push(&Sms::new("1", "Snow on Main St")).status, 200);
+    assert_eq!(server.push(&Sms::new("2", "hello there")).status, 200);
+    let record = feed::records(server.api, "highways").remove(0);
+    for (field, value) in [
+        ("text", "Snow on Main St"),
+        ("keyword", "snow"),
+        ("rest", "on Main St"),
+        ("department", "highways"),
+        ("from", "+447700900123"),
+        ("to", "86555"),
+        ("carrier", "generic"),
+        ("account", "demo"),
+        ("carrier_message_id", "1"),
+        ("sent_at", "2026-11-21T10:00:00.000Z"),
+    ] {
+        assert_eq!(record[field], value, "{field}");
+    }
+    assert_eq!(texts(&server, "contact-centre"), ["hello there"]);
+    assert_eq!(server.metric("sms_router_messages_total{department=\"highways\",outcome=\"published\"}"), 1.0);
+    assert_eq!(server.metric("sms_router_keyword_messages_total{keyword=\"snow\",number=\"86555\"}"), 1.0);
+}
+
+#[test]
+fn killed_at_any_time_every_answered_text_is_there_once() {
+    let mut folder = Folder::new();
+    let answered = Mutex::new(BTreeSet::new());
+    for round in 0..3 {
+        let server = Server::start(folder).ready();
+        let killed = AtomicBool::new(false);
+        let inbound = server.inbound;
+        folder = std::thread::scope(|scope| {
+            for sender in 0..8 {
+                let (answered, killed) = (&answered, &killed);
+                scope.spawn(move || push_until_killed(inbound, round, sender, answered, killed));
+            }
+            let enough = (round + 1) * 60;
+            wait_until("enough texts were answered", || answered.lock().expect("a lock").len() >= enough);
+            let folder = server.kill();
+            killed.store(true, Ordering::SeqCst);
+            folder
+        });
+    }
+    let server = Server::start(folder).ready();
+    let stored = texts(&server, "highways");
+    let unique: BTreeSet<_> = stored.iter().cloned().collect();
+    assert_eq!(stored.len(), unique.len(), "a text is stored twice");
+    let answered = answered.into_inner().expect("a lock");
+    assert!(answered.is_subset(&unique), "lost: {:?}", answered.difference(&unique).collect::<Vec<_>>());
+}
+
+/// Sends until the server is gone; keeps what was answered 200.
+fn push_until_killed(
+    inbound: std::net::SocketAddr,
+    round: usize,
+    sender: usize,
+    answered: &Mutex<BTreeSet<String>>,
+    killed: &AtomicBool,
+) {
+    for number in 0.. {
+        let text = format!("snow {round} {sender} {number}");
+        let sms = Sms::new(&text, &text);
+        let status = std::panic::catch_unwind(|| push(inbound, &sms).status);
+        match status {
+            Ok(status) => {
+                assert_eq!(status, 200);
+                answered.lock().expect("a lock").insert(text);
+            }
+            // The connection broke: nothing was promised.
+            Err(_) if killed.load(Ordering::SeqCst) => return,
+            Err(_) => {}
+        }
+        if killed.load(Ordering::SeqCst) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_retry_is_answered_200_and_stored_once_across_a_restart() {
+    let server = Server::start(Folder::new()).ready();
+    let sms = Sms::new("same", "snow here");
+    assert_eq!(server.push(&sms).status, 200);
+    assert_eq!(server.push(&sms).status, 200);
+    let server = Server::start(server.kill()).ready();
+    assert_eq!(server.push(&sms).status, 200);
+    assert_eq!(texts(&server, "highways"), ["snow here"]);
+    assert_eq!(server.metric("sms_router_duplicates_total{account=\"demo\"}"), 1.0);
+}
+
+#[test]
+fn twins_pushed_at_once_are_stored_once() {
+    let server = Server::start(Folder::new()).ready();
+    let sms = Sms::new("twin", "snow twin");
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| assert_eq!(push(server.inbound, &sms).status, 200));
+        }
+    });
+    assert_eq!(texts(&server, "highways"), ["snow twin"]);
+}
+
+#[test]
+fn the_same_id_with_other_content_is_a_text_of_its_own() {
+    let server = Server::start(Folder::new()).ready();
+    for text in ["snow one", "snow two", "snow two", "snow one"] {
+        assert_eq!(server.push(&Sms::new("reused", text)).status, 200);
+    }
+    let records = feed::records(server.api, "highways");
+    let texts: Vec<_> = records.iter().map(|record| record["text"].as_str().expect("a text")).collect();
+    assert_eq!(texts, ["snow one", "snow two"]);
+    assert_ne!(records[0]["id"], records[1]["id"]);
+    assert_eq!(records[1]["flags"], serde_json::json!(["carrier_id_reused"]));
+    // After a restart the store knows what memory forgot.
+    let server = Server::start(server.kill()).ready();
+    assert_eq!(server.push(&Sms::new("reused", "snow two")).status, 200);
+    assert_eq!(feed::records(server.api, "highways").len(), 2);
+}
+
+#[test]
+fn a_batch_is_answered_when_all_of_it_is_stored() {
+    let server = Server::start(Folder::new()).ready();
+    let data: Vec<_> = (0..50)
+        .map(|number| serde_json::json!({ "id": format!("b{number}"), "from": "+447700900123", "to": "86555", "text": format!("snow {number}") }))
+        .collect();
+    let body = serde_json::json!({ "type": "sms.received", "timestamp": "2026-11-21T10:00:00Z", "data": data });
+    assert_eq!(push_body(server.inbound, "demo", body.to_string().as_bytes()).status, 200);
+    let expected: Vec<_> = (0..50).map(|number| format!("snow {number}")).collect();
+    assert_eq!(texts(&server, "highways"), expected, "in the order of the batch");
+}
+
+#[test]
+fn a_wish_about_contact_is_routed_and_recorded() {
+    let server = Server::start(Folder::new()).ready();
+    assert_eq!(server.push(&Sms::new("1", " Stop. ")).status, 200);
+    let record = feed::records(server.api, "contact-centre").remove(0);
+    assert_eq!(record["consent"], "stop");
+    assert_eq!(record["text"], " Stop. ", "exactly as received");
+}
+
+#[test]
+fn the_feed_opens_to_its_own_token_only() {
+    let server = Server::start(Folder::new()).ready();
+    server.push(&Sms::new("1", "snow"));
+    for (department, token, status) in [
+        ("highways", "token of highways", 200),
+        ("highways", "token of parking", 403),
+        ("highways", "guess", 401),
+        ("nowhere", "token of parking", 403),
+    ] {
+        assert_eq!(feed::ask(server.api, department, token, "").status, status, "{department} {token}");
+    }
+    assert_eq!(http::get(server.api, "/v1/departments/highways/messages").status, 401);
+    assert_eq!(http::get(server.api, "/").status, 404);
+    let answer = feed::ask(server.api, "highways", "token of highways", "");
+    assert_eq!(answer.header("content-type"), Some("application/cloudevents-batch+json"));
+    let events: Vec<Value> = serde_json::from_slice(&answer.body).expect("a batch");
+    assert_eq!(events[0]["specversion"], "1.0");
+    assert_eq!(events[0]["type"], "sms-router.message.received.v1");
+    assert_eq!(events[0]["source"], "https://sms.example.gov.uk/accounts/demo");
+    assert_eq!(events[0]["id"], events[0]["data"]["id"]);
+}
+
+#[test]
+fn the_feed_goes_on_after_an_id_and_waits_for_the_next() {
+    let server = Server::start(Folder::new()).ready();
+    for number in 0..5 {
+        server.push(&Sms::new(&number.to_string(), &format!("snow {number}")));
+    }
+    let answer = feed::ask(server.api, "highways", "token of highways", "limit=2");
+    let events: Vec<Value> = serde_json::from_slice(&answer.body).expect("a batch");
+    assert_eq!(events.len(), 2);
+    let last = feed::records(server.api, "highways").last().expect("five")["id"].as_str().expect("an id").to_owned();
+    let waiting = std::thread::spawn({
+        let api = server.api;
+        move || feed::ask(api, "highways", "token of highways", &format!("lastEventId={last}&timeout=30000"))
+    });
+    wait_until("the poll is open", || server.metric("sms_router_connections{listener=\"api\"}") >= 1.0);
+    server.push(&Sms::new("6", "snow 6"));
+    let events: Vec<Value> = serde_json::from_slice(&waiting.join().expect("the poll").body).expect("a batch");
+    assert_eq!(events[0]["data"]["text"], "snow 6");
+    let gone = "lastEventId=00000000-0000-4000-8000-000000000000";
+    assert_eq!(feed::ask(server.api, "highways", "token of highways", gone).status, 410);
+    assert_eq!(feed::ask(server.api, "highways", "token of highways", "limit=x").status, 400);
+}
+
+#[test]
+fn another_process_on_the_folder_is_refused() {
+    let server = Server::start(Folder::new()).ready();
+    let output = server.folder.run(&["serve"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("another process"), "{said}");
+}
+
+#[test]
+fn audit_copies_are_read_with_a_reason_that_is_kept() {
+    let server = Server::start(Folder::new()).ready();
+    server.push(&Sms::new("1", "snow private words"));
+    let folder = &server.folder;
+    let hidden = folder.run(&["archive", "get", "--sender", "07700 900123", "--reason", "subject access 17"]);
+    let (code, out, err) = crate::harness::said(&hidden);
+    assert_eq!((code, out.lines().count()), (Some(0), 1), "{out} {err}");
+    assert!(!out.contains("private") && !out.contains("447700900123"), "{out}");
+    let shown =
+        folder.run(&["archive", "get", "--sender", "+447700900123", "--reason", "subject access 17", "--show-text"]);
+    let (_, out, _) = crate::harness::said(&shown);
+    let copy: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(copy["record"]["text"], "snow private words");
+    let received: jiff::Timestamp = copy["record"]["received_at"].as_str().expect("a time").parse().expect("a time");
+    let expires: jiff::Timestamp = copy["expires_at"].as_str().expect("a time").parse().expect("a time");
+    assert_eq!(expires, sms_router::message::expires_at(received));
+    let id = copy["record"]["id"].as_str().expect("an id");
+    let (code, out, _) = crate::harness::said(&folder.run(&["archive", "get", "--id", id, "--reason", "complaint"]));
+    assert_eq!((code, out.lines().count()), (Some(0), 1));
+    let between = [
+        "archive",
+        "get",
+        "--department",
+        "highways",
+        "--since",
+        "2020-01-01",
+        "--until",
+        "2099-01-01",
+        "--reason",
+        "audit",
+    ];
+    assert_eq!(crate::harness::said(&folder.run(&between)).1.lines().count(), 1);
+    assert_eq!(folder.run(&["archive", "get", "--id", id, "--reason", " "]).status.code(), Some(64));
+    assert_eq!(folder.run(&["archive", "get", "--id", id]).status.code(), Some(64));
+    let log = rusqlite::Connection::open(folder.path("data/sms-router.sqlite")).expect("the store");
+    let readings: u32 = log.query_row("SELECT count(*) FROM access_log", [], |row| row.get(0)).expect("a count");
+    assert_eq!(readings, 4);
+}
