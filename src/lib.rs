@@ -8,4 +8,5 @@ pub mod keyword;
 pub mod message;
 pub mod publish;
 pub mod server;
+pub mod store;
 pub mod telemetry;

@@ -1,0 +1,138 @@
+//! The store's files: the folder, its lock, and connections with their settings.
+//!
+//! Comes in: the folder of the settings. Goes out: connections that are safe to use.
+//! Always true: files are readable by their owner only; a folder has one serving process; what is
+//! committed is on the disk (`synchronous=FULL`), and what is deleted is overwritten (`secure_delete`).
+//! Not here: tables and what is in them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+
+const DATABASE: &str = "sms-router.sqlite";
+const LOCK: &str = "lock";
+const OWNER_ONLY_FILE: u32 = 0o600;
+const OWNER_ONLY_FOLDER: u32 = 0o700;
+
+/// How long a connection waits for another process that holds the file (a one-shot command).
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What every connection that writes must say; SQLite remembers only the first two in the file.
+/// `auto_vacuum` comes before anything that writes the first page, or it has no effect. Nothing may
+/// reach a temporary file outside the folder, so `temp_store` is memory.
+const WRITING: &str = "PRAGMA auto_vacuum = INCREMENTAL;
+     PRAGMA journal_mode = WAL;
+     PRAGMA synchronous = FULL;
+     PRAGMA secure_delete = ON;
+     PRAGMA temp_store = MEMORY;
+     PRAGMA journal_size_limit = 67108864;
+     PRAGMA cache_size = -65536;";
+
+const READING: &str = "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;";
+
+/// Statements a connection keeps prepared.
+const STATEMENTS_MAX: usize = 32;
+
+/// The folder and the names in it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    folder: Arc<Path>,
+}
+
+impl Files {
+    pub(super) fn of(folder: &Path) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        self.folder.to_path_buf()
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.folder.join(DATABASE)
+    }
+
+    /// Makes the folder and the database's empty file where missing, and takes the lock. The lock
+    /// lasts as long as the file returned, and ends with the process however it ends.
+    pub(super) fn take(&self) -> Result<File, StoreError> {
+        self.make_folder().map_err(|error| self.explain_io(&error))?;
+        let lock = owners_file(&self.folder.join(LOCK)).map_err(|error| self.explain_io(&error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::LockedByAnother { folder: self.folder() }),
+            Err(TryLockError::Error(error)) => return Err(self.explain_io(&error)),
+        }
+        // SQLite gives the files beside it the mode of this one.
+        owners_file(&self.database()).map_err(|error| self.explain_io(&error))?;
+        self.settle_names().map_err(|error| self.explain_io(&error))?;
+        Ok(lock)
+    }
+
+    /// The one connection that writes; the caller holds the lock.
+    pub(super) fn open_writing(&self) -> Result<Connection, StoreError> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITING)?;
+        let mode: String =
+            connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(|error| self.explain(error))?;
+        if mode != "wal" {
+            let cause = "its file system has no shared memory for a write-ahead log; use a local disk".to_owned();
+            return Err(StoreError::NotWritable { folder: self.folder(), cause });
+        }
+        Ok(connection)
+    }
+
+    /// A connection that only reads, beside the writing one.
+    pub(super) fn open_reading(&self) -> Result<Connection, StoreError> {
+        self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY, READING)
+    }
+
+    /// A connection of another process, beside one that serves or none.
+    pub(super) fn open_beside(&self) -> Result<Connection, StoreError> {
+        if !self.database().exists() {
+            return Err(StoreError::Missing { file: self.database() });
+        }
+        self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITING)
+    }
+
+    fn connect(&self, access: OpenFlags, settings: &str) -> Result<Connection, StoreError> {
+        let opened = Connection::open_with_flags(self.database(), access | OpenFlags::SQLITE_OPEN_NO_MUTEX).and_then(
+            |connection| {
+                connection.busy_timeout(BUSY_TIMEOUT)?;
+                connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+                connection.execute_batch(settings)?;
+                Ok(connection)
+            },
+        );
+        opened.map_err(|error| self.explain(error))
+    }
+
+    fn make_folder(&self) -> io::Result<()> {
+        if self.folder.is_dir() {
+            return Ok(());
+        }
+        DirBuilder::new().recursive(true).mode(OWNER_ONLY_FOLDER).create(&self.folder)?;
+        match self.folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+            _ => Ok(()),
+        }
+    }
+
+    /// A power cut must not take away the names of files whose content is safe.
+    fn settle_names(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+fn owners_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).mode(OWNER_ONLY_FILE).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o777 != OWNER_ONLY_FILE {
+        fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY_FILE))?;
+    }
+    Ok(file)
+}

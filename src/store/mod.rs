@@ -1,0 +1,200 @@
+//! The embedded store: one SQLite file that is the durable log, the departments' feed, the audit
+//! copies, dead-letter and the log of who read audit copies.
+//!
+//! Comes in: encoded events, questions, the passing of time. Goes out: answers after the commit.
+//! Always true: an event's feed row, its audit copy and the memory of its id are one transaction;
+//! `append` answers only when that transaction is on the disk (WAL, `synchronous=FULL`); one thread
+//! writes, readers never hold it up; a dropped future does not cancel a write; what is over (12
+//! calendar months, 30 days) cannot be read any more and its bytes leave the files.
+//! Not here: matching, statuses, HTTP, tokens, who may read what.
+//!
+//! ```text
+//! append ──room for n events?──► queue ──► writer thread: BEGIN; everything that waits; COMMIT ──► answers
+//! sweep  ──one small step at a time──┘                                                        └─► `appended`
+//! read, find ──► a few read-only connections, each on a blocking thread
+//! ```
+
+mod append;
+mod audit;
+mod error;
+mod feed;
+mod files;
+mod pool;
+mod reader;
+mod schema;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+
+use self::files::Files;
+use self::pool::Pool;
+use self::writer::{Batch, Work};
+use crate::clock::Clock;
+use crate::message::{AuditCopy, AuditQuery, Event, EventId, SenderKey};
+
+pub use self::append::Appended;
+pub use self::audit::COPIES_MAX;
+pub use self::error::StoreError;
+pub use self::feed::{Cursor, ENTRIES_MAX, Entry};
+pub use self::reader::Reader;
+pub use self::sweep::Swept;
+pub use self::writer::Writer;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Most events that may wait for the writer, whatever the settings say.
+const QUEUE_LIMIT: usize = 1_000_000;
+/// Places in the channel beyond those of events: steps of a sweep and the word to close.
+const OTHER_WORK_MAX: usize = 16;
+
+/// What the store needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Holds `sms-router.sqlite`, the two files SQLite keeps beside it, and `lock`.
+    pub folder: PathBuf,
+    /// Events waiting for the writer; beyond it `append` answers `Busy`.
+    pub queue_max: usize,
+    /// Events in one transaction. A single `append` of more goes alone.
+    pub batch_max: usize,
+    /// How long departments can read an event in the feed. Never longer than its audit copy lives.
+    pub feed_retention: Duration,
+    /// How long dead-letter keeps what could not be read. Where it is longer than the feed's, the
+    /// room of feed rows between the two is given back only with the dead letters.
+    pub dead_letter_retention: Duration,
+}
+
+impl Settings {
+    /// The defaults: 10,000 events waiting, 1,000 in a transaction, 30 days in the feed and in dead-letter.
+    pub fn of(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            queue_max: 10_000,
+            batch_max: 1_000,
+            feed_retention: 30 * DAY,
+            dead_letter_retention: 30 * DAY,
+        }
+    }
+}
+
+/// A handle on the open store, cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    sender_key: SenderKey,
+    clock: Clock,
+    queue: mpsc::Sender<Work>,
+    /// One permit for each event that may wait; the channel is never fuller than this allows.
+    room: Arc<Semaphore>,
+    appended: watch::Receiver<u64>,
+    pool: Arc<Pool>,
+    /// One sweep at a time.
+    sweeping: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the folder's store, makes it where there is none, and starts its writer. Blocks shortly.
+    ///
+    /// The folder is made with mode 0700, files with 0600. Errors: `LockedByAnother`, `NotWritable`,
+    /// `Newer`, `Corrupt`, `Full`.
+    pub fn open(settings: Settings, sender_key: SenderKey, clock: Clock) -> Result<(Self, Writer), StoreError> {
+        let files = Files::of(&settings.folder);
+        let lock = files.take()?;
+        let mut connection = files.open_writing()?;
+        schema::migrate(&mut connection, &files)?;
+        let position = feed::newest(&connection).map_err(|error| files.explain(error))?;
+
+        let room_max = settings.queue_max.clamp(1, QUEUE_LIMIT);
+        let room = Arc::new(Semaphore::new(room_max));
+        let (queue, work) = mpsc::channel(room_max + OTHER_WORK_MAX);
+        let (announce, appended) = watch::channel(position);
+        let desk = writer::Desk {
+            connection,
+            files: files.clone(),
+            key_id: sender_key.id().into(),
+            batch_max: settings.batch_max,
+            work,
+            announce,
+            full: false,
+            lock,
+        };
+        let writer = Writer::start(desk, queue.clone(), Arc::clone(&room))?;
+        let pool = Arc::new(Pool::of(files));
+        let sweeping = Mutex::new(());
+        let shared = Shared { settings, sender_key, clock, queue, room, appended, pool, sweeping };
+        Ok((Self(Arc::new(shared)), writer))
+    }
+
+    /// Writes the events in one transaction, with whatever else waits, and answers when it is on the
+    /// disk: one outcome for each event, in their order. On an error none of them is stored.
+    ///
+    /// Once polled, the write goes on even when this future is dropped. Errors: `Busy` at once when
+    /// too many wait; `Full`; `Refused` for an event that can never be stored; `Closed`; `Io`.
+    pub async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, StoreError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A batch larger than the whole queue takes all of it rather than never getting in.
+        let places = events.len().min(self.0.settings.queue_max.clamp(1, QUEUE_LIMIT));
+        let places = u32::try_from(places).expect("the limit of the queue fits");
+        let room = Arc::clone(&self.0.room).try_acquire_many_owned(places).map_err(|error| match error {
+            TryAcquireError::NoPermits => StoreError::Busy,
+            TryAcquireError::Closed => StoreError::Closed,
+        })?;
+        let (answer, outcome) = oneshot::channel();
+        self.0.queue.try_send(Work::Append(Batch { events, answer, _room: room })).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The events of a stream after a position, oldest first: at most `limit`, at most `ENTRIES_MAX`,
+    /// and fewer where their values are large. A stream is a department's name or one of
+    /// `message::topics::{CONSENT, DEAD_LETTER}`.
+    pub async fn read(&self, stream: &str, after: Cursor, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let stream = stream.to_owned();
+        self.0.pool.ask(move |connection| feed::read(connection, &stream, after, limit)).await
+    }
+
+    /// Where in the log an event of the stream is. Known as long as the id is, also when the event
+    /// itself has left the feed: a reader that was away for long goes on with what is left.
+    pub async fn cursor_of(&self, stream: &str, id: EventId) -> Result<Option<Cursor>, StoreError> {
+        let stream = stream.to_owned();
+        self.0.pool.ask(move |connection| feed::cursor_of(connection, &stream, id)).await
+    }
+
+    /// The position after which the stream's last `count` events are.
+    pub async fn before_last(&self, stream: &str, count: usize) -> Result<Cursor, StoreError> {
+        let stream = stream.to_owned();
+        self.0.pool.ask(move |connection| feed::before_last(connection, &stream, count)).await
+    }
+
+    /// Changes after each commit that added something, to the newest position of all streams: what a
+    /// long poll waits on. Ends when the writer does.
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        self.0.appended.clone()
+    }
+
+    /// The audit copies that answer, oldest first, none past its expiry. Errors: `TooMany`, `Unreadable`.
+    ///
+    /// The caller writes down who asks and why before it shows anything (`Reader::record_access`).
+    pub async fn find(&self, query: &AuditQuery) -> Result<Vec<AuditCopy>, StoreError> {
+        let (query, key, now) = (query.clone(), self.0.sender_key.clone(), self.0.clock.now());
+        self.0.pool.ask(move |connection| audit::find(connection, &query, &[key], now)).await
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("folder", &self.0.settings.folder).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,52 @@
+//! Audit copies for a one-shot command, beside a running `serve` or without one.
+//!
+//! Comes in: the data folder. Goes out: audit copies, and a line in the access log before they are shown.
+//! Always true: takes no lock on the folder (SQLite's own locks order the one small write), never
+//! changes the tables' form, and makes no file where there is no store.
+//! Not here: the log of events; it has one writer.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::error::StoreError;
+use super::files::Files;
+use super::{audit, schema};
+use crate::message::{Access, AuditCopy, AuditQuery, SenderKey, Timestamp};
+
+/// A connection of its own to the store in a folder. Blocks; not for async code.
+pub struct Reader {
+    connection: Connection,
+    files: Files,
+}
+
+impl Reader {
+    /// Errors: `Missing`, `Older`, `Newer`, `NotWritable`, `Corrupt`.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let files = Files::of(folder);
+        let connection = files.open_beside()?;
+        schema::require(&connection, &files)?;
+        Ok(Self { connection, files })
+    }
+
+    /// The audit copies that answer, oldest first, none past its expiry. A sender is looked for under
+    /// every key given: those before a rotation as well.
+    pub fn find(
+        &self,
+        query: &AuditQuery,
+        sender_keys: &[SenderKey],
+        now: Timestamp,
+    ) -> Result<Vec<AuditCopy>, StoreError> {
+        audit::find(&self.connection, query, sender_keys, now).map_err(|fault| self.files.explain(fault))
+    }
+
+    /// Writes an access down; on the disk when this returns.
+    pub fn record_access(&self, access: &Access) -> Result<(), StoreError> {
+        audit::record_access(&self.connection, access).map_err(|error| self.files.explain(error))
+    }
+
+    /// The last accesses, newest first.
+    pub fn accesses(&self, limit: usize) -> Result<Vec<Access>, StoreError> {
+        audit::accesses(&self.connection, limit).map_err(|fault| self.files.explain(fault))
+    }
+}

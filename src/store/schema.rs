@@ -1,0 +1,111 @@
+//! The tables, and how data of earlier releases becomes data of this one.
+//!
+//! Comes in: a connection. Goes out: tables as this build expects them, or the refusal of newer data.
+//! Always true: `user_version` counts the steps of `MIGRATIONS` that the file has seen; a step that
+//! has been released is never changed, only followed by another.
+//! Not here: statements that read or write rows.
+//!
+//! Four tables:
+//! - `log`: every event in the order of commits; the departments' feed, consent and dead-letter.
+//!   AUTOINCREMENT, so a position that a reader holds as its cursor is never given out again.
+//! - `ids`: which event ids are known, with a keyed fingerprint of the content. It outlives the feed's
+//!   rows: a carrier's late retry is recognised for as long as the audit copy lives.
+//! - `audit`: one copy of each text, at the position of its log row. `content`: first byte the format
+//!   (0 = the record's JSON as it is), then whatever is personal.
+//! - `access_log`: who read audit copies, when and why.
+//!
+//! A row whose time is over is first made hollow (see `sweep`), so the indexes leave hollow rows out.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::{Fault, StoreError};
+use super::files::Files;
+
+pub(super) const MIGRATIONS: [&str; 1] = ["
+CREATE TABLE log (
+    position    INTEGER PRIMARY KEY AUTOINCREMENT,
+    hollow      INTEGER NOT NULL DEFAULT 0,
+    id          BLOB NOT NULL,
+    stream      TEXT NOT NULL,
+    kind        INTEGER NOT NULL,
+    account     TEXT NOT NULL,
+    subject     TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    traceparent TEXT,
+    value       BLOB NOT NULL CHECK (length(value) > 0)
+) STRICT;
+CREATE INDEX log_by_stream ON log (stream) WHERE hollow = 0;
+CREATE INDEX log_by_age ON log (kind, received_at) WHERE hollow = 0;
+
+CREATE TABLE ids (
+    id          BLOB NOT NULL PRIMARY KEY,
+    position    INTEGER NOT NULL,
+    fingerprint BLOB NOT NULL,
+    expires_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ids_by_expiry ON ids (expires_at);
+
+CREATE TABLE audit (
+    position    INTEGER PRIMARY KEY,
+    hollow      INTEGER NOT NULL DEFAULT 0,
+    id          BLOB NOT NULL,
+    department  TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    sender_hash BLOB NOT NULL,
+    key_id      TEXT NOT NULL,
+    content     BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_by_sender ON audit (sender_hash, received_at) WHERE hollow = 0;
+CREATE INDEX audit_by_department ON audit (department, received_at) WHERE hollow = 0;
+
+CREATE TABLE access_log (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at          INTEGER NOT NULL,
+    who         TEXT NOT NULL,
+    why         TEXT NOT NULL,
+    query       TEXT NOT NULL,
+    ids         TEXT NOT NULL,
+    text_shown  INTEGER NOT NULL
+) STRICT;
+"];
+
+/// The data version this build writes.
+pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
+
+/// Brings the file forward, all steps in one transaction, or refuses what a newer release wrote.
+pub(super) fn migrate(connection: &mut Connection, files: &Files) -> Result<(), StoreError> {
+    forward(connection, files).map_err(|fault| files.explain(fault))
+}
+
+fn forward(connection: &mut Connection, files: &Files) -> Result<(), Fault> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    if found > KNOWN {
+        return Err(StoreError::Newer { file: files.database(), found, known: KNOWN }.into());
+    }
+    if found == KNOWN {
+        // Nothing to write: a start on a full disk must not fail here.
+        return Ok(());
+    }
+    for step in &MIGRATIONS[found as usize..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", KNOWN)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Refuses data that this build cannot read as it is; for processes beside `serve`.
+pub(super) fn require(connection: &Connection, files: &Files) -> Result<(), StoreError> {
+    let found = version(connection).map_err(|error| files.explain(error))?;
+    match found.cmp(&KNOWN) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Less => Err(StoreError::Older { file: files.database(), found, known: KNOWN }),
+        std::cmp::Ordering::Greater => Err(StoreError::Newer { file: files.database(), found, known: KNOWN }),
+    }
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
