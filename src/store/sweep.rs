@@ -159,7 +159,8 @@ fn expire(connection: &mut Connection, now: Timestamp) -> Result<Progress, Fault
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let copies = transaction
         .prepare_cached(
-            "DELETE FROM audit WHERE hollow = 0 AND position IN
+            "UPDATE audit SET hollow = 1, sender_hash = zeroblob(length(sender_hash)), content = zeroblob(length(content))
+             WHERE hollow = 0 AND position IN
                 (SELECT position FROM ids WHERE expires_at <= ?1 ORDER BY expires_at, id LIMIT ?2)",
         )?
         .execute(over)?;
@@ -182,7 +183,7 @@ fn expire(connection: &mut Connection, now: Timestamp) -> Result<Progress, Fault
 fn age(connection: &Connection, kind: EventKind, until: Timestamp) -> Result<Progress, Fault> {
     let rows = connection
         .prepare_cached(
-            "DELETE FROM log WHERE position IN
+            "UPDATE log SET hollow = 1, value = zeroblob(length(value)) WHERE position IN
                 (SELECT position FROM log WHERE kind = ?1 AND hollow = 0 AND received_at <= ?2
                  ORDER BY received_at LIMIT ?3)",
         )?

@@ -142,8 +142,10 @@ const THIRTY_DAYS: SignedDuration = SignedDuration::from_hours(30 * 24);
 fn marks(bytes: &[u8], texts: usize) -> Vec<bool> {
     let mut marks = vec![false; texts];
     for found in AhoCorasick::new(["~words-"]).expect("a pattern").find_iter(bytes) {
-        let digits = std::str::from_utf8(&bytes[found.end()..found.end() + 6]).expect("digits");
-        marks[digits.parse::<usize>().expect("a number")] = true;
+        let number = bytes.get(found.end()..found.end() + 6).and_then(|digits| std::str::from_utf8(digits).ok());
+        // Nothing is moved, so nothing can be torn by what came over it.
+        let number: usize = number.and_then(|digits| digits.parse().ok()).expect("no torn pieces are left");
+        marks[number] = true;
     }
     marks
 }
