@@ -270,6 +270,7 @@ impl Data<'_> {
             body: charset::utf8(self.text.ok_or(Malformed("text missing"))?.0),
             sent_at,
             part: self.part.map(Piece::read).transpose()?,
+            segments: 1,
             media: Vec::new(),
         })
     }

@@ -71,6 +71,7 @@ impl Carrier for Kannel {
             body: decode(message, charset, fields.coding.as_deref()),
             sent_at: fields.ts.as_deref().and_then(sent_at),
             part: fields.udh.as_deref().and_then(part),
+            segments: 1,
             media: Vec::new(),
         }]))
     }

@@ -237,6 +237,7 @@ struct Fields<'a> {
     to: Option<Cow<'a, [u8]>>,
     body: Option<Cow<'a, [u8]>>,
     status: Option<&'a [u8]>,
+    segments: Option<u16>,
     media: BTreeMap<u16, (Option<String>, Option<String>)>,
 }
 
@@ -250,6 +251,9 @@ impl<'a> Fields<'a> {
                 b"To" => fields.to = Some(form::decode(value)),
                 b"Body" => fields.body = Some(form::decode(value)),
                 b"SmsStatus" | b"MessageStatus" => fields.status = Some(value),
+                b"NumSegments" => {
+                    fields.segments = std::str::from_utf8(value).ok().and_then(|count| count.parse().ok())
+                }
                 name if name.starts_with(b"Media") => fields.read_media(name, value),
                 _ => {}
             }
@@ -284,6 +288,7 @@ impl<'a> Fields<'a> {
             body: charset::utf8(self.body.unwrap_or_default()),
             sent_at: None,
             part: None,
+            segments: self.segments.unwrap_or(1).max(1),
             media: media.filter_map(|(url, content_type)| Some(Media { url: url?, content_type })).collect(),
         }]))
     }

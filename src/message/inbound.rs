@@ -15,7 +15,10 @@ pub struct Inbound {
     pub body: Body,
     /// The carrier's own time, where it gives one. Never used for expiry.
     pub sent_at: Option<Timestamp>,
+    /// Set for one piece of a long text, pushed by itself.
     pub part: Option<Part>,
+    /// How many pieces the carrier joined into this text; 1 unless it says.
+    pub segments: u16,
     pub media: Vec<Media>,
 }
 

@@ -126,7 +126,9 @@ impl Feed {
                 return Ok(reply::of(StatusCode::OK, "application/cloudevents-batch+json", self.batch(&entries)));
             }
             tokio::select! {
-                _ = appended.changed() => {}
+                changed = appended.changed() => if changed.is_err() {
+                    return Err(StoreError::Closed);
+                },
                 () = wait => {}
                 () = self.drain.cancelled() => {}
             }

@@ -121,10 +121,19 @@ fn record(text: &InboundText, decision: &Decision, id: EventId, mut flags: Vec<F
         routes_version: decision.routes_version.clone(),
         sent_at: inbound.sent_at,
         received_at: text.received_at,
-        parts: inbound.part.as_ref().map(|part| Parts { received: 1, total: part.total }),
+        parts: parts(inbound),
         media: inbound.media.clone(),
         relates_to: None,
         flags,
+    }
+}
+
+/// Absent for a text that fitted into one piece.
+fn parts(inbound: &Inbound) -> Option<Parts> {
+    match &inbound.part {
+        Some(part) => Some(Parts { received: 1, total: part.total }),
+        None if inbound.segments > 1 => Some(Parts { received: inbound.segments, total: inbound.segments }),
+        None => None,
     }
 }
 
@@ -145,4 +154,117 @@ fn consent_record(text: &InboundText, decision: &Decision, consent: Consent, id:
 /// Records are structs of strings, numbers and times: encoding them cannot fail.
 pub(super) fn to_json(record: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(record).expect("a record has only string keys and finite numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::carrier::{self, Auth, Parameters};
+    use crate::message::{AccountName, Country, DepartmentName, Rule, RuleKind};
+
+    fn account() -> Arc<Account> {
+        let carrier = carrier::by_name("twilio").expect("a carrier of this build");
+        Arc::new(Account {
+            name: AccountName::parse("demo").expect("a name"),
+            carrier,
+            auth: Auth::Signature,
+            secrets: Vec::new(),
+            url: String::new(),
+            allow: Vec::new(),
+            country: Country::GB,
+            number: None,
+            parameters: Parameters::default(),
+            body_max: 0,
+        })
+    }
+
+    fn inbound(text: &str) -> Inbound {
+        Inbound {
+            carrier_message_id: None,
+            from: Text::from("07700 900123"),
+            to: Some(Text::from("86555")),
+            body: Body::Text(Text::from(text)),
+            sent_at: None,
+            part: None,
+            segments: 1,
+            media: Vec::new(),
+        }
+    }
+
+    fn decision(rest: Option<usize>, consent: Option<Consent>) -> Decision {
+        Decision {
+            department: DepartmentName::parse("highways").expect("a name"),
+            keyword: None,
+            rule: Rule { kind: RuleKind::Default, matched: None },
+            consent,
+            rest,
+            routes_version: "v".into(),
+        }
+    }
+
+    fn published(inbound: Inbound, decision: &Decision) -> (Record, serde_json::Value) {
+        let key = SenderKey::new(b"a key of 32 characters for tests").expect("long enough");
+        let text = InboundText::new(&account(), inbound, Timestamp::UNIX_EPOCH, None, &key);
+        let events = encode(&text, decision, EventId::from_u128(1), Vec::new(), &key);
+        let value = serde_json::from_slice(&events[0].value).expect("JSON");
+        (Record::from_json(&events[0].value).expect("a record"), value)
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_published_byte_for_byte(text: String) {
+            let (record, _) = published(inbound(&text), &decision(None, None));
+            prop_assert_eq!(record.text.as_str().as_bytes(), text.as_bytes());
+        }
+
+        #[test]
+        fn what_cannot_be_decoded_comes_back_byte_for_byte(bytes: Vec<u8>) {
+            let mut inbound = inbound("");
+            inbound.body = Body::Undecodable(bytes.clone());
+            let (record, _) = published(inbound, &decision(None, None));
+            prop_assert_eq!(STANDARD.decode(record.raw.expect("raw").as_str()).expect("base64"), bytes);
+            prop_assert_eq!(record.text.as_str(), "");
+            prop_assert_eq!(record.flags, vec![Flag::Undecodable]);
+        }
+    }
+
+    #[test]
+    fn a_field_without_a_value_is_absent_and_times_have_milliseconds() {
+        let (_, value) = published(inbound("hello"), &decision(None, None));
+        let fields: Vec<_> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+        let expected =
+            "account carrier department from from_raw id received_at routes_version rule schema_version text to to_raw";
+        assert_eq!(fields, expected.split(' ').collect::<Vec<_>>());
+        assert_eq!(value["received_at"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(value["rule"], serde_json::json!({ "kind": "default" }));
+    }
+
+    #[test]
+    fn pieces_are_counted_where_there_are_several() {
+        for (segments, part, expected) in [
+            (1, None, None),
+            (3, None, Some(Parts { received: 3, total: 3 })),
+            (1, Some((2, 4)), Some(Parts { received: 1, total: 4 })),
+        ] {
+            let mut inbound = inbound("hello");
+            inbound.segments = segments;
+            inbound.part = part.map(|(number, total)| Part { reference: "7".to_owned(), total, number });
+            assert_eq!(published(inbound, &decision(None, None)).0.parts, expected);
+        }
+    }
+
+    #[test]
+    fn a_wish_becomes_a_second_event_with_an_id_made_of_the_first() {
+        let key = SenderKey::new(b"a key of 32 characters for tests").expect("long enough");
+        let text = InboundText::new(&account(), inbound("STOP"), Timestamp::UNIX_EPOCH, None, &key);
+        let id = EventId::from_u128(1);
+        let events = encode(&text, &decision(None, Some(Consent::Stop)), id, Vec::new(), &key);
+        assert_eq!(events.len(), 2);
+        assert_eq!(events[1].destination, Destination::Consent);
+        assert_eq!(events[1].id, EventId::new_v5(&id, b"consent"));
+        let record: ConsentRecord = serde_json::from_slice(&events[1].value).expect("JSON");
+        assert_eq!((record.consent, record.relates_to), (Consent::Stop, id));
+    }
 }

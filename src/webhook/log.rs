@@ -46,7 +46,7 @@ impl Log {
         match self {
             Self::Embedded(store) => {
                 let events = events.into_iter().map(|addressed| addressed.event).collect();
-                let appended = store.append(events).await.map_err(|error| later(&error))?;
+                let appended = store.append(events).await.map_err(|error| refused_by_store(&error))?;
                 Ok(match appended.first() {
                     Some(Appended::Known) => Logged::Known,
                     Some(Appended::Conflicting) => Logged::Reused,
@@ -80,9 +80,16 @@ impl Addressed {
     }
 }
 
-fn later(error: &StoreError) -> LogError {
-    tracing::warn!(%error, "the embedded store did not take a text");
-    LogError::Later(Deferral::Log)
+fn refused_by_store(error: &StoreError) -> LogError {
+    match error {
+        StoreError::Refused(_) => LogError::Never,
+        // Said once by the store itself, not for every text.
+        StoreError::Full { .. } | StoreError::Busy => LogError::Later(Deferral::Log),
+        _ => {
+            tracing::warn!(%error, "the embedded store did not take a text");
+            LogError::Later(Deferral::Log)
+        }
+    }
 }
 
 fn refused(error: &PublishError) -> LogError {
