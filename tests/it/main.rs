@@ -13,3 +13,4 @@ mod kannel;
 mod operations;
 mod routes;
 mod standalone;
+mod tls;

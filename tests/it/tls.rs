@@ -1,0 +1,73 @@
+//! TLS on a listener: spoken with a certificate of ours, replaced while running, refused when wrong.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, http, said, signature, wait_until};
+
+/// Writes a certificate and its key into the folder; the certificate as a client trusts it.
+fn certify(folder: &Folder) -> CertificateDer<'static> {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    folder.write("chain.pem", &cert.pem());
+    folder.write("key.pem", &signing_key.serialize_pem());
+    cert.der().clone()
+}
+
+fn settings() -> String {
+    SETTINGS.replacen("[api]", "tls = { certificate = \"chain.pem\", key = \"key.pem\" }\n[api]", 1)
+}
+
+/// The status that a client which trusts `root` gets, or why it got none.
+fn push(server: SocketAddr, root: &CertificateDer<'static>, text: &Sms) -> std::io::Result<String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).expect("a root");
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut stream = StreamOwned::new(client, http::connect(server));
+    let body = text.body();
+    let mut head =
+        format!("POST /inbound/demo HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in signature(&body) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    stream.write_all(&body)?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status)?;
+    Ok(String::from_utf8_lossy(&status).into_owned())
+}
+
+#[test]
+fn a_listener_speaks_tls_and_takes_new_certificates_into_use() {
+    let folder = Folder::with(&settings(), ROUTES);
+    let first = certify(&folder);
+    let server = Server::start(folder).ready();
+    assert_eq!(push(server.inbound, &first, &Sms::new("1", "snow")).expect("an answer"), "HTTP/1.1 200");
+    let second = certify(&server.folder);
+    wait_until("the new certificate is in use", || push(server.inbound, &second, &Sms::new("2", "snow")).is_ok());
+    assert!(push(server.inbound, &first, &Sms::new("3", "snow")).is_err(), "the old one is not");
+    assert_eq!(crate::harness::feed::records(server.api, "highways").len(), 2);
+}
+
+#[test]
+fn a_key_that_does_not_fit_is_named() {
+    let folder = Folder::with(&settings(), ROUTES);
+    certify(&folder);
+    folder.write("key.pem", "not a key");
+    let (code, _, err) = said(&folder.run(&["serve"]));
+    assert_eq!(code, Some(78), "{err}");
+    assert!(err.contains("chain.pem") && err.contains("private key"), "{err}");
+}
