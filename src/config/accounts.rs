@@ -5,12 +5,22 @@ use ipnet::IpNet;
 use crate::carrier::{self, Account, Auth, Parameters};
 use crate::message::{AccountName, Country, Number};
 
+use super::document::Place;
 use super::read::Section;
 use super::secrets::Vault;
-use super::settings::AccountNote;
 
 /// Largest body an account may be given, in bytes.
 const BODY_MAX: i64 = 16 * 1024 * 1024;
+
+/// What is known of an account beside how it works.
+#[derive(Debug, Clone)]
+pub struct AccountNote {
+    pub place: Place,
+    /// The operator accepts that an outage loses this carrier's texts.
+    pub loss_accepted: bool,
+    /// It takes texts from anybody.
+    pub is_open: bool,
+}
 
 /// One account; `None` when something about it is wrong, which has then been noted.
 pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'_>) -> Option<(Account, AccountNote)> {

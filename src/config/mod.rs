@@ -17,10 +17,11 @@ mod sample;
 mod secrets;
 mod settings;
 
+pub use accounts::AccountNote;
 pub use document::{Place, Problem};
 pub use origin::{Environment, Origin};
 pub use routes::{RoutesFile, Stamp};
-pub use settings::{AccountNote, Api, Archive, Config, Inbound, Listener, Publish, Standing, TlsFiles};
+pub use settings::{Api, Archive, Config, Inbound, Listener, Publish, Standing, TlsFiles};
 
 use read::{Problems, Section};
 

@@ -11,11 +11,12 @@ use crate::carrier::Account;
 use crate::message::{Country, DepartmentName, EventSource, Secret, SenderKey};
 use crate::publish::{self, TopicSettings};
 
+use super::accounts::{self, AccountNote};
 use super::document::{Place, Problem};
 use super::read::{Problems, Section};
 use super::routes::RoutesFile;
 use super::secrets::Vault;
-use super::{Environment, Origin, SecretsNeeded, accounts};
+use super::{Environment, Origin, SecretsNeeded};
 
 /// Longest time a text may wait for its log, whatever the carrier allows.
 const DEADLINE_MAX: Duration = Duration::from_secs(10);
@@ -102,16 +103,6 @@ pub struct Standing {
     pub sender_key: SenderKey,
     /// Keys of before, for finding copies written under them.
     pub previous_sender_keys: Vec<SenderKey>,
-}
-
-/// What is known of an account beside how it works.
-#[derive(Debug, Clone)]
-pub struct AccountNote {
-    pub place: Place,
-    /// The operator accepts that an outage loses this carrier's texts.
-    pub loss_accepted: bool,
-    /// It takes texts from anybody.
-    pub is_open: bool,
 }
 
 pub(super) fn read(

@@ -5,7 +5,6 @@
 mod arbitrary;
 mod authentication;
 mod reading;
-mod vectors;
 
 use std::net::{IpAddr, Ipv4Addr};
 
