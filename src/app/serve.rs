@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Publish};
 use crate::dedup::{self, Claims, Recent};
 use crate::keyword::Live;
+use crate::message::{Country, Number};
 use crate::operations::{self, Feed, Health};
 use crate::publish::TopicAdmin;
 use crate::store::Store;
@@ -98,6 +99,8 @@ impl Instance {
         tasks.spawn(watched(api, &tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
         let answer_monitoring = move |request, _| operations::monitoring(health.clone(), request);
         tasks.spawn(watched(monitoring, &tasks, &end).serve(answer_monitoring, metrics.clone(), end.clone()));
+        // The first look into the numbers' metadata loads it, which takes longer than a text may.
+        let _ = Number::normalise("07700900123", Country::GB);
         listening.set();
         let grace = config.grace;
         Ok(Self { addresses, reload, routes, metrics, latches, door, log, drain, end, inbound, tasks, grace })

@@ -54,6 +54,7 @@ static CONTRACT: Contract = Contract {
     retries_503: true,
     auth: Auth::Signature,
     signs: true,
+    signature_header: "webhook-signature",
     identifies: true,
     reply: None,
 };

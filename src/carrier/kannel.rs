@@ -33,6 +33,7 @@ static CONTRACT: Contract = Contract {
     retries_503: false,
     auth: Auth::Path,
     signs: false,
+    signature_header: "",
     // Only where the operator puts %I into the URL.
     identifies: false,
     // A body would be sent to the resident.

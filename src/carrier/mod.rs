@@ -28,7 +28,7 @@ mod twilio;
 mod udh;
 
 pub use account::{Account, Auth, Parameters};
-pub use authenticate::{AuthFailure, authenticate};
+pub use authenticate::{AuthFailure, authenticate, authenticate_head};
 pub use draft::{Draft, Signed, SigningError};
 pub use proof::{check_secret, prove};
 pub use request::{Delivery, Malformed, Webhook};
@@ -59,6 +59,8 @@ pub struct Contract {
     pub auth: Auth,
     /// Whether it has a signature of its own: without one an account cannot ask for `Auth::Signature`.
     pub signs: bool,
+    /// The header its signature is in; empty where it is elsewhere or there is none.
+    pub signature_header: &'static str,
     /// Whether its requests always name each text, so that a retry is recognised.
     pub identifies: bool,
     /// What a 200 says: content type and body. Empty unless the carrier needs one, since a body

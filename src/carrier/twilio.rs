@@ -43,6 +43,7 @@ static CONTRACT: Contract = Contract {
     retries_503: false,
     auth: Auth::Signature,
     signs: true,
+    signature_header: "x-twilio-signature",
     identifies: true,
     // Read as TwiML that says nothing; text/plain would be sent to the resident.
     reply: Some(("text/xml", "<Response/>")),

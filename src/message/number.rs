@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest run of digits that is taken for a short code rather than a subscriber's number.
 const SHORT_CODE_DIGITS_MAX: usize = 6;
+/// Longest way of writing a number, in bytes: 15 digits with a separator and a bracket around each.
+const WRITTEN_MAX: usize = 64;
 /// Digits of a national number in North America, which has no trunk prefix.
 const NANP_DIGITS: usize = 10;
 /// E.164: at most 15 digits; fewer than 7 are no international number.
@@ -75,6 +77,9 @@ fn is_e164(number: &str) -> bool {
 
 /// Digits with an optional leading plus; `None` when anything but a dialled number is written.
 fn strip_punctuation(number: &str) -> Option<String> {
+    if number.len() > WRITTEN_MAX {
+        return None;
+    }
     let mut dialled = String::with_capacity(number.len());
     for character in number.chars() {
         match character {

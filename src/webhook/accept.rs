@@ -1,8 +1,9 @@
 //! The life of a message: authenticate → parse → route → claim → publish → answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio_util::task::TaskTracker;
 
 use crate::carrier::{Account, Delivery, Webhook, authenticate};
@@ -15,7 +16,6 @@ use crate::telemetry::Metrics;
 use super::counters::{Counters, Fate};
 use super::dead_letter::{self, Reason};
 use super::encode::{InboundText, encode};
-use super::limits::Places;
 use super::log::{Addressed, Log, LogError, Logged};
 use super::{Deferral, Limits, Refusal, Verdict};
 
@@ -62,14 +62,15 @@ impl Door {
     }
 
     /// One request's whole life. The verdict is `Accepted` only when every text in it is durable.
-    pub async fn accept(self: &Arc<Self>, account: &Arc<Account>, webhook: Webhook<'_>) -> Verdict {
+    /// `began` is when its head came: the carrier's patience counts from there.
+    pub async fn accept(self: &Arc<Self>, account: &Arc<Account>, webhook: Webhook<'_>, began: Instant) -> Verdict {
         if let Err(failure) = authenticate(account, &webhook) {
             return Verdict::Refused(Refusal::Unproven(failure));
         }
         let texts = match account.carrier.parse(&webhook, account) {
             Ok(Delivery::Texts(texts)) => texts,
             Ok(Delivery::Nothing(kind)) => return Verdict::Nothing(kind),
-            Err(malformed) => return self.keep_malformed(account, &webhook, malformed.0).await,
+            Err(malformed) => return self.keep_malformed(account, &webhook, malformed.0, began).await,
         };
         let Some(places) = self.settings.limits.enter(texts.len()) else {
             return Verdict::Deferred(Deferral::InFlight);
@@ -77,30 +78,34 @@ impl Door {
         let traceparent = webhook.header("traceparent").filter(|value| is_traceparent(value));
         let key = &self.settings.sender_key;
         let read = |inbound| InboundText::new(account, inbound, webhook.received_at, traceparent, key);
-        let texts = texts.into_iter().map(read);
-        self.follow(account, texts.collect(), places).await
+        let texts: Vec<_> = texts.into_iter().map(read).collect();
+        let door = self.clone();
+        let work = async move {
+            let fates = join_all(texts.into_iter().map(|text| door.settle(text))).await;
+            drop(places);
+            fates.into_iter().collect()
+        };
+        self.follow(account, work, began, Verdict::Accepted).await
     }
 
-    /// Sees all texts to their end in a task of its own, and waits for it as long as the carrier does.
-    /// Past the deadline the outcome is unknown: the task keeps the claims until the log reports.
-    async fn follow(self: &Arc<Self>, account: &Account, texts: Vec<InboundText>, places: Places) -> Verdict {
-        let door = self.clone();
-        let work = self.unfinished.spawn(async move {
-            let fates = futures_util::future::join_all(texts.into_iter().map(|text| door.settle(text))).await;
-            drop(places);
-            fates.into_iter().find_map(Result::err)
-        });
-        match tokio::time::timeout(self.deadline(account), work).await {
-            Ok(Ok(None)) => Verdict::Accepted,
-            Ok(Ok(Some(deferral))) => Verdict::Deferred(deferral),
+    /// Sees work to its end in a task of its own, and waits for it as long as the carrier does. Past
+    /// the deadline the outcome is unknown: the task keeps the claims until the log reports.
+    async fn follow(
+        &self,
+        account: &Account,
+        work: impl Future<Output = Result<(), Deferral>> + Send + 'static,
+        began: Instant,
+        done: Verdict,
+    ) -> Verdict {
+        let patience = account.carrier.contract().deadline.saturating_sub(DEADLINE_RESERVE);
+        let deadline = began + patience.min(self.settings.deadline_max);
+        let work = self.unfinished.spawn(work);
+        match tokio::time::timeout_at(deadline.into(), work).await {
+            Ok(Ok(Ok(()))) => done,
+            Ok(Ok(Err(deferral))) => Verdict::Deferred(deferral),
             Ok(Err(_)) => Verdict::Deferred(Deferral::Log),
             Err(_) => Verdict::Deferred(Deferral::Deadline),
         }
-    }
-
-    fn deadline(&self, account: &Account) -> Duration {
-        let patience = account.carrier.contract().deadline.saturating_sub(DEADLINE_RESERVE);
-        patience.min(self.settings.deadline_max)
     }
 
     /// One text to its end: routed, claimed, published; or kept in dead-letter; or deferred.
@@ -114,11 +119,11 @@ impl Door {
             self.settings.metrics.unknown_numbers.inc();
             return self.keep_text(&text, self.event_id(&text), Reason::UnknownNumber).await;
         };
-        if table.keyword_count() <= COUNTED_KEYWORDS_MAX {
-            self.counters.keyword(table.number_label(&text.to), &decision);
-        }
         let fate = self.claim_and_publish(&table, &text, &decision).await;
         self.counters.text(&decision.department, fate.unwrap_or(Fate::Deferred));
+        if fate == Ok(Fate::Published) && table.keyword_count() <= COUNTED_KEYWORDS_MAX {
+            self.counters.keyword(table.number_label(&text.to), &decision);
+        }
         fate.map(|_| ())
     }
 
@@ -218,23 +223,38 @@ impl Door {
         EventId::new_v5(&EventId::new_v5(&EventId::NAMESPACE_URL, account.as_bytes()), identity.as_bytes())
     }
 
-    async fn keep_malformed(&self, account: &Account, webhook: &Webhook<'_>, detail: &'static str) -> Verdict {
+    async fn keep_malformed(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        webhook: &Webhook<'_>,
+        detail: &'static str,
+        began: Instant,
+    ) -> Verdict {
+        let Some(places) = self.settings.limits.enter(1) else {
+            return Verdict::Deferred(Deferral::InFlight);
+        };
         let event = dead_letter::of_request(account, webhook, detail, &self.settings.sender_key);
-        match self.keep(account, event, Reason::Malformed).await {
-            Ok(()) => Verdict::Refused(Refusal::Malformed),
-            Err(_) => Verdict::Deferred(Deferral::DeadLetter),
-        }
+        let (door, owner) = (self.clone(), account.clone());
+        let work = async move {
+            let kept = door.keep(&owner, event, Reason::Malformed).await;
+            drop(places);
+            kept
+        };
+        self.follow(account, work, began, Verdict::Refused(Refusal::Malformed)).await
     }
 
+    /// `id` may already stand for another text of the carrier's, so the letter's own is made of both.
     async fn keep_text(&self, text: &InboundText, id: EventId, reason: Reason) -> Result<(), Deferral> {
-        let event = dead_letter::of_text(text, id, reason, &self.settings.sender_key);
-        self.keep(&text.account, event, reason).await
+        let key = &self.settings.sender_key;
+        let id = EventId::new_v5(&id, &key.digest(&[b"dead-letter", &text.fingerprint]));
+        self.keep(&text.account, dead_letter::of_text(text, id, reason, key), reason).await
     }
 
     async fn keep(&self, account: &Account, event: Event, reason: Reason) -> Result<(), Deferral> {
-        let logged = self.settings.log.append(vec![Addressed::dead_letter(event)]).await;
-        if logged.is_err() {
-            return Err(Deferral::DeadLetter);
+        match self.settings.log.append(vec![Addressed::dead_letter(event)]).await {
+            Ok(Logged::Stored) => {}
+            Ok(Logged::Known) => return Ok(()),
+            Ok(Logged::Reused) | Err(_) => return Err(Deferral::DeadLetter),
         }
         self.settings.metrics.dead_letters.with_label_values(&[account.name.as_str(), reason.label()]).inc();
         tracing::error!(account = %account.name, reason = reason.label(), "kept in dead-letter");

@@ -102,6 +102,10 @@ fn event(
 }
 
 fn without_secret(query: &str) -> String {
-    let kept = query.split('&').filter(|pair| pair.split('=').next() != Some("secret"));
+    let is_secret = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        form_urlencoded::parse(name.as_bytes()).any(|(name, _)| name == "secret")
+    };
+    let kept = query.split('&').filter(|pair| !is_secret(pair));
     kept.collect::<Vec<_>>().join("&")
 }

@@ -57,7 +57,9 @@ impl Log {
                 // Handed over in order, then awaited together.
                 let deliveries = events.iter().map(|addressed| publisher.publish(&addressed.topic, &addressed.event));
                 let reports = futures_util::future::join_all(deliveries).await;
-                reports.into_iter().collect::<Result<(), _>>().map(|()| Logged::Stored).map_err(|error| refused(&error))
+                // What a later try can mend outranks what none can: the carrier is asked to send it again.
+                let errors = reports.iter().filter_map(|report| report.as_ref().err()).map(refused);
+                errors.min_by_key(|error| matches!(error, LogError::Never)).map_or(Ok(Logged::Stored), Err)
             }
         }
     }

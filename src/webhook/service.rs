@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response};
 use prometheus::IntCounter;
 use tracing::Level;
 
-use crate::carrier::{Account, Webhook};
+use crate::carrier::{Account, Webhook, authenticate_head};
 use crate::message::AccountName;
 use crate::server::Answer;
 use crate::telemetry::Metrics;
@@ -63,7 +63,7 @@ impl Service {
     /// One request, from its head to its answer. The URL reaches no log: it may hold a text.
     pub async fn call(self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
         let began = Instant::now();
-        let (known, verdict) = self.judge(request, peer).await;
+        let (known, verdict) = self.judge(request, peer, began).await;
         let account = known.map(|known| &*known.account);
         self.count(known, verdict);
         log(account, verdict);
@@ -72,7 +72,7 @@ impl Service {
         answer
     }
 
-    async fn judge(&self, request: Request<Incoming>, peer: SocketAddr) -> (Option<&Known>, Verdict) {
+    async fn judge(&self, request: Request<Incoming>, peer: SocketAddr, began: Instant) -> (Option<&Known>, Verdict) {
         let (head, body) = request.into_parts();
         let Some((name, path_secret)) = account_path(head.uri.path()) else {
             return (None, Verdict::Refused(Refusal::NoSuchPath));
@@ -87,41 +87,32 @@ impl Service {
         if !limits.has_room() {
             return (Some(known), Verdict::Deferred(Deferral::InFlight));
         }
-        let body_max = known.account.body_max;
-        let expected = body.size_hint().upper().unwrap_or(body_max as u64);
-        let Some(expected) = usize::try_from(expected).ok().filter(|expected| *expected <= body_max) else {
-            return (Some(known), Verdict::Refused(Refusal::TooLarge));
-        };
-        let Some(_room) = limits.read(expected) else {
-            return (Some(known), Verdict::Deferred(Deferral::Bodies));
-        };
-        let body = match self.read(body, body_max).await {
-            Ok(body) => body,
-            Err(refusal) => return (Some(known), Verdict::Refused(refusal)),
-        };
-        let webhook = Webhook {
+        let mut webhook = Webhook {
             method: &head.method,
             query: head.uri.query().unwrap_or_default(),
             headers: &head.headers,
-            body: &body,
+            body: &[],
             path_secret,
             peer: peer.ip(),
             received_at: self.0.door.settings.clock.now(),
         };
-        (Some(known), self.0.door.accept(&known.account, webhook).await)
-    }
-
-    async fn read(&self, body: Incoming, body_max: usize) -> Result<Bytes, Refusal> {
-        if body.is_end_stream() {
-            return Ok(Bytes::new());
+        // A stranger's body is not worth reading, nor the room it takes.
+        if let Err(failure) = authenticate_head(&known.account, &webhook) {
+            return (Some(known), Verdict::Refused(Refusal::Unproven(failure)));
         }
-        let whole = Limited::new(body, body_max).collect();
-        match tokio::time::timeout(self.0.body_timeout, whole).await {
-            Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-            Ok(Err(_)) => Err(Refusal::BrokenOff),
-            Err(_) => Err(Refusal::TooSlow),
+        let body_max = known.account.body_max;
+        if body.size_hint().lower() > body_max as u64 {
+            return (Some(known), Verdict::Refused(Refusal::TooLarge));
         }
+        let reading = limits.read_body(body, body_max);
+        let read = tokio::time::timeout(self.0.body_timeout, reading).await;
+        let body = match read.unwrap_or(Err(Verdict::Refused(Refusal::TooSlow))) {
+            Ok(body) => body,
+            Err(verdict) => return (Some(known), verdict),
+        };
+        webhook.body = body.bytes();
+        webhook.received_at = self.0.door.settings.clock.now();
+        (Some(known), self.0.door.accept(&known.account, webhook, began).await)
     }
 
     fn count(&self, known: Option<&Known>, verdict: Verdict) {
@@ -149,6 +140,10 @@ impl Service {
     fn answer(&self, account: Option<&Account>, verdict: Verdict) -> Answer {
         let mut answer = Response::new(Full::default());
         *answer.status_mut() = verdict.status();
+        if matches!(verdict, Verdict::Refused(Refusal::TooLarge | Refusal::TooSlow | Refusal::BrokenOff)) {
+            // The rest of the body is not waited for, so nothing can follow on this connection.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         match verdict {
             Verdict::Accepted | Verdict::Nothing(_) => {
                 if let Some((content_type, body)) = account.and_then(|account| account.carrier.contract().reply) {
