@@ -1,6 +1,8 @@
 //! What must never show by accident: the words of a resident and the secrets of an account.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,27 +36,74 @@ impl fmt::Debug for Text {
 }
 
 /// A password, token or signing key. `Debug` shows nothing of it; compared in constant time.
-#[derive(Clone)]
-pub struct Secret(Box<[u8]>);
+pub struct Secret {
+    bytes: Box<[u8]>,
+    prepared: OnceLock<Box<dyn Any + Send + Sync>>,
+}
 
 impl Secret {
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
+        Self { bytes: bytes.into(), prepared: OnceLock::new() }
+    }
+
+    /// The key made of this secret, made once: setting one up costs as much as checking a short
+    /// request with it. A secret is one kind of key; asked for a second kind it makes that each time.
+    pub fn with_key<K: Any + Send + Sync, R>(&self, make: impl Fn(&[u8]) -> K, with: impl FnOnce(&K) -> R) -> R {
+        let prepared = self.prepared.get_or_init(|| Box::new(make(&self.bytes)));
+        match prepared.downcast_ref() {
+            Some(key) => with(key),
+            None => with(&make(&self.bytes)),
+        }
     }
 
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Whether `candidate` is this secret, in a time that tells nothing of where they differ.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         use subtle::ConstantTimeEq;
-        self.0.ct_eq(candidate).into()
+        self.bytes.ct_eq(candidate).into()
+    }
+}
+
+impl Clone for Secret {
+    fn clone(&self) -> Self {
+        Self::new(self.bytes.clone())
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_secrets_key_is_made_once_and_a_second_kind_each_time() {
+        let made = Cell::new(0);
+        let count = |bytes: &[u8]| {
+            made.set(made.get() + 1);
+            bytes.len()
+        };
+        let secret = Secret::new(*b"hush");
+        assert_eq!(secret.with_key(count, |length| *length), 4);
+        assert_eq!(secret.with_key(count, |length| *length), 4);
+        assert_eq!(made.get(), 1);
+        assert_eq!(secret.with_key(<[u8]>::to_vec, Vec::clone), b"hush");
+        assert_eq!(secret.clone().with_key(count, |length| *length), 4);
+        assert_eq!(made.get(), 2);
+    }
+
+    #[test]
+    fn debug_hides_secrets_and_texts() {
+        assert_eq!(format!("{:?}", Secret::new(*b"hush")), "Secret(hidden)");
+        assert_eq!(format!("{:?}", Text::from("hush")), "Text(4 bytes)");
     }
 }
