@@ -41,6 +41,7 @@ impl ArchiveInstance {
             return Err(StartError::NoArchiveToRun);
         };
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let built_from = config.routes.stamp();
         let table = build_table(&config).map_err(StartError::Settings)?;
         let monitoring = listeners::open("monitoring", &config.monitoring)?;
         let address = monitoring.bound.address();
@@ -53,6 +54,7 @@ impl ArchiveInstance {
             routes: Live::new(table),
             metrics: metrics.clone(),
             kafka: Some((admin, None)),
+            built_from,
             topics,
         };
         let (reload, reloading) = reloader.start(end.clone());
@@ -74,7 +76,7 @@ impl ArchiveInstance {
         let health =
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(services) });
         let answer = move |request, _| operations::monitoring(health.clone(), request);
-        tasks.spawn(monitoring.bound.serve(answer, metrics.clone(), end.clone()));
+        tasks.spawn(monitoring.watch(&tasks, &end).serve(answer, metrics.clone(), end.clone()));
         Ok(Self { monitoring: address, reload, metrics, worker, stop_worker, end, tasks, latches })
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::{Listener, Place, Problem, TlsFiles};
 use crate::server::{self, Bound, Certificates};
@@ -15,11 +16,21 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// A listener that holds its port, and the certificates to watch, if it has any.
 pub struct Opened {
     pub bound: Bound,
-    pub watched: Option<Watched>,
+    watched: Option<Watched>,
+}
+
+impl Opened {
+    /// Starts the task that keeps the certificates current.
+    pub fn watch(self, tasks: &TaskTracker, end: &CancellationToken) -> Bound {
+        if let Some(watched) = self.watched {
+            tasks.spawn(watched.keep_current(end.clone()));
+        }
+        self.bound
+    }
 }
 
 /// Certificates in use and the files they came from.
-pub struct Watched {
+struct Watched {
     certificates: Certificates,
     files: TlsFiles,
 }
@@ -58,7 +69,7 @@ fn problem(files: &TlsFiles, reason: String) -> Problem {
 
 impl Watched {
     /// Takes new certificates into use as they appear; bad ones are said and the old stay.
-    pub async fn keep_current(self, stop: CancellationToken) {
+    async fn keep_current(self, stop: CancellationToken) {
         let mut seen = self.changed_at();
         loop {
             tokio::select! {

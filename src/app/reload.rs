@@ -40,6 +40,8 @@ pub struct Reloader {
     pub routes: Live,
     pub metrics: Metrics,
     pub kafka: Option<(Arc<TopicAdmin>, Option<Publisher>)>,
+    /// What the file was when the table in force was read from it.
+    pub built_from: Stamp,
     /// Names of the departments' topics, for who consumes them.
     pub topics: watch::Sender<Vec<String>>,
 }
@@ -52,7 +54,8 @@ impl Reloader {
     }
 
     async fn run(self, mut asked: mpsc::Receiver<oneshot::Sender<bool>>, stop: CancellationToken) {
-        let mut seen = self.config.routes.stamp();
+        let mut seen = self.built_from;
+        let mut last_look = seen;
         loop {
             let answer = tokio::select! {
                 () = stop.cancelled() => return,
@@ -60,10 +63,16 @@ impl Reloader {
                 () = tokio::time::sleep(LOOK_INTERVAL) => None,
             };
             let now = self.config.routes.stamp();
-            if answer.is_none() && now == seen {
+            // A file that is still being written changes between two looks: half a table can be
+            // valid, so it is left alone until it rests. Whoever asks has finished writing.
+            let rests = now == std::mem::replace(&mut last_look, now);
+            if answer.is_none() && (now == seen || !rests) {
                 continue;
             }
-            let in_force = self.attempt(&mut seen, now).await;
+            let in_force = tokio::select! {
+                () = stop.cancelled() => return,
+                in_force = self.attempt(&mut seen, now) => in_force,
+            };
             if let Some(answer) = answer {
                 let _ = answer.send(in_force);
             }

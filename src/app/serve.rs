@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Config, Publish};
+use crate::config::{Archive, Config, Publish};
 use crate::dedup::{self, Claims, Recent};
 use crate::keyword::Live;
 use crate::message::{Country, Number};
@@ -61,6 +61,7 @@ impl Instance {
         let (metrics, latches) = (Metrics::new(), Latches::default());
         let (routes_latch, listening) = (latches.latch("routes loaded"), latches.latch("listeners open"));
         describe(&config, &metrics);
+        let built_from = config.routes.stamp();
         let table = build_table(&config).map_err(StartError::Settings)?;
         routes_latch.set();
         let inbound = listeners::open("inbound", &config.inbound.listener)?;
@@ -78,8 +79,14 @@ impl Instance {
         let (drain, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let kafka = kafka_tasks(&config, &log, &routes, &metrics, &latches, &tasks, &end)?;
         let (topics, _) = watch::channel(Vec::new());
-        let reloader =
-            Reloader { config: config.clone(), routes: routes.clone(), metrics: metrics.clone(), kafka, topics };
+        let reloader = Reloader {
+            config: config.clone(),
+            routes: routes.clone(),
+            metrics: metrics.clone(),
+            kafka,
+            built_from,
+            topics,
+        };
         let (reload, reloading) = reloader.start(end.clone());
         tasks.spawn(reloading);
         if let OpenLog::Embedded { store, .. } = &log {
@@ -96,9 +103,9 @@ impl Instance {
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
         let inbound = serve_inbound(inbound, &config, &door, &metrics, &drain, &tasks, &end);
         let answer_api = move |request, _| operations::api(feed.clone(), request);
-        tasks.spawn(watched(api, &tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
+        tasks.spawn(api.watch(&tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
         let answer_monitoring = move |request, _| operations::monitoring(health.clone(), request);
-        tasks.spawn(watched(monitoring, &tasks, &end).serve(answer_monitoring, metrics.clone(), end.clone()));
+        tasks.spawn(monitoring.watch(&tasks, &end).serve(answer_monitoring, metrics.clone(), end.clone()));
         // The first look into the numbers' metadata loads it, which takes longer than a text may.
         let _ = Number::normalise("07700900123", Country::GB);
         listening.set();
@@ -132,6 +139,11 @@ fn describe(config: &Config, metrics: &Metrics) {
     metrics.unauthenticated_accounts.set(i64::try_from(open).unwrap_or(i64::MAX));
     if config.is_sample {
         tracing::warn!("this is the SAMPLE: loopback only, data in ./data; write an sms-router.toml for real use");
+    }
+    if matches!((&config.publish, &config.archive), (Publish::Kafka { .. }, Archive::Local)) {
+        tracing::warn!(
+            "no audit copies are kept: archive.to = \"cql\" and `archive run` do that in the cluster profile"
+        );
     }
     for (account, _) in config.accounts.iter().filter(|(_, note)| note.is_open) {
         tracing::warn!(account = %account.name, "this account takes texts from anybody");
@@ -167,7 +179,9 @@ fn kafka_tasks(
     tasks: &TaskTracker,
     end: &CancellationToken,
 ) -> Result<Option<KafkaHandles>, StartError> {
-    let (Publish::Kafka { settings, topics }, Some(publisher)) = (&config.publish, log.publisher()) else {
+    let (Publish::Kafka { settings, topics, dead_letter_retention }, Some(publisher)) =
+        (&config.publish, log.publisher())
+    else {
         return Ok(None);
     };
     let admin = Arc::new(TopicAdmin::new(settings)?);
@@ -176,6 +190,7 @@ fn kafka_tasks(
         publisher: publisher.clone(),
         routes: routes.clone(),
         wanted: *topics,
+        dead_letter_retention: *dead_letter_retention,
         metrics: metrics.clone(),
         contact: latches.latch("first contact with the brokers"),
     };
@@ -195,14 +210,7 @@ fn serve_inbound(
     let accounts = config.accounts.iter().map(|(account, _)| account.clone()).collect();
     let service = Service::new(door.clone(), accounts, config.inbound.body_timeout, metrics.clone());
     let answer = move |request, peer| service.clone().call(request, peer);
-    tokio::spawn(watched(opened, tasks, end).serve(answer, metrics.clone(), drain.clone()))
-}
-
-fn watched(opened: Opened, tasks: &TaskTracker, end: &CancellationToken) -> crate::server::Bound {
-    if let Some(watched) = opened.watched {
-        tasks.spawn(watched.keep_current(end.clone()));
-    }
-    opened.bound
+    tokio::spawn(opened.watch(tasks, end).serve(answer, metrics.clone(), drain.clone()))
 }
 
 async fn sweep(store: Store, metrics: Metrics, stop: CancellationToken) {

@@ -24,6 +24,7 @@ pub struct TopicWatch {
     pub publisher: Publisher,
     pub routes: Live,
     pub wanted: TopicSettings,
+    pub dead_letter_retention: Duration,
     pub metrics: Metrics,
     /// Set at the first contact with the brokers.
     pub contact: Latch,
@@ -35,8 +36,7 @@ impl TopicWatch {
             let pause = match existing(&self.admin).await {
                 Ok(existing) => {
                     self.judge(&existing).await;
-                    self.contact.set();
-                    LOOK_INTERVAL
+                    self.next_look()
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the brokers cannot be asked about the topics");
@@ -50,12 +50,23 @@ impl TopicWatch {
         }
     }
 
+    /// The first contact is made when every producer has its id too: a text before that waits for it.
+    fn next_look(&self) -> Duration {
+        if !self.publisher.has_ids() {
+            return RETRY_INTERVAL;
+        }
+        self.contact.set();
+        LOOK_INTERVAL
+    }
+
     async fn judge(&self, existing: &Existing) {
         let table = self.routes.load();
         let departments = table.departments().iter().map(|department| (department.name.as_str(), department.topic()));
         let own = [("dead-letter", DEAD_LETTER.to_owned()), ("consent", CONSENT.to_owned())];
         for (department, topic) in departments.chain(own) {
-            match self.admin.faults(&topic, &self.wanted, existing).await {
+            let retention = if topic == DEAD_LETTER { self.dead_letter_retention } else { self.wanted.retention };
+            let wanted = TopicSettings { retention, ..self.wanted };
+            match self.admin.faults(&topic, &wanted, existing).await {
                 Ok(faults) => self.report(department, &topic, &faults),
                 Err(error) => {
                     tracing::warn!(%topic, %error, "the topic's settings cannot be looked at (DescribeConfigs)");

@@ -4,7 +4,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::app::build_table;
-use crate::config::{self, Config, Environment, Origin, Problem, Publish, SecretsNeeded};
+use crate::config::{self, Archive, Config, Environment, Origin, Place, Problem, Publish, SecretsNeeded};
+use crate::keyword::Table;
+use crate::message::DepartmentName;
 
 use super::{FAILED, Failure, Outcome, Output, Settings, print};
 
@@ -47,6 +49,7 @@ pub fn check(arguments: &Arguments, environment: &Environment) -> Outcome {
             Ok(table) => {
                 warnings.extend(table.warnings().into_iter().map(|warning| config.routes.problem(warning)));
                 warnings.extend(settings_warnings(&config));
+                warnings.extend(department_warnings(&config, &table));
             }
         },
     }
@@ -81,11 +84,11 @@ fn settings_warnings(config: &Config) -> Vec<Problem> {
         if note.is_open {
             warn("unauthenticated", "this account takes texts from anybody".to_owned());
         }
-        if !contract.identifies {
+        if !contract.identifies && !note.names_id {
             warn(
                 "parameters.id",
                 format!(
-                    "{} gives a text an id only if its URL says so (%I): without one a retry cannot be told from a second text",
+                    "{} gives a text an id only if the URL set at the gateway says so (Kannel: %I): name the parameter here, or a retry cannot be told from a second text",
                     contract.name
                 ),
             );
@@ -96,6 +99,29 @@ fn settings_warnings(config: &Config) -> Vec<Problem> {
                 format!("{} does not send again after a 503: an outage of Kafka loses its texts", contract.name),
             );
         }
+    }
+    warnings
+}
+
+/// Departments whose feed nobody can read, or that no text can reach.
+fn department_warnings(config: &Config, table: &Table) -> Vec<Problem> {
+    let warn = |name: &DepartmentName, key: &str, reason: &str| Problem {
+        place: Place { file: config.name.clone(), line: 0 },
+        key: format!("departments.{name}{key}"),
+        reason: reason.to_owned(),
+    };
+    let unknown = config.departments.keys().filter(|name| table.topic(name).is_none());
+    let mut warnings: Vec<_> = unknown.map(|name| warn(name, "", "the routes name no such department")).collect();
+    if matches!(config.publish, Publish::Local { .. }) {
+        let is_closed = |name: &&DepartmentName| config.departments.get(*name).is_none_or(Vec::is_empty);
+        let closed = table.departments().iter().map(|department| &department.name).filter(is_closed);
+        warnings.extend(closed.map(|name| warn(name, ".tokens", "no token opens this department's feed")));
+    }
+    if matches!((&config.publish, &config.archive), (Publish::Kafka { .. }, Archive::Local)) {
+        let place = Place { file: config.name.clone(), line: 0 };
+        let reason =
+            "no audit copies are kept: with publish.to = \"kafka\" they need archive.to = \"cql\" and `archive run`";
+        warnings.push(Problem { place, key: "archive.to".to_owned(), reason: reason.to_owned() });
     }
     warnings
 }

@@ -1,5 +1,7 @@
 //! `setup`: topics and schema as the settings want them; running it twice changes nothing.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -11,6 +13,8 @@ use crate::message::topics;
 use crate::publish::{Change, TopicAdmin, TopicSettings};
 
 use super::{Failure, Outcome, Output, Settings, block_on, print};
+
+const NOTHING: &str = "nothing to set up: the standalone profile makes its own store at the first start";
 
 #[derive(Args)]
 pub struct Arguments {
@@ -39,6 +43,8 @@ struct PlannedTopic {
     partitions: i32,
     replication: i32,
     properties: Vec<(&'static str, String)>,
+    #[serde(skip)]
+    settings: TopicSettings,
 }
 
 /// What became of one topic or statement.
@@ -59,7 +65,7 @@ pub fn setup(arguments: &Arguments, environment: &Environment) -> Outcome {
         return print(serde_json::to_string(&steps).map_err(Failure::of)?);
     }
     if steps.is_empty() {
-        return print("nothing to set up: the standalone profile makes its own store at the first start");
+        return print(NOTHING);
     }
     steps.iter().try_for_each(|step| print(format_args!("{}: {}", step.what, step.result)))
 }
@@ -67,7 +73,7 @@ pub fn setup(arguments: &Arguments, environment: &Environment) -> Outcome {
 fn plan(config: &Config) -> Result<Plan, Failure> {
     let topics = match &config.publish {
         Publish::Local { .. } => Vec::new(),
-        Publish::Kafka { topics, .. } => planned_topics(config, topics)?,
+        Publish::Kafka { topics, dead_letter_retention, .. } => planned_topics(config, topics, *dead_letter_retention)?,
     };
     let (schema, bytes_gone_after_days) = match &config.archive {
         Archive::Local => (Vec::new(), None),
@@ -78,22 +84,32 @@ fn plan(config: &Config) -> Result<Plan, Failure> {
     Ok(Plan { topics, schema, bytes_gone_after_days })
 }
 
-fn planned_topics(config: &Config, settings: &TopicSettings) -> Result<Vec<PlannedTopic>, Failure> {
+fn planned_topics(
+    config: &Config,
+    settings: &TopicSettings,
+    dead_letter_retention: Duration,
+) -> Result<Vec<PlannedTopic>, Failure> {
     let table = build_table(config).map_err(|problems| Failure::configuration(&problems))?;
     let departments = table.departments().iter().map(DepartmentSpec::topic);
-    let own = [topics::DEAD_LETTER, topics::CONSENT].map(str::to_owned);
-    let planned = |name: String| PlannedTopic {
+    let letters = TopicSettings { retention: dead_letter_retention, ..*settings };
+    let wanted = departments.chain([topics::CONSENT.to_owned()]).map(|name| (name, *settings));
+    let wanted = wanted.chain([(topics::DEAD_LETTER.to_owned(), letters)]);
+    let planned = |(name, settings): (String, TopicSettings)| PlannedTopic {
         name,
         partitions: settings.partitions,
         replication: settings.replication,
         properties: settings.properties().into(),
+        settings,
     };
-    Ok(departments.chain(own).map(planned).collect())
+    Ok(wanted.map(planned).collect())
 }
 
 fn show_plan(plan: &Plan, output: Output) -> Outcome {
     if output == Output::Json {
         return print(serde_json::to_string(plan).map_err(Failure::of)?);
+    }
+    if plan.topics.is_empty() && plan.schema.is_empty() {
+        return print(NOTHING);
     }
     for topic in &plan.topics {
         let properties: Vec<String> = topic.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -118,10 +134,10 @@ fn show_plan(plan: &Plan, output: Output) -> Outcome {
 
 async fn carry_out(config: &Config, plan: &Plan) -> Result<Vec<Step>, Failure> {
     let mut steps = Vec::new();
-    if let Publish::Kafka { settings, topics } = &config.publish {
+    if let Publish::Kafka { settings, .. } = &config.publish {
         let admin = TopicAdmin::new(settings).map_err(Failure::of)?;
         for topic in &plan.topics {
-            let change = admin.ensure(&topic.name, topics).await;
+            let change = admin.ensure(&topic.name, &topic.settings).await;
             let change = change.map_err(|error| Failure::of(format!("topic {}: {error}", topic.name)))?;
             steps.push(Step { what: format!("topic {}", topic.name), result: said(change) });
         }

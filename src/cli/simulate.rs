@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::Full;
@@ -59,6 +59,11 @@ pub fn simulate(arguments: &Arguments, environment: &Environment) -> Outcome {
     let signed = account.carrier.compose(&draft, &account).map_err(Failure::of)?;
     let target = match &arguments.url {
         Some(url) => url.clone(),
+        None if config.inbound.listener.tls.is_some() => {
+            return Err(Failure::of(
+                "the inbound listener speaks TLS and simulate does not: name a plain one with --url",
+            ));
+        }
         None => format!("http://{}/inbound/{}", http::reachable(config.inbound.listener.listen), account.name),
     };
     let status = block_on(push(&target, signed))??;
@@ -86,6 +91,11 @@ async fn push(target: &str, signed: Signed) -> Result<StatusCode, Failure> {
 
 fn request(target: &str, signed: Signed) -> anyhow::Result<(String, Request<Full<Bytes>>)> {
     let uri: Uri = target.parse().context("--url is not a URL")?;
+    if uri.scheme_str() != Some("http") {
+        bail!(
+            "simulate speaks plain HTTP only, so the number and the text would cross the network unencrypted: push to an http:// address on this machine"
+        );
+    }
     let host = uri.authority().context("--url names no host")?.as_str().to_owned();
     let authority = if uri.port().is_some() { host.clone() } else { format!("{host}:80") };
     let mut path = uri.path().to_owned();

@@ -112,6 +112,11 @@ async fn from_feed(arguments: &Arguments, config: &Config, mut window: Window) -
     let token = token.ok_or_else(|| {
         Failure::of(format!("the settings have no token for {department}: add [departments.{department}] tokens"))
     })?;
+    if config.api.listener.tls.is_some() {
+        return Err(Failure::of(
+            "the api listener speaks TLS and tail does not: read the feed with curl --cacert instead",
+        ));
+    }
     let bearer = format!("Bearer {}", String::from_utf8_lossy(token.bytes()));
     let authority = http::reachable(config.api.listener.listen).to_string();
     let (mut last, mut caught_up) = (String::new(), false);

@@ -18,6 +18,8 @@ pub struct AccountNote {
     pub place: Place,
     /// The operator accepts that an outage loses this carrier's texts.
     pub loss_accepted: bool,
+    /// `parameters.id` is set: the operator has thought of ids.
+    pub names_id: bool,
     /// It takes texts from anybody.
     pub is_open: bool,
 }
@@ -46,7 +48,11 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
             Country::parse(code).ok_or_else(|| format!("{code:?} is not a country of ISO 3166 (\"GB\")"))
         })
         .unwrap_or(Country::GB);
+    if !["https://", "http://"].iter().any(|scheme| url.to_ascii_lowercase().starts_with(scheme)) {
+        section.refuse("url", "must begin with https:// or http://, as the carrier calls it");
+    }
     let number = section.string("number").map(|number| Number::normalise(&number, country));
+    let names_id = section.section("parameters").node("id").is_some();
     let parameters = parameters(section.section("parameters"));
     let unauthenticated = section.boolean("unauthenticated", false);
     let loss_accepted = section
@@ -68,7 +74,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
         Account { name: account_name, carrier, auth, secrets, url, allow, country, number, parameters, body_max };
     let is_open = protect(&section, &account, unauthenticated);
     section.finish();
-    let note = AccountNote { place, loss_accepted, is_open };
+    let note = AccountNote { place, loss_accepted, is_open, names_id };
     Some((account, note))
 }
 

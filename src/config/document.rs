@@ -10,6 +10,9 @@ use toml::de::{DeTable, DeValue};
 /// Before the name of every override.
 const OVERRIDE_PREFIX: &str = "SMS_ROUTER__";
 
+/// Sections whose tables the user names.
+const NAMED: [&str; 2] = ["ACCOUNTS", "DEPARTMENTS"];
+
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -155,7 +158,7 @@ pub fn overlay<'a>(
 
 fn lay(root: &mut Node, path: &str, name: &str, value: &str) -> Result<(), String> {
     let place = Place { file: format!("environment {name}").into(), line: 0 };
-    let mut node = root;
+    let (mut node, mut below) = (root, "");
     for part in path.split("__") {
         if part.is_empty() {
             return Err("a part of the name is empty; write SMS_ROUTER__SECTION__KEY".to_owned());
@@ -164,21 +167,26 @@ fn lay(root: &mut Node, path: &str, name: &str, value: &str) -> Result<(), Strin
         let Value::Table(table) = &mut node.value else {
             return Err(format!("{part} is below a key that holds {kind}"));
         };
-        let key = existing_key(table, part)?;
+        let key = match existing_key(table, part)? {
+            Some(key) => key,
+            // Names of accounts and departments have no underscore: one stands for their hyphen.
+            None if NAMED.contains(&below) => part.to_ascii_lowercase().replace('_', "-"),
+            None => part.to_ascii_lowercase(),
+        };
+        below = part;
         node = table.entry(key).or_insert_with(|| Node { place: place.clone(), value: Value::Table(BTreeMap::new()) });
     }
     *node = Node { place, value: Value::Override(value.to_owned()) };
     Ok(())
 }
 
-fn existing_key(table: &BTreeMap<String, Node>, part: &str) -> Result<String, String> {
+fn existing_key(table: &BTreeMap<String, Node>, part: &str) -> Result<Option<String>, String> {
     let folded = |key: &str| key.to_ascii_uppercase().replace('-', "_");
     let mut matching = table.keys().filter(|key| folded(key) == part.to_ascii_uppercase());
     match (matching.next(), matching.next()) {
         (Some(one), Some(other)) => {
             Err(format!("{part} could be {one} or {other}: ambiguous; set the key in the file instead"))
         }
-        (Some(one), None) => Ok(one.clone()),
-        _ => Ok(part.to_ascii_lowercase()),
+        (one, _) => Ok(one.cloned()),
     }
 }

@@ -101,9 +101,10 @@ fn named_department(section: &Section<'_>, key: &'static str) -> Option<Departme
 
 fn department(section: Section<'_>) -> Option<DepartmentSpec> {
     let (name, topic) = (named_department(&section, "name"), section.string("topic"));
+    let shares_topic = section.boolean("shared_topic", false);
     let line = section.place().line;
     section.finish();
-    Some(DepartmentSpec { name: name?, topic, line })
+    Some(DepartmentSpec { name: name?, topic, shares_topic, line })
 }
 
 fn number(section: Section<'_>) -> Option<NumberSpec> {

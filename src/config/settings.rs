@@ -16,7 +16,7 @@ use super::document::{Place, Problem};
 use super::read::{Problems, Section};
 use super::routes::RoutesFile;
 use super::secrets::Vault;
-use super::{Environment, Origin, SecretsNeeded};
+use super::{Environment, Origin, SecretsNeeded, sample};
 
 /// Longest time a text may wait for its log, whatever the carrier allows.
 const DEADLINE_MAX: Duration = Duration::from_secs(10);
@@ -28,6 +28,8 @@ const TOPIC_RETENTION_HOURS_MIN: i64 = 72;
 /// All settings, typed.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// How problems name the file.
+    pub name: Arc<str>,
     pub is_sample: bool,
     pub routes: RoutesFile,
     pub country: Country,
@@ -86,7 +88,7 @@ pub struct Api {
 #[derive(Debug, Clone)]
 pub enum Publish {
     Local { queue_max: usize, feed_retention: Duration, dead_letter_retention: Duration },
-    Kafka { settings: Box<publish::Settings>, topics: TopicSettings },
+    Kafka { settings: Box<publish::Settings>, topics: TopicSettings, dead_letter_retention: Duration },
 }
 
 /// Where audit copies live.
@@ -112,9 +114,10 @@ pub(super) fn read(
     needed: SecretsNeeded,
     problems: &Problems,
 ) -> Option<Config> {
-    let folder = origin.folder();
+    let (folder, root_place) = (origin.folder(), root.place().clone());
     let vault = Vault { folder: &folder, environment, is_sample: origin.is_sample(), needed };
     let routes = match (origin, root.string("routes")) {
+        (Origin::Sample, Some(path)) if path != sample::ROUTES_FILE => RoutesFile::File(folder.join(path)),
         (Origin::Sample, _) => RoutesFile::Sample,
         (Origin::File(_), Some(path)) => RoutesFile::File(folder.join(path)),
         (Origin::File(_), None) => {
@@ -152,6 +155,7 @@ pub(super) fn read(
     let (inbound, api, monitoring, publish, archive, standing) =
         (inbound?, api?, monitoring?, publish?, archive?, standing?);
     let config = Config {
+        name: root_place.file,
         is_sample: origin.is_sample(),
         routes,
         country,
@@ -187,7 +191,13 @@ fn listener(section: &Section<'_>, default: &str, connections_max: usize, vault:
     tls.finish();
     let tls = match files {
         Some((Some(certificate), Some(key))) => {
-            Some(TlsFiles { certificate: vault.folder.join(certificate), key: vault.folder.join(key) })
+            let files = TlsFiles { certificate: vault.folder.join(certificate), key: vault.folder.join(key) };
+            for path in [&files.certificate, &files.key] {
+                if let Err(error) = std::fs::File::open(path) {
+                    section.refuse("tls", format!("{} cannot be read: {error}", path.display()));
+                }
+            }
+            Some(files)
         }
         _ => None,
     };
@@ -250,7 +260,10 @@ fn publish(section: Section<'_>, vault: &Vault<'_>, deadline_max: Option<Duratio
             feed_retention: DAY * days(&section, "feed_retention_days"),
             dead_letter_retention: DAY * days(&section, "dead_letter_retention_days"),
         }),
-        "kafka" => kafka(&section, vault, deadline_max.unwrap_or(DEADLINE_MAX)),
+        "kafka" => {
+            let dead_letter_retention = DAY * days(&section, "dead_letter_retention_days");
+            kafka(&section, vault, deadline_max.unwrap_or(DEADLINE_MAX), dead_letter_retention)
+        }
         other => {
             section.refuse("to", format!("{other:?} is neither \"local\" nor \"kafka\""));
             None
@@ -264,7 +277,12 @@ fn days(section: &Section<'_>, key: &'static str) -> u32 {
     u32::try_from(section.integer(key, 30, 1..=366)).unwrap_or(30)
 }
 
-fn kafka(section: &Section<'_>, vault: &Vault<'_>, deadline_max: Duration) -> Option<Publish> {
+fn kafka(
+    section: &Section<'_>,
+    vault: &Vault<'_>,
+    deadline_max: Duration,
+    dead_letter_retention: Duration,
+) -> Option<Publish> {
     let brokers = section.required("brokers");
     let properties = section.properties("properties");
     for (name, reason) in publish::FORBIDDEN {
@@ -272,16 +290,7 @@ fn kafka(section: &Section<'_>, vault: &Vault<'_>, deadline_max: Duration) -> Op
             section.refuse("properties", format!("{name} cannot be set: {reason}"));
         }
     }
-    let user = section.string("user");
-    let password = vault.one(section, "password");
-    let credentials = match (user, password) {
-        (Some(user), Some(password)) => Some((user, password)),
-        (None, None) => None,
-        _ => {
-            section.refuse("user", "user and password belong together");
-            None
-        }
-    };
+    let credentials = credentials(section, vault);
     let in_flight_max = section.count("in_flight_max", 20_000, 16..=1_000_000);
     let settings = publish::Settings {
         brokers: brokers?,
@@ -295,7 +304,18 @@ fn kafka(section: &Section<'_>, vault: &Vault<'_>, deadline_max: Duration) -> Op
         probe_interval: section.milliseconds("probe_interval_ms", Duration::from_secs(1), 50..=60_000),
     };
     let topics = topics(section.section("topics"));
-    Some(Publish::Kafka { settings: Box::new(settings), topics })
+    Some(Publish::Kafka { settings: Box::new(settings), topics, dead_letter_retention })
+}
+
+fn credentials(section: &Section<'_>, vault: &Vault<'_>) -> Option<(String, Secret)> {
+    match (section.string("user"), vault.one(section, "password")) {
+        (Some(user), Some(password)) => Some((user, password)),
+        (None, None) => None,
+        _ => {
+            section.refuse("user", "user and password belong together");
+            None
+        }
+    }
 }
 
 fn topics(section: Section<'_>) -> TopicSettings {
@@ -363,13 +383,17 @@ fn cql(section: &Section<'_>, vault: &Vault<'_>) -> Option<Archive> {
     settings.replication = archive::Replication::Everywhere(u32::try_from(copies).unwrap_or(3));
     let datacenters = section.properties("datacenters");
     if !datacenters.is_empty() {
-        let count = |(name, copies): (String, String)| Some((name, copies.parse().ok()?));
-        settings.replication = archive::Replication::Datacenters(datacenters.into_iter().filter_map(count).collect());
+        let mut copies_by_name = BTreeMap::new();
+        for (name, copies) in datacenters {
+            match copies.parse::<u32>() {
+                Ok(copies @ 1..=100) => drop(copies_by_name.insert(name, copies)),
+                _ => section.refuse("datacenters", format!("{name}: {copies:?} is not a number of copies (1 to 100)")),
+            }
+        }
+        settings.replication = archive::Replication::Datacenters(copies_by_name);
     }
     settings.datacenter = section.string("datacenter");
-    let user = section.string("user");
-    let password = vault.one(section, "password");
-    settings.user = user.zip(password);
+    settings.user = credentials(section, vault);
     settings.request_timeout = section.milliseconds("request_timeout_ms", settings.request_timeout, 100..=60_000);
     let group = section.string("group").unwrap_or_else(|| "sms-router-archive".to_owned());
     Some(Archive::Cql { settings: Box::new(settings), group })
@@ -400,7 +424,25 @@ impl Config {
                 });
             }
         }
-        let place = Place { file: "settings".into(), line: 0 };
+        for (account, note) in &self.accounts {
+            if account.body_max > self.inbound.body_bytes_max {
+                problems.push(Problem {
+                    place: note.place.clone(),
+                    key: format!("accounts.{}.body_max", account.name),
+                    reason: format!(
+                        "is more than inbound.body_bytes_max ({}): its largest requests could never be read",
+                        self.inbound.body_bytes_max
+                    ),
+                });
+            }
+        }
+        if let Publish::Kafka { settings, .. } = &self.publish
+            && let Err(reason) = publish::check_properties(settings)
+        {
+            let place = Place { file: self.name.clone(), line: 0 };
+            problems.push(Problem { place, key: "publish.properties".to_owned(), reason });
+        }
+        let place = Place { file: self.name.clone(), line: 0 };
         if matches!(self.publish, Publish::Local { .. }) && matches!(self.archive, Archive::Cql { .. }) {
             problems.push(Problem {
                 place,

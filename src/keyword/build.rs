@@ -62,9 +62,11 @@ fn topics_of(departments: &[DepartmentSpec], refusals: &mut Refusals) -> HashMap
         }
         if let Some(why) = unfit(&topic) {
             refusals.add(line, format!("topic {topic:?} of department {name} {why}"));
-        } else if let Some(other) = taken.insert(alike(&topic), department) {
+        } else if let Some(other) = taken.insert(alike(&topic), department)
+            && !(department.shares_topic && other.shares_topic)
+        {
             let reason = format!(
-                "department {name} has the topic {topic}, as {} on line {} has: give each a topic of its own",
+                "department {name} has the topic {topic}, as {} on line {} has: give each a topic of its own, or say shared_topic = true of both",
                 other.name, other.line
             );
             refusals.add(line, reason);

@@ -31,6 +31,8 @@ pub struct DepartmentSpec {
     pub name: DepartmentName,
     /// `None`: `sms.NAME`.
     pub topic: Option<String>,
+    /// Said of every department that shares its topic with others on purpose.
+    pub shares_topic: bool,
     pub line: usize,
 }
 

@@ -22,8 +22,12 @@ pub(super) fn keyword(number: &str, word: &str, department_name: &str, mode: Mod
 /// Departments a to d; number 86555 with default a, `*` with default b.
 pub(super) fn spec(keywords: Vec<KeywordSpec>) -> Spec {
     let departments = ["a", "b", "c", "d"];
-    let departments =
-        departments.iter().zip(1..).map(|(name, line)| DepartmentSpec { name: department(name), topic: None, line });
+    let departments = departments.iter().zip(1..).map(|(name, line)| DepartmentSpec {
+        name: department(name),
+        topic: None,
+        shares_topic: false,
+        line,
+    });
     let number = |number: &str, default, line| NumberSpec { number: number.into(), default: department(default), line };
     Spec {
         departments: departments.collect(),

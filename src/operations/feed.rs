@@ -89,9 +89,12 @@ impl Feed {
     /// department exists is told to no stranger.
     fn authorise(&self, name: &str, request: &Request<Incoming>) -> Result<DepartmentName, Stranger> {
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(token) = header.and_then(|value| value.strip_prefix("Bearer ")) else {
+        let Some((scheme, token)) = header.and_then(|value| value.split_once(' ')) else {
             return Err(Stranger::Unknown);
         };
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Stranger::Unknown);
+        }
         let holds = |tokens: &[Secret]| tokens.iter().any(|secret| secret.matches(token.trim().as_bytes()));
         if !self.tokens.values().any(|tokens| holds(tokens)) {
             return Err(Stranger::Unknown);

@@ -39,7 +39,7 @@ pub async fn monitoring(health: Arc<Health>, request: Request<Incoming>) -> Answ
     match request.uri().path() {
         "/metrics" => health.metrics(),
         "/livez" => health.alive(),
-        "/readyz" => health.ready(request.uri().query() == Some("verbose")),
+        "/readyz" => health.ready(request.uri().query().is_some_and(|query| query.starts_with("verbose"))),
         "/startupz" => health.started(),
         "/version" => health.version(),
         _ => reply::not_found(),

@@ -30,15 +30,37 @@ pub struct Settings {
     pub probe_interval: Duration,
 }
 
-/// Properties that would break a promise if an operator set them.
-pub const FORBIDDEN: [(&str, &str); 6] = [
+/// Properties that would break a promise if an operator set them, aliases included.
+pub const FORBIDDEN: [(&str, &str); 19] = [
     ("acks", "a text is acknowledged only when all in-sync replicas have it"),
     ("request.required.acks", "a text is acknowledged only when all in-sync replicas have it"),
     ("enable.idempotence", "retries inside the client must not double a text"),
+    ("transactional.id", "texts are not sent in transactions"),
     ("enable.auto.commit", "offsets are committed after the archive has the copy"),
+    ("enable.auto.offset.store", "offsets are committed after the archive has the copy"),
+    ("auto.offset.reset", "a jump in a topic would be a loss in the archive"),
+    ("group.id", "set archive.group"),
+    ("client.id", "each client of ours has its own"),
+    ("message.timeout.ms", "it follows inbound.deadline_max_ms"),
+    ("delivery.timeout.ms", "it follows inbound.deadline_max_ms"),
+    ("queue.buffering.max.messages", "it follows publish.in_flight_max"),
+    ("statistics.interval.ms", "readiness is read from the statistics"),
     ("bootstrap.servers", "set publish.brokers"),
     ("metadata.broker.list", "set publish.brokers"),
+    ("sasl.username", "set publish.user"),
+    ("sasl.password", "a secret does not belong in the settings: set publish.password = { file = \"PATH\" }"),
+    ("ssl.key.password", "a secret does not belong in the settings: use a key without one, readable by its owner only"),
+    ("ssl.key.pem", "a secret does not belong in the settings: set ssl.key.location"),
 ];
+
+/// Other names of properties that we set: an operator's choice by either name counts.
+const ALIASES: [(&str, &str); 2] =
+    [("linger.ms", "queue.buffering.max.ms"), ("max.in.flight.requests.per.connection", "max.in.flight")];
+
+/// Whether librdkafka knows the properties and takes their values; connects to nobody.
+pub fn check_properties(settings: &Settings) -> Result<(), String> {
+    producer_config(settings, "check").create_native_config().map(drop).map_err(|error| error.to_string())
+}
 
 /// What producers get unless an operator sets it.
 const PRODUCER_DEFAULTS: [(&str, &str); 6] = [
@@ -77,7 +99,8 @@ pub fn client_config(settings: &Settings) -> ClientConfig {
 pub(super) fn producer_config(settings: &Settings, client_id: &str) -> ClientConfig {
     let mut config = client_config(settings);
     for (name, value) in PRODUCER_DEFAULTS {
-        if !settings.properties.contains_key(name) {
+        let alias = ALIASES.iter().find(|(own, _)| *own == name).map_or(name, |(_, alias)| alias);
+        if !settings.properties.contains_key(name) && !settings.properties.contains_key(alias) {
             config.set(name, value);
         }
     }
@@ -85,6 +108,8 @@ pub(super) fn producer_config(settings: &Settings, client_id: &str) -> ClientCon
         .set("client.id", client_id)
         .set("acks", "all")
         .set("enable.idempotence", "true")
+        // Once a second is enough to see that the producer has its id.
+        .set("statistics.interval.ms", "1000")
         .set("message.timeout.ms", settings.message_timeout.as_millis().to_string())
         .set("queue.buffering.max.messages", (settings.in_flight_max * 2).to_string());
     config

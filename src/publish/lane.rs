@@ -8,17 +8,34 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 
 use super::client::{Settings, producer_config};
+use super::context::Calm;
+
+/// Whether records share a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Batching {
+    Shared,
+    /// Each by itself, so that the broker's judgement is of that record alone.
+    Alone,
+}
 
 pub(super) struct Lane {
-    producer: ArcSwap<FutureProducer>,
+    producer: ArcSwap<FutureProducer<Calm>>,
+    context: Calm,
     settings: Settings,
     name: String,
+    batching: Batching,
 }
 
 impl Lane {
-    pub(super) fn start(settings: &Settings, name: &str) -> Result<Self, KafkaError> {
-        let producer = producer_config(settings, name).create()?;
-        Ok(Self { producer: ArcSwap::new(Arc::new(producer)), settings: settings.clone(), name: name.to_owned() })
+    pub(super) fn start(settings: &Settings, name: &str, batching: Batching) -> Result<Self, KafkaError> {
+        let (settings, name, context) = (settings.clone(), name.to_owned(), Calm::default());
+        let producer = create(&settings, &name, batching, &context)?;
+        Ok(Self { producer: ArcSwap::new(Arc::new(producer)), context, settings, name, batching })
+    }
+
+    /// Whether the brokers have given the producer its id.
+    pub(super) fn has_id(&self) -> bool {
+        self.context.has_id()
     }
 
     /// Hands a record over without waiting: a full queue is an error at once.
@@ -33,7 +50,7 @@ impl Lane {
         if current.client().fatal_error().is_none() {
             return;
         }
-        match producer_config(&self.settings, &self.name).create::<FutureProducer>() {
+        match create(&self.settings, &self.name, self.batching, &self.context) {
             Ok(producer) => {
                 tracing::error!(producer = %self.name, "the Kafka producer had a fatal error and was replaced");
                 self.producer.compare_and_swap(&current, Arc::new(producer));
@@ -47,4 +64,17 @@ impl Lane {
             tracing::warn!(producer = %self.name, %error, "records were still waiting when the producer closed");
         }
     }
+}
+
+fn create(
+    settings: &Settings,
+    name: &str,
+    batching: Batching,
+    context: &Calm,
+) -> Result<FutureProducer<Calm>, KafkaError> {
+    let mut config = producer_config(settings, name);
+    if batching == Batching::Alone {
+        config.set("batch.num.messages", "1");
+    }
+    config.create_with_context(context.clone())
 }

@@ -23,10 +23,12 @@
 
 mod breaker;
 mod client;
+mod context;
 mod lane;
 mod topics;
 
-pub use client::{FORBIDDEN, Settings, consumer_config};
+pub use client::{FORBIDDEN, Settings, check_properties, consumer_config};
+pub use context::Calm;
 pub use topics::{Change, TopicAdmin, TopicFault, TopicSettings};
 
 use std::sync::Arc;
@@ -37,13 +39,13 @@ use dashmap::DashMap;
 use prometheus::IntGauge;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::FutureRecord;
+use rdkafka::producer::{DeliveryFuture, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::message::{Destination, Event, EventSource, topics as own_topics};
 use crate::telemetry::Metrics;
-use breaker::{Breaker, Outcome, Pass};
-use lane::Lane;
+use breaker::{Breaker, Outcome, Pass, Turn};
+use lane::{Batching, Lane};
 
 /// Why a text is not on its topic; variants are what the caller can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,15 +93,27 @@ struct Topic {
     up: IntGauge,
 }
 
+impl Topic {
+    fn note(&self, open: bool, why: Outcome) {
+        self.up.set(i64::from(!open));
+        if open {
+            tracing::error!(topic = %self.name, ?why, "breaker opened: texts for this topic are refused until a probe succeeds");
+        } else {
+            tracing::info!(topic = %self.name, "breaker closed: the topic takes texts again");
+        }
+    }
+}
+
 impl Publisher {
     /// Makes the producers. They look for the brokers and fetch their ids in the background, which
     /// takes half a second: do it before the first text.
     pub fn start(settings: Settings, source: EventSource, metrics: Metrics) -> Result<Self, PublishError> {
         let lanes = (0..settings.producers.max(1))
-            .map(|index| Lane::start(&settings, &format!("sms-router-{index}")))
+            .map(|index| Lane::start(&settings, &format!("sms-router-{index}"), Batching::Shared))
             .collect::<Result<Vec<_>, _>>()
             .map_err(PublishError::Settings)?;
-        let quarantine = Lane::start(&settings, "sms-router-quarantine").map_err(PublishError::Settings)?;
+        let quarantine =
+            Lane::start(&settings, "sms-router-quarantine", Batching::Alone).map_err(PublishError::Settings)?;
         let (topics, waiting) = (DashMap::new(), AtomicUsize::new(0));
         let publisher = Self(Arc::new(Inner { lanes, quarantine, topics, source, settings, waiting, metrics }));
         publisher.know([("consent", own_topics::CONSENT), ("dead-letter", own_topics::DEAD_LETTER)].into_iter());
@@ -129,15 +143,20 @@ impl Publisher {
     pub async fn publish(&self, topic: &str, event: &Event) -> Result<(), PublishError> {
         let topic = self.topic(topic);
         let _place = self.enter(&topic)?;
-        let lane = match topic.breaker.admit(Instant::now()) {
-            Pass::Home => &self.0.lanes[topic.lane],
-            Pass::Probe => &self.0.quarantine,
+        let (lane, turn) = match topic.breaker.admit(Instant::now()) {
+            Pass::Home(turn) => (&self.0.lanes[topic.lane], turn),
+            Pass::Probe(turn) => (&self.0.quarantine, turn),
             Pass::Refused => return Err(PublishError::Unavailable { topic: topic.name.clone() }),
         };
-        self.deliver(lane, &topic, event).await
+        match self.deliver(lane, &topic, turn, event).await {
+            // The broker judges a whole batch: the text may only have had too large a neighbour. The
+            // quarantine producer sends every record by itself.
+            Err(PublishError::Final { .. }) => self.deliver(&self.0.quarantine, &topic, turn, event).await,
+            result => result,
+        }
     }
 
-    async fn deliver(&self, lane: &Lane, topic: &Topic, event: &Event) -> Result<(), PublishError> {
+    async fn deliver(&self, lane: &Lane, topic: &Topic, turn: Turn, event: &Event) -> Result<(), PublishError> {
         let headers = self.headers(event);
         let key = key_text(&event.key);
         let record = FutureRecord::to(&topic.name)
@@ -145,21 +164,19 @@ impl Publisher {
             .payload(&event.value)
             .timestamp(event.received_at.as_millisecond())
             .headers(headers);
-        let delivery = lane.send(record);
-        let result = match delivery {
-            Ok(delivery) => self.await_report(topic, delivery).await,
+        let result = match lane.send(record) {
+            Ok(delivery) => self.await_report(topic, turn, delivery).await,
             Err(error) => Err(error),
         };
-        self.conclude(lane, topic, result)
+        self.conclude(lane, topic, turn, result)
     }
 
     /// Waits for the report; a wait beyond the stall time opens the breaker without giving up.
-    async fn await_report(&self, topic: &Topic, delivery: rdkafka::producer::DeliveryFuture) -> Result<(), KafkaError> {
-        tokio::pin!(delivery);
+    async fn await_report(&self, topic: &Topic, turn: Turn, mut delivery: DeliveryFuture) -> Result<(), KafkaError> {
         let report = match tokio::time::timeout(self.0.settings.stall, &mut delivery).await {
             Ok(report) => report,
             Err(_) => {
-                self.settle(topic, Outcome::Stalled);
+                self.settle(topic, turn, Outcome::Stalled);
                 delivery.await
             }
         };
@@ -171,33 +188,34 @@ impl Publisher {
         }
     }
 
-    fn conclude(&self, lane: &Lane, topic: &Topic, result: Result<(), KafkaError>) -> Result<(), PublishError> {
+    fn conclude(
+        &self,
+        lane: &Lane,
+        topic: &Topic,
+        turn: Turn,
+        result: Result<(), KafkaError>,
+    ) -> Result<(), PublishError> {
         let Err(error) = result else {
-            self.settle(topic, Outcome::Delivered);
+            self.settle(topic, turn, Outcome::Delivered);
             return Ok(());
         };
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         if is_final(code) {
             // The broker answered, so the topic works: only this text does not fit it.
-            self.settle(topic, Outcome::Delivered);
+            self.settle(topic, turn, Outcome::Delivered);
             return Err(PublishError::Final { topic: topic.name.clone(), code });
         }
+        lane.renew_if_dead();
+        self.settle(topic, turn, Outcome::Failed { topic_is_at_fault: blames_topic(code) });
         if code == RDKafkaErrorCode::QueueFull {
             return Err(PublishError::Full);
         }
-        lane.renew_if_dead();
-        self.settle(topic, Outcome::Failed { topic_is_at_fault: blames_topic(code) });
-        tracing::warn!(topic = %topic.name, ?code, "a text was not taken by its topic");
         Err(PublishError::Curable { topic: topic.name.clone(), code })
     }
 
-    fn settle(&self, topic: &Topic, outcome: Outcome) {
-        let Some(open) = topic.breaker.settle(outcome, Instant::now()) else { return };
-        topic.up.set(i64::from(!open));
-        if open {
-            tracing::error!(topic = %topic.name, "breaker opened: texts for this topic are refused until a probe succeeds");
-        } else {
-            tracing::info!(topic = %topic.name, "breaker closed: the topic takes texts again");
+    fn settle(&self, topic: &Topic, turn: Turn, outcome: Outcome) {
+        if let Some(open) = topic.breaker.settle(turn, outcome, Instant::now()) {
+            topic.note(open, outcome);
         }
     }
 
@@ -205,9 +223,17 @@ impl Publisher {
     /// client has looked for it in vain. A probe finds out when it is back.
     pub fn mark_missing(&self, topic: &str) {
         let topic = self.topic(topic);
-        if !topic.breaker.is_open() {
-            self.settle(&topic, Outcome::Failed { topic_is_at_fault: true });
+        if topic.breaker.is_open() {
+            return;
         }
+        if let Some(open) = topic.breaker.open(Instant::now()) {
+            topic.note(open, Outcome::Failed { topic_is_at_fault: true });
+        }
+    }
+
+    /// Whether every producer has its id from the brokers: before that a first text waits for it.
+    pub fn has_ids(&self) -> bool {
+        self.0.lanes.iter().chain([&self.0.quarantine]).all(Lane::has_id)
     }
 
     /// Each topic and whether its breaker is closed, for `/readyz?verbose`.

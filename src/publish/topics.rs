@@ -6,13 +6,13 @@ use std::time::Duration;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{Settings, client_config};
+use super::context::Calm;
 
 /// Time for one question to the brokers.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,15 +77,16 @@ impl TopicFault {
 
 /// Questions and orders to the brokers about topics.
 pub struct TopicAdmin {
-    admin: AdminClient<DefaultClientContext>,
-    metadata: BaseConsumer,
+    admin: AdminClient<Calm>,
+    metadata: BaseConsumer<Calm>,
 }
 
 impl TopicAdmin {
     pub fn new(settings: &Settings) -> Result<Self, KafkaError> {
         let mut config = client_config(settings);
         config.set("client.id", "sms-router-admin");
-        Ok(Self { admin: config.create()?, metadata: config.create()? })
+        let context = Calm::default();
+        Ok(Self { admin: config.create_with_context(context.clone())?, metadata: config.create_with_context(context)? })
     }
 
     /// Which of the topics the cluster has, with partitions and replication. Blocks up to `timeout`.
@@ -207,3 +208,5 @@ impl TopicAdmin {
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
 }
+
+impl rdkafka::consumer::ConsumerContext for Calm {}

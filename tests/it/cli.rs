@@ -111,3 +111,11 @@ fn exit_codes_tell_usage_from_settings() {
     assert_eq!(missing.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("nowhere.toml"));
 }
+
+#[test]
+fn a_text_is_never_simulated_over_the_network_in_the_clear() {
+    let folder = Folder::new();
+    let arguments = ["simulate", "--url", "https://localhost:1/inbound/demo", "--to", "86555", "--from", "1", "snow"];
+    let (code, _, err) = said(&folder.run(&arguments));
+    assert!(code == Some(1) && err.contains("plain HTTP"), "{err}");
+}

@@ -97,13 +97,13 @@ fn too_large_too_slow_and_cut_off_are_told_apart() {
     let large = vec![b'x'; 70_000];
     assert_eq!(push_body(server.inbound, "demo", &large).status, 413);
     let mut chunked = http::connect(server.inbound);
-    let head = "POST /inbound/demo HTTP/1.1\r\nhost: test\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /inbound/demo HTTP/1.1\r\nhost: test\r\nconnection: close\r\nwebhook-signature: v1,x\r\ntransfer-encoding: chunked\r\n\r\n";
     chunked.write_all(head.as_bytes()).expect("sent");
     let _ = chunked.write_all(b"20000\r\n").and_then(|()| chunked.write_all(&vec![b'x'; 0x20000]));
     assert_eq!(http::answer(chunked).status, 413, "without a length too");
     let mut slow = http::connect(server.inbound);
     slow.write_all(
-        b"POST /inbound/demo HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 100\r\n\r\nhalf",
+        b"POST /inbound/demo HTTP/1.1\r\nhost: test\r\nconnection: close\r\nwebhook-signature: v1,x\r\ncontent-length: 100\r\n\r\nhalf",
     )
     .expect("sent");
     assert_eq!(http::answer(slow).status, 408);
@@ -137,6 +137,39 @@ fn a_number_outside_the_table_goes_to_dead_letter() {
     assert_eq!(server.metric("sms_router_unknown_numbers_total"), 1.0);
     assert_eq!(server.metric("sms_router_dead_letters_total{account=\"demo\",reason=\"unknown_number\"}"), 1.0);
     server.wait_for_log("kept in dead-letter");
+}
+
+#[test]
+fn texts_without_a_destination_are_kept_whatever_their_ids() {
+    let server = Server::start(Folder::new()).ready();
+    for (id, text, to) in
+        [("a", "snow known", "86555"), ("a", "lost 1", "60006"), ("b", "lost 2", "60006"), ("b", "lost 3", "60006")]
+    {
+        assert_eq!(server.push(&Sms::new(id, text).to(to)).status, 200, "{text}");
+        assert_eq!(server.push(&Sms::new(id, text).to(to)).status, 200, "{text}, sent again");
+    }
+    let store = rusqlite::Connection::open(server.folder.path("data/sms-router.sqlite")).expect("the store");
+    let count = "SELECT count(*) FROM log WHERE stream = 'sms-router.dead-letter'";
+    let kept: u32 = store.query_row(count, [], |row| row.get(0)).expect("a count");
+    assert_eq!(kept, 3, "each once");
+    assert_eq!(server.metric("sms_router_dead_letters_total{account=\"demo\",reason=\"unknown_number\"}"), 3.0);
+}
+
+#[test]
+fn announced_bodies_that_never_come_hold_up_nobody() {
+    let settings = SETTINGS.replace("url = \"https", "body_bytes_max = 65536\nurl = \"https");
+    let server = Server::start(Folder::with(&settings, ROUTES)).ready();
+    let head = "POST /inbound/demo HTTP/1.1\r\nhost: test\r\nwebhook-signature: v1,x\r\ncontent-length: 65536\r\n\r\n";
+    let strangers: Vec<_> = (0..50)
+        .map(|_| {
+            let mut stranger = http::connect(server.inbound);
+            stranger.write_all(head.as_bytes()).expect("sent");
+            stranger
+        })
+        .collect();
+    wait_until("they are connected", || server.metric("sms_router_connections{listener=\"inbound\"}") >= 50.0);
+    assert_eq!(server.push(&Sms::new("1", "snow")).status, 200);
+    drop(strangers);
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_topic_belongs_to_one_department() {
     );
     let mut alike = spec(vec![]);
     alike.departments[1].topic = Some("sms_a".into());
-    alike.departments.push(DepartmentSpec { name: department("a"), topic: None, line: 5 });
+    alike.departments.push(DepartmentSpec { name: department("a"), topic: None, shares_topic: false, line: 5 });
     check(alike, &[(2, &["topic of its own"]), (5, &["department a is there already"])]);
 }
 
