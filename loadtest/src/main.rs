@@ -1,1 +1,86 @@
-fn main() {}
+//! What does the whole service cost beside the least that could do its work?
+//!
+//! Comes in: the address of a Kafka broker. Goes out: one table of requests a second and CPU for each
+//! text, of `sms-router serve` and of the floor: a bare hyper handler that awaits a bare
+//! `FutureProducer` with the same properties for records of the same bytes.
+//! Always true: both answer the same requests in the same run, in turns, and every answer is 200; what
+//! is claimed is the ratio of each pair of rounds, since absolute figures drift on shared machines;
+//! counts and times are bounded; the processes and topics made here are gone at the end.
+//! Not here: benches of parts (`benches/`), latency under a fixed rate.
+//!
+//! ```text
+//! cargo run --release -p loadtest -- --brokers 127.0.0.1:9092
+//!
+//! measure ─ drive: N connections, one request at a time each ─┬→ sms-router serve ─┬→ Kafka, acks=all
+//!           texts: signed before the clock starts             └→ loadtest floor ───┘
+//!           cpu: /proc/PID/stat of the two, before and after
+//! ```
+
+mod cpu;
+mod drive;
+mod floor;
+mod measure;
+mod servers;
+mod settings;
+mod table;
+mod texts;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Measures sms-router against a bare hyper handler awaiting a bare Kafka producer.
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Command {
+    #[command(subcommand)]
+    role: Option<Role>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// The server to compare with; started by the measurement
+    #[command(hide = true)]
+    Floor(floor::Arguments),
+}
+
+/// What one measurement is made of.
+#[derive(Args)]
+pub struct Options {
+    /// A Kafka broker
+    #[arg(long, default_value = "127.0.0.1:9092")]
+    brokers: String,
+    /// Connections at once, each with one request on its way
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    connections: u16,
+    /// Requests of one round to one server
+    #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    requests: u32,
+    /// Pairs of rounds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    rounds: u16,
+    /// One JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+    /// The binary to measure; built from this workspace if left out
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let done = match command.role {
+        Some(Role::Floor(arguments)) => floor::run(&arguments),
+        None => measure::compare(&command.options).and_then(|report| table::print(&report, command.options.json)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

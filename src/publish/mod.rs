@@ -27,7 +27,7 @@ mod context;
 mod lane;
 mod topics;
 
-pub use client::{FORBIDDEN, Settings, check_properties, consumer_config};
+pub use client::{FORBIDDEN, Settings, check_properties, consumer_config, producer_config};
 pub use context::Calm;
 pub use topics::{Change, TopicAdmin, TopicFault, TopicSettings};
 

@@ -1,0 +1,98 @@
+//! The generator: N connections, each sends its next request when it has the answer to the last.
+//!
+//! Comes in: requests as bytes, ready to be written. Goes out: how long all of them took.
+//! Always true: connections are open before the clock starts; every answer is a 200 without a body, or
+//! the run fails; a run ends within its time. One thread, raw sockets: the generator shares the
+//! machine with what it measures and must be the cheaper of the two.
+//! Not here: signing, CPU.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use futures_util::future::try_join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Longest run: signatures are good for five minutes.
+const RUN_MAX: Duration = Duration::from_secs(4 * 60);
+/// Largest answer.
+const ANSWER_MAX: usize = 1_024;
+
+/// Sends every request once. `before` is called when the connections are open, right before the clock starts.
+pub fn run(
+    server: SocketAddr,
+    connections: usize,
+    requests: &[Vec<u8>],
+    before: impl FnOnce(),
+) -> anyhow::Result<Duration> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let streams = try_join_all((0..connections).map(|_| connect(server))).await?;
+        let next = Cell::new(0);
+        before();
+        let began = Instant::now();
+        let all = try_join_all(streams.into_iter().map(|stream| send_in_turn(stream, requests, &next)));
+        tokio::time::timeout(RUN_MAX, all).await.context("the run took too long: fewer --requests")??;
+        Ok(began.elapsed())
+    })
+}
+
+async fn connect(server: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(server).await.with_context(|| format!("no connection to {server}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Takes the next request that no connection has taken, until there is none.
+async fn send_in_turn(mut stream: TcpStream, requests: &[Vec<u8>], next: &Cell<usize>) -> anyhow::Result<()> {
+    let mut buffer = [0; ANSWER_MAX];
+    while let Some(request) = requests.get(next.replace(next.get() + 1)) {
+        stream.write_all(request).await.context("a connection broke")?;
+        expect_ok(&mut stream, &mut buffer).await?;
+    }
+    Ok(())
+}
+
+async fn expect_ok(stream: &mut TcpStream, buffer: &mut [u8; ANSWER_MAX]) -> anyhow::Result<()> {
+    let mut filled = 0;
+    while !complete(&buffer[..filled])? {
+        let count = stream.read(&mut buffer[filled..]).await.context("a connection broke")?;
+        ensure!(count > 0, "the server closed a connection that was owed an answer");
+        filled += count;
+    }
+    Ok(())
+}
+
+/// Whether the whole answer is there. Anything but a 200 without a body is an error.
+fn complete(answer: &[u8]) -> anyhow::Result<bool> {
+    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+        ensure!(answer.len() < ANSWER_MAX, "an answer has no end");
+        return Ok(false);
+    };
+    ensure!(end + 4 == answer.len(), "an answer has a body");
+    if !answer.starts_with(b"HTTP/1.1 200 ") {
+        let status = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        bail!("a request was answered {}", String::from_utf8_lossy(status));
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complete;
+
+    #[test]
+    fn only_a_whole_200_without_a_body_counts() {
+        let whole: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        assert!(complete(whole).expect("a 200"));
+        assert!(!complete(&whole[..whole.len() - 1]).expect("a part of it"));
+        assert!(!complete(b"").expect("nothing yet"));
+        for refused in
+            [&b"HTTP/1.1 503 Service Unavailable\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\n\r\nhello", &[b'x'; 1_024]]
+        {
+            assert!(complete(refused).is_err(), "{}", refused.escape_ascii());
+        }
+    }
+}

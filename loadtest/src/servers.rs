@@ -1,0 +1,121 @@
+//! The two processes that are measured: started, asked for their address, ended.
+//!
+//! Comes in: a folder with settings. Goes out: a running server, ready for requests.
+//! Always true: a server is ended by its own id when its `Server` is dropped; none inherits this
+//! process's environment, where settings could hide. Not here: what is sent to them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::settings::Folder;
+
+/// How long a server may take until it is ready.
+const START_MAX: Duration = Duration::from_secs(60);
+/// Between two looks whether it is.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A running server; dropping it ends the process.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// `sms-router serve`, its topics made, ready.
+    pub fn service(binary: &Path, folder: &Folder) -> anyhow::Result<Self> {
+        let settings = folder.settings_file();
+        let setup = Command::new(binary).arg("setup").arg("-c").arg(&settings).env_clear().output();
+        let setup = setup.with_context(|| format!("{} does not start", binary.display()))?;
+        ensure!(setup.status.success(), "sms-router setup: {}", String::from_utf8_lossy(&setup.stderr));
+        let mut command = Command::new(binary);
+        command.arg("serve").arg("-c").arg(&settings).current_dir(folder.path());
+        let mut server = Self::start(command.stdout(Stdio::null()).stderr(Stdio::piped()))?;
+        let greeting = server.child.stderr.take().context("no pipe")?;
+        let mut greeting = BufReader::new(greeting);
+        server.address = address_after(&mut greeting, "carriers push to")?;
+        let monitoring = address_after(&mut greeting, "health, metrics")?;
+        std::thread::spawn(move || std::io::copy(&mut greeting, &mut std::io::sink()));
+        wait_until_ready(monitoring)?;
+        Ok(server)
+    }
+
+    /// This program as the floor, with records like those on the service's topic.
+    pub fn floor(folder: &Folder) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("floor").arg("--config").arg(folder.settings_file());
+        command.args(["--like", &folder.service_topic(), "--topic", &folder.floor_topic()]);
+        let mut server = Self::start(command.stdout(Stdio::piped()))?;
+        let greeting = server.child.stdout.take().context("no pipe")?;
+        server.address = address_after(&mut BufReader::new(greeting), "http://")?;
+        Ok(server)
+    }
+
+    fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let child = command.env_clear().stdin(Stdio::null()).spawn().context("a server does not start")?;
+        // Not known before the server says it; nothing listens on port 0.
+        Ok(Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in the first line that has `what` in it; what was said instead, if there is none.
+fn address_after(lines: &mut impl BufRead, what: &str) -> anyhow::Result<SocketAddr> {
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        ensure!(lines.read_line(&mut line)? > 0, "the server ended: {said}");
+        if line.contains(what) {
+            let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+            return address.and_then(|address| address.parse().ok()).context("no address in the greeting");
+        }
+        said.push_str(&line);
+    }
+}
+
+fn wait_until_ready(monitoring: SocketAddr) -> anyhow::Result<()> {
+    let until = Instant::now() + START_MAX;
+    while Instant::now() < until {
+        if readiness(monitoring).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")) {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+    bail!("the service is not ready after {START_MAX:?}: does a Kafka broker answer at --brokers?")
+}
+
+fn readiness(monitoring: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(monitoring)?;
+    stream.set_read_timeout(Some(START_MAX))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// The release binary of this workspace, built now if it is not up to date.
+pub fn build() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().context("no folder of binaries")?;
+    ensure!(!cfg!(debug_assertions), "a debug build measures nothing: cargo run --release -p loadtest");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let build = ["build", "--release", "--quiet", "--package", "sms-router", "--bin", "sms-router"];
+    let built = Command::new("cargo").args(build).current_dir(workspace).status().context("cargo does not start")?;
+    ensure!(built.success(), "sms-router does not build");
+    Ok(folder.join("sms-router"))
+}
