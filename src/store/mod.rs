@@ -150,7 +150,7 @@ impl Store {
             TryAcquireError::Closed => StoreError::Closed,
         })?;
         let (answer, outcome) = oneshot::channel();
-        self.0.queue.try_send(Work::Append(Batch { events, answer, _room: room })).map_err(|error| match error {
+        self.0.queue.try_send(Work::Append(Batch { events, answer, room })).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })?;

@@ -24,8 +24,16 @@ use crate::message::Event;
 pub(super) struct Batch {
     pub events: Vec<Event>,
     pub answer: oneshot::Sender<Result<Vec<Appended>, StoreError>>,
-    /// Given back when the batch is answered.
-    pub _room: OwnedSemaphorePermit,
+    /// Given back before the batch is answered: whoever has the answer finds the room free.
+    pub room: OwnedSemaphorePermit,
+}
+
+impl Batch {
+    fn answer(self, outcome: Result<Vec<Appended>, StoreError>) {
+        drop(self.room);
+        // An error means that the caller is gone, which changes nothing about the write.
+        let _ = self.answer.send(outcome);
+    }
 }
 
 pub(super) enum Work {
@@ -129,7 +137,7 @@ impl Desk {
                     self.announce.send_replace(newest);
                 }
                 for (batch, outcome) in group.into_iter().zip(outcomes) {
-                    let _ = batch.answer.send(Ok(outcome));
+                    batch.answer(Ok(outcome));
                 }
             }
             // One event spoilt the transaction for its neighbours: each batch gets its own.
@@ -140,7 +148,7 @@ impl Desk {
             }
             Err(error) => {
                 for batch in group {
-                    let _ = batch.answer.send(Err(error.clone()));
+                    batch.answer(Err(error.clone()));
                 }
             }
         }
