@@ -41,7 +41,14 @@ struct Inner {
 
 struct OnItsWay {
     fingerprint: [u8; 16],
-    outcome: watch::Receiver<Option<bool>>,
+    /// Made when a twin comes, which is seldom.
+    tell: Option<watch::Sender<Option<bool>>>,
+}
+
+impl OnItsWay {
+    fn twin(&mut self) -> Twin {
+        Twin(self.tell.get_or_insert_with(|| watch::channel(None).0).subscribe())
+    }
 }
 
 /// What claiming an id came to.
@@ -67,7 +74,7 @@ impl Claims {
         // before it leaves `on_their_way`, so an id is always seen in one of the two.
         let entry = match self.0.on_their_way.entry(id) {
             Entry::Occupied(entry) if entry.get().fingerprint != fingerprint => return Claim::Reused,
-            Entry::Occupied(entry) => return Claim::Twin(Twin(entry.get().outcome.clone())),
+            Entry::Occupied(mut entry) => return Claim::Twin(entry.get_mut().twin()),
             Entry::Vacant(entry) => entry,
         };
         match self.0.taken.value(id.as_bytes()) {
@@ -75,9 +82,8 @@ impl Claims {
             Some(_) => return Claim::Reused,
             None => {}
         }
-        let (tell, outcome) = watch::channel(None);
-        entry.insert(OnItsWay { fingerprint, outcome });
-        Claim::First(Ticket { claims: self.clone(), id, fingerprint, tell, confirmed: false })
+        entry.insert(OnItsWay { fingerprint, tell: None });
+        Claim::First(Ticket { claims: self.clone(), id, fingerprint, confirmed: false })
     }
 }
 
@@ -86,7 +92,6 @@ pub struct Ticket {
     claims: Claims,
     id: EventId,
     fingerprint: [u8; 16],
-    tell: watch::Sender<Option<bool>>,
     confirmed: bool,
 }
 
@@ -94,14 +99,17 @@ impl Ticket {
     /// The text is durable: whoever sends it again is told so.
     pub fn confirm(mut self) {
         self.confirmed = true;
-        self.claims.0.taken.insert(*self.id.as_bytes(), self.fingerprint);
+        self.claims.0.taken.keep(*self.id.as_bytes(), self.fingerprint);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.claims.0.on_their_way.remove(&self.id);
-        self.tell.send_replace(Some(self.confirmed));
+        // Twins subscribe while the entry is there, under its lock: none comes between the two lines.
+        let left = self.claims.0.on_their_way.remove(&self.id);
+        if let Some((_, OnItsWay { tell: Some(tell), .. })) = left {
+            tell.send_replace(Some(self.confirmed));
+        }
     }
 }
 

@@ -53,12 +53,17 @@ impl Recent {
     /// Keeps `value` under `key`; the value before it, if it is not too old.
     pub fn insert(&self, key: Key, value: Key) -> Option<Key> {
         let before = self.value(&key);
+        self.keep(key, value);
+        before
+    }
+
+    /// Keeps `value` under `key`, whatever was there.
+    pub fn keep(&self, key: Key, value: Key) {
         let now = self.clock.now().as_millisecond();
         self.turn_if_due(now);
         if self.generations.load().0.insert(key, (value, now)).is_none() {
             self.young_count.fetch_add(1, Ordering::Relaxed);
         }
-        before
     }
 
     fn turn_if_due(&self, now: i64) {

@@ -35,6 +35,8 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    pub const ALL: [Self; 3] = [Self::Message, Self::Consent, Self::DeadLetter];
+
     /// The type after the configurable prefix.
     pub fn suffix(self) -> &'static str {
         match self {

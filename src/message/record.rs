@@ -132,16 +132,19 @@ impl Record {
 
 /// RFC 3339 in UTC with exactly three decimals, as serde's `with`.
 pub mod iso {
+    use jiff::fmt::temporal::DateTimePrinter;
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::Timestamp;
 
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
     pub fn format(time: Timestamp) -> String {
-        format!("{time:.3}")
+        PRINTER.timestamp_to_string(&time)
     }
 
     pub fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{time:.3}"))
+        serializer.serialize_str(&format(*time))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {

@@ -42,7 +42,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::message::{Destination, Event, EventSource, topics as own_topics};
+use crate::message::{Destination, Event, EventKind, EventSource, topics as own_topics};
 use crate::telemetry::Metrics;
 use breaker::{Breaker, Outcome, Pass, Turn};
 use lane::{Batching, Lane};
@@ -79,6 +79,8 @@ struct Inner {
     quarantine: Lane,
     topics: DashMap<Arc<str>, Arc<Topic>>,
     source: EventSource,
+    /// `ce_type` and `ce_dataschema` of each kind of event, written once.
+    kinds: [(String, String); EventKind::ALL.len()],
     settings: Settings,
     waiting: AtomicUsize,
     metrics: Metrics,
@@ -115,7 +117,8 @@ impl Publisher {
         let quarantine =
             Lane::start(&settings, "sms-router-quarantine", Batching::Alone).map_err(PublishError::Settings)?;
         let (topics, waiting) = (DashMap::new(), AtomicUsize::new(0));
-        let publisher = Self(Arc::new(Inner { lanes, quarantine, topics, source, settings, waiting, metrics }));
+        let kinds = EventKind::ALL.map(|kind| (source.event_type(kind), source.data_schema(kind)));
+        let publisher = Self(Arc::new(Inner { lanes, quarantine, topics, source, kinds, settings, waiting, metrics }));
         publisher.know([("consent", own_topics::CONSENT), ("dead-letter", own_topics::DEAD_LETTER)].into_iter());
         Ok(publisher)
     }
@@ -285,17 +288,17 @@ impl Publisher {
 
     /// CloudEvents 1.0 Kafka binding, binary mode.
     fn headers(&self, event: &Event) -> OwnedHeaders {
-        let source = &self.0.source;
+        let (kind, data_schema) = &self.0.kinds[event.kind as usize];
         let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
         let time = crate::message::iso::format(event.received_at);
         let headers = OwnedHeaders::new_with_capacity(9)
             .insert(header("ce_specversion", "1.0"))
             .insert(header("ce_id", event.id.hyphenated().encode_lower(&mut id)))
-            .insert(header("ce_source", &source.of(&event.account)))
-            .insert(header("ce_type", &source.event_type(event.kind)))
+            .insert(header("ce_source", &self.0.source.of(&event.account)))
+            .insert(header("ce_type", kind))
             .insert(header("ce_subject", &event.subject))
             .insert(header("ce_time", &time))
-            .insert(header("ce_dataschema", &source.data_schema(event.kind)))
+            .insert(header("ce_dataschema", data_schema))
             .insert(header("content-type", "application/json"));
         match &event.traceparent {
             Some(traceparent) => headers.insert(header("traceparent", traceparent)),

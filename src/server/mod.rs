@@ -33,8 +33,6 @@ use crate::telemetry::Metrics;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest request head, in bytes. Carriers' longest URLs (Kannel with a 10-part text) fit four times.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Most header fields in a request.
-const HEADERS_MAX: usize = 100;
 /// Time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections the kernel keeps for us while we accept others.
@@ -169,11 +167,11 @@ where
         let answer = handler(request, peer);
         async move { Ok::<_, Infallible>(answer.await) }
     });
+    // At most 100 header fields: hyper's own bound, which it keeps on the stack unless it is set.
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // What a broken or rude connection ends with is the client's affair: counted by the handler where

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dashmap::DashMap;
 use futures_util::future::join_all;
 use tokio_util::task::TaskTracker;
 
@@ -10,13 +11,14 @@ use crate::carrier::{Account, Delivery, Webhook, authenticate};
 use crate::clock::Clock;
 use crate::dedup::{Claim, Claims, Recent};
 use crate::keyword::{Live, Table};
-use crate::message::{Body, Decision, Event, EventId, Flag, SenderKey};
+use crate::message::{AccountName, Body, Decision, Event, EventId, Flag, SenderKey};
 use crate::telemetry::Metrics;
 
 use super::counters::{Counters, Fate};
 use super::dead_letter::{self, Reason};
 use super::encode::{InboundText, encode};
 use super::log::{Addressed, Log, LogError, Logged};
+use super::unstoppable::{Unstoppable, Work};
 use super::{Deferral, Limits, Refusal, Verdict};
 
 /// Keywords in the table above which they are not counted one by one.
@@ -47,12 +49,21 @@ pub struct Door {
     pub(super) counters: Counters,
     /// Texts whose client may be gone and whose fate is not known yet.
     pub(super) unfinished: TaskTracker,
+    /// What the ids of an account's texts are made in; as many as there are accounts.
+    namespaces: DashMap<AccountName, EventId>,
+}
+
+/// What a request's bytes came to.
+pub enum Step {
+    Done(Verdict),
+    /// What is left to do, and the verdict when it is done.
+    Left(Work, Verdict),
 }
 
 impl Door {
     pub fn new(settings: Settings) -> Arc<Self> {
         let counters = Counters::new(&settings.metrics);
-        Arc::new(Self { settings, counters, unfinished: TaskTracker::new() })
+        Arc::new(Self { settings, counters, unfinished: TaskTracker::new(), namespaces: DashMap::new() })
     }
 
     /// Waits until every text that was taken in has its fate. For shutdown, after the last request.
@@ -61,19 +72,19 @@ impl Door {
         self.unfinished.wait().await;
     }
 
-    /// One request's whole life. The verdict is `Accepted` only when every text in it is durable.
-    /// `began` is when its head came: the carrier's patience counts from there.
-    pub async fn accept(self: &Arc<Self>, account: &Arc<Account>, webhook: Webhook<'_>, began: Instant) -> Verdict {
-        if let Err(failure) = authenticate(account, &webhook) {
-            return Verdict::Refused(Refusal::Unproven(failure));
+    /// The half of a request's life that needs its bytes: proven, read, understood. What it leaves to do
+    /// is for `follow`; the caller lets go of the request before that.
+    pub fn accept(self: &Arc<Self>, account: &Arc<Account>, webhook: &Webhook<'_>) -> Step {
+        if let Err(failure) = authenticate(account, webhook) {
+            return Step::Done(Verdict::Refused(Refusal::Unproven(failure)));
         }
-        let texts = match account.carrier.parse(&webhook, account) {
+        let texts = match account.carrier.parse(webhook, account) {
             Ok(Delivery::Texts(texts)) => texts,
-            Ok(Delivery::Nothing(kind)) => return Verdict::Nothing(kind),
-            Err(malformed) => return self.keep_malformed(account, &webhook, malformed.0, began).await,
+            Ok(Delivery::Nothing(kind)) => return Step::Done(Verdict::Nothing(kind)),
+            Err(malformed) => return self.keep_malformed(account, webhook, malformed.0),
         };
         let Some(places) = self.settings.limits.enter(texts.len()) else {
-            return Verdict::Deferred(Deferral::InFlight);
+            return Step::Done(Verdict::Deferred(Deferral::InFlight));
         };
         let traceparent = webhook.header("traceparent").filter(|value| is_traceparent(value));
         let key = &self.settings.sender_key;
@@ -81,31 +92,40 @@ impl Door {
         let texts: Vec<_> = texts.into_iter().map(read).collect();
         let door = self.clone();
         let work = async move {
-            let fates = join_all(texts.into_iter().map(|text| door.settle(text))).await;
+            let fate = door.settle_all(texts).await;
             drop(places);
-            fates.into_iter().collect()
+            fate
         };
-        self.follow(account, work, began, Verdict::Accepted).await
+        Step::Left(Box::pin(work), Verdict::Accepted)
     }
 
-    /// Sees work to its end in a task of its own, and waits for it as long as the carrier does. Past
-    /// the deadline the outcome is unknown: the task keeps the claims until the log reports.
-    async fn follow(
-        &self,
-        account: &Account,
-        work: impl Future<Output = Result<(), Deferral>> + Send + 'static,
-        began: Instant,
-        done: Verdict,
-    ) -> Verdict {
+    /// The other half: sees what is left to its end, and waits for it as long as the carrier does;
+    /// `began` is when the request's head came, from where its patience counts. Past the deadline, or
+    /// when the client leaves, the work goes on in a task of its own, which keeps the claims until the
+    /// log reports. The verdict is `Accepted` only when every text is durable.
+    pub async fn follow(&self, account: &Account, step: Step, began: Instant) -> Verdict {
+        let (work, done) = match step {
+            Step::Done(verdict) => return verdict,
+            Step::Left(work, done) => (work, done),
+        };
         let patience = account.carrier.contract().deadline.saturating_sub(DEADLINE_RESERVE);
         let deadline = began + patience.min(self.settings.deadline_max);
-        let work = self.unfinished.spawn(work);
-        match tokio::time::timeout_at(deadline.into(), work).await {
-            Ok(Ok(Ok(()))) => done,
-            Ok(Ok(Err(deferral))) => Verdict::Deferred(deferral),
-            Ok(Err(_)) => Verdict::Deferred(Deferral::Log),
+        match tokio::time::timeout_at(deadline.into(), Unstoppable::new(&self.unfinished, work)).await {
+            Ok(Ok(())) => done,
+            Ok(Err(deferral)) => Verdict::Deferred(deferral),
             Err(_) => Verdict::Deferred(Deferral::Deadline),
         }
+    }
+
+    /// All texts of a request at once.
+    async fn settle_all(&self, mut texts: Vec<InboundText>) -> Result<(), Deferral> {
+        // Most requests hold one, and a list of futures costs more than its work.
+        if texts.len() == 1
+            && let Some(text) = texts.pop()
+        {
+            return self.settle(text).await;
+        }
+        join_all(texts.into_iter().map(|text| self.settle(text))).await.into_iter().collect()
     }
 
     /// One text to its end: routed, claimed, published; or kept in dead-letter; or deferred.
@@ -219,19 +239,22 @@ impl Door {
     /// Without a carrier's id a fresh UUIDv7, never a hash of number or text.
     fn event_id(&self, text: &InboundText) -> EventId {
         let Some(identity) = text.carrier_identity() else { return EventId::now_v7() };
-        let account = format!("{}/accounts/{}", self.settings.origin, text.account.name);
-        EventId::new_v5(&EventId::new_v5(&EventId::NAMESPACE_URL, account.as_bytes()), identity.as_bytes())
+        EventId::new_v5(&self.namespace(&text.account.name), identity.as_bytes())
     }
 
-    async fn keep_malformed(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        webhook: &Webhook<'_>,
-        detail: &'static str,
-        began: Instant,
-    ) -> Verdict {
+    fn namespace(&self, account: &AccountName) -> EventId {
+        if let Some(namespace) = self.namespaces.get(account) {
+            return *namespace;
+        }
+        let url = format!("{}/accounts/{account}", self.settings.origin);
+        let namespace = EventId::new_v5(&EventId::NAMESPACE_URL, url.as_bytes());
+        self.namespaces.insert(account.clone(), namespace);
+        namespace
+    }
+
+    fn keep_malformed(self: &Arc<Self>, account: &Arc<Account>, webhook: &Webhook<'_>, detail: &'static str) -> Step {
         let Some(places) = self.settings.limits.enter(1) else {
-            return Verdict::Deferred(Deferral::InFlight);
+            return Step::Done(Verdict::Deferred(Deferral::InFlight));
         };
         let event = dead_letter::of_request(account, webhook, detail, &self.settings.sender_key);
         let (door, owner) = (self.clone(), account.clone());
@@ -240,7 +263,7 @@ impl Door {
             drop(places);
             kept
         };
-        self.follow(account, work, began, Verdict::Refused(Refusal::Malformed)).await
+        Step::Left(Box::pin(work), Verdict::Refused(Refusal::Malformed))
     }
 
     /// `id` may already stand for another text of the carrier's, so the letter's own is made of both.

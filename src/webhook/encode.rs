@@ -11,6 +11,9 @@ use crate::message::{
     Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
 };
 
+/// Bytes of a usual record: what is written at once need not be moved while it grows.
+const VALUE_USUAL: usize = 1_024;
+
 /// One text on its way: what the carrier sent, normalised, and what tells it from others.
 pub struct InboundText {
     pub account: Arc<Account>,
@@ -153,7 +156,9 @@ fn consent_record(text: &InboundText, decision: &Decision, consent: Consent, id:
 
 /// Records are structs of strings, numbers and times: encoding them cannot fail.
 pub(super) fn to_json(record: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(record).expect("a record has only string keys and finite numbers")
+    let mut value = Vec::with_capacity(VALUE_USUAL);
+    serde_json::to_writer(&mut value, record).expect("a record has only string keys and finite numbers");
+    value
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub struct Places {
 /// A whole body and the room it takes, given back when it is dropped.
 pub struct HeldBody {
     bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Limits {
@@ -65,7 +65,7 @@ impl Limits {
             self.take_room(&mut room, data.len())?;
             pieces.push(data);
         }
-        Ok(HeldBody { bytes: pieces.join(), _room: room })
+        Ok(HeldBody { bytes: pieces.join(), room })
     }
 
     fn take_room(&self, room: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Verdict> {
@@ -81,6 +81,11 @@ impl Limits {
 }
 
 impl HeldBody {
+    /// Lets go of the bytes but not of the room.
+    pub fn into_room(self) -> impl Send {
+        self.room
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -54,6 +54,11 @@ impl Log {
                 })
             }
             Self::Kafka(publisher) => {
+                // Most texts are one event, and a list of futures costs more than its work.
+                if let [only] = events.as_slice() {
+                    let report = publisher.publish(&only.topic, &only.event).await;
+                    return report.map(|()| Logged::Stored).map_err(|error| refused(&error));
+                }
                 // Handed over in order, then awaited together.
                 let deliveries = events.iter().map(|addressed| publisher.publish(&addressed.topic, &addressed.event));
                 let reports = futures_util::future::join_all(deliveries).await;

@@ -18,6 +18,7 @@ mod encode;
 mod limits;
 mod log;
 mod service;
+mod unstoppable;
 mod verdict;
 
 pub use accept::{Door, Settings};

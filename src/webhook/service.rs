@@ -112,7 +112,12 @@ impl Service {
         };
         webhook.body = body.bytes();
         webhook.received_at = self.0.door.settings.clock.now();
-        (Some(known), self.0.door.accept(&known.account, webhook, began).await)
+        let step = self.0.door.accept(&known.account, &webhook);
+        // The connection reads on in the request's buffer if nobody holds it any more; with it held, each
+        // request would cost a new one. The room stays taken, for the texts need it now.
+        let _room = body.into_room();
+        drop(head);
+        (Some(known), self.0.door.follow(&known.account, step, began).await)
     }
 
     fn count(&self, known: Option<&Known>, verdict: Verdict) {
