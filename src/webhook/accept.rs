@@ -18,7 +18,7 @@ use super::counters::{Counters, Fate};
 use super::dead_letter::{self, Reason};
 use super::encode::{InboundText, encode};
 use super::log::{Addressed, Log, LogError, Logged};
-use super::unstoppable::{Unstoppable, Work};
+use super::unstoppable::{Panicked, Unstoppable, Work};
 use super::{Deferral, Limits, Refusal, Verdict};
 
 /// Keywords in the table above which they are not counted one by one.
@@ -111,8 +111,9 @@ impl Door {
         let patience = account.carrier.contract().deadline.saturating_sub(DEADLINE_RESERVE);
         let deadline = began + patience.min(self.settings.deadline_max);
         match tokio::time::timeout_at(deadline.into(), Unstoppable::new(&self.unfinished, work)).await {
-            Ok(Ok(())) => done,
-            Ok(Err(deferral)) => Verdict::Deferred(deferral),
+            Ok(Ok(Ok(()))) => done,
+            Ok(Ok(Err(deferral))) => Verdict::Deferred(deferral),
+            Ok(Err(Panicked)) => Verdict::Deferred(Deferral::Panic),
             Err(_) => Verdict::Deferred(Deferral::Deadline),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Comes in: HTTP requests on the inbound listener. Goes out: statuses that tell carriers the truth.
 //! Always true: no 2xx before every text of the request is durable; a text that was taken in is
-//! followed to its end in a task of its own, whether the client stays or not; answers have no body
-//! unless the carrier needs one.
+//! followed to its end, whether the client stays or not; answers have no body unless the carrier needs
+//! one.
 //! Not here: how a log makes a text durable, how carriers sign, which keyword means what.
 //!
 //! ```text

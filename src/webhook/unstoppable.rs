@@ -4,6 +4,7 @@
 //! its own when it is dropped before its end: the client hung up, or the carrier's patience ran out.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,6 +14,10 @@ use super::Deferral;
 
 /// What is left to do for a request.
 pub type Work<T = Result<(), Deferral>> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The work panicked and is gone, with all it held. What was said is the panic hook's to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panicked;
 
 pub struct Unstoppable<'a, T: Send + 'static> {
     work: Option<Work<T>>,
@@ -26,16 +31,19 @@ impl<'a, T: Send + 'static> Unstoppable<'a, T> {
 }
 
 impl<T: Send + 'static> Future for Unstoppable<'_, T> {
-    type Output = T;
+    type Output = Result<T, Panicked>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Taken out, so that work that panics is dropped with the panic and never polled again.
-        let mut work = self.work.take().expect("a future is not polled after its end");
-        let polled = work.as_mut().poll(context);
-        if polled.is_pending() {
-            self.work = Some(work);
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Taken out, so that work that panics is dropped here and never polled again.
+        let Some(mut work) = self.work.take() else { return Poll::Ready(Err(Panicked)) };
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
+            Ok(Poll::Pending) => {
+                self.work = Some(work);
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Err(Panicked)),
         }
-        polled
     }
 }
 
@@ -58,7 +66,7 @@ mod tests {
     #[tokio::test]
     async fn awaited_work_needs_no_task() {
         let tracker = TaskTracker::new();
-        assert_eq!(Unstoppable::new(&tracker, Box::pin(async { 7 })).await, 7);
+        assert_eq!(Unstoppable::new(&tracker, Box::pin(async { 7 })).await, Ok(7));
         assert!(tracker.is_empty());
     }
 
@@ -81,11 +89,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_the_waiters_and_happens_once() {
+    async fn work_that_panics_lets_go_of_what_it_held_and_is_told_of() {
         let tracker = TaskTracker::new();
-        let waiting =
-            std::panic::AssertUnwindSafe(Unstoppable::new(&tracker, Box::pin(async { panic!("of the test") })));
-        let outcome: Result<(), _> = futures_util::FutureExt::catch_unwind(waiting).await;
-        assert!(outcome.is_err() && tracker.is_empty());
+        let (held, mut released) = oneshot::channel::<()>();
+        let work = async move {
+            let _held = held;
+            tokio::task::yield_now().await;
+            panic!("of the test")
+        };
+        let outcome: Result<(), _> = Unstoppable::new(&tracker, Box::pin(work)).await;
+        assert_eq!(outcome, Err(Panicked));
+        assert!(tracker.is_empty());
+        assert_eq!(released.try_recv(), Err(oneshot::error::TryRecvError::Closed));
     }
 }

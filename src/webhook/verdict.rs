@@ -50,6 +50,8 @@ pub enum Deferral {
     Twin,
     /// What could not be understood could not be kept either.
     DeadLetter,
+    /// A defect of ours: the text may or may not be durable, so the carrier is asked to send it again.
+    Panic,
 }
 
 impl Verdict {
@@ -88,6 +90,7 @@ impl Verdict {
             Self::Deferred(Deferral::Deadline) => "deadline",
             Self::Deferred(Deferral::Twin) => "twin",
             Self::Deferred(Deferral::DeadLetter) => "dead_letter",
+            Self::Deferred(Deferral::Panic) => "panic",
         }
     }
 
@@ -100,6 +103,7 @@ impl Verdict {
                 Refusal::NoSuchPath | Refusal::UnknownAccount | Refusal::Method | Refusal::TooSlow | Refusal::BrokenOff,
             ) => Level::DEBUG,
             Self::Refused(Refusal::Unproven(_)) => Level::INFO,
+            Self::Deferred(Deferral::Panic) => Level::ERROR,
             Self::Refused(Refusal::Malformed | Refusal::TooLarge) | Self::Deferred(_) => Level::WARN,
         }
     }
@@ -122,6 +126,7 @@ mod tests {
             (Verdict::Refused(Refusal::TooLarge), 413),
             (Verdict::Refused(Refusal::TooSlow), 408),
             (Verdict::Deferred(Deferral::Deadline), 503),
+            (Verdict::Deferred(Deferral::Panic), 503),
         ] {
             assert_eq!(verdict.status().as_u16(), status, "{verdict:?}");
         }
