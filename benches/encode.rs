@@ -1,6 +1,6 @@
 //! What does it cost to make a routed text the event that goes on the wire, beside its bare JSON?
 //!
-//! Rows `encode/SHAPE/SIZE`: `webhook::encode`, which builds the record, hashes the sender for the key
+//! Rows `encode/SHAPE/SIZE`: `intake::encode`, which builds the record, hashes the sender for the key
 //! and writes the JSON; SIZE is the text's. Rows `bare/to_json/SIZE`: serde_json on the same record,
 //! made before: the floor of the first. Every row asserts its result before it is timed.
 
@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sms_router::carrier::{Account, Auth, Parameters, by_name};
+use sms_router::intake::{InboundText, Label, encode};
 use sms_router::message::{
     AccountName, Body, Consent, Country, Decision, DepartmentName, EventId, EventKind, Inbound, Record, Rule, RuleKind,
     SenderKey, Text, Timestamp,
 };
-use sms_router::webhook::{InboundText, encode};
 
 const SHORT: &str = "Snow on Main St";
 const ID: EventId = EventId::from_u128(0x0191_e180_7d60_5000_8ded_7d8b_151c_bd5b);
@@ -62,7 +62,7 @@ fn decision(consent: Option<Consent>) -> Decision {
 fn row(criterion: &mut Criterion, name: &str, words: &str, consent: Option<Consent>) {
     let key = SenderKey::new(b"a key of 32 characters for tests").expect("long enough");
     let (text, decision) = (text(words, &key), decision(consent));
-    let events = encode(&text, &decision, ID, Vec::new(), &key);
+    let events = encode(&text, &decision, Label::message(ID, Vec::new()), &key);
     assert_eq!(events.len(), 1 + usize::from(consent.is_some()));
     assert_eq!((events[0].id, events[0].kind), (ID, EventKind::Message));
     assert_eq!(events[0].key, key.hash(&text.from));
@@ -70,7 +70,7 @@ fn row(criterion: &mut Criterion, name: &str, words: &str, consent: Option<Conse
     assert_eq!((record.text.as_str(), record.rest.as_ref().map(Text::as_str)), (words, words.get("snow ".len()..)));
     let size = words.len();
     criterion.bench_function(&format!("encode/{name}/{size}B"), |bencher| {
-        bencher.iter(|| encode(black_box(&text), black_box(&decision), ID, Vec::new(), &key));
+        bencher.iter(|| encode(black_box(&text), black_box(&decision), Label::message(ID, Vec::new()), &key));
     });
     if consent.is_some() {
         return;

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use sms_router::carrier::{Account, Auth, Delivery, Draft, Parameters, Signed, Webhook, authenticate, by_name, prove};
+use sms_router::intake::{InboundText, Label, encode};
 use sms_router::keyword::{DepartmentSpec, KeywordSpec, Mode, NumberSpec, Spec, Table};
 use sms_router::message::{
     AccountName, Body, Country, Decision, DepartmentName, Event, EventId, Inbound, Record, Secret, SenderKey, Timestamp,
 };
-use sms_router::webhook::{InboundText, encode};
 
 const TEXT: &str = "Snow on Main St";
 const NUMBER: &str = "86555";
@@ -132,7 +132,7 @@ impl Path {
     fn encode(&self, text: &InboundText, decision: &Decision) -> Vec<Event> {
         let identity = text.carrier_identity().expect("the carrier names its texts");
         let id = EventId::new_v5(&self.namespace, identity.as_bytes());
-        encode(text, decision, id, Vec::new(), &self.key)
+        encode(text, decision, Label::message(id, Vec::new()), &self.key)
     }
 
     fn whole(&self, webhook: &Webhook<'_>) -> Vec<Event> {

@@ -11,16 +11,20 @@
 //! them. `tests/tidy.rs` keeps it so.
 //!
 //! ```text
-//! 7  what a person types
+//! 8  what a person types
 //!    cli         serve · archive run · archive get · check · setup · explain · simulate · tail
-//! 6  putting together
+//! 7  putting together
 //!    app         settings → rooms → tasks; the order in which they start and end
-//! 5  text → settings
+//! 6  text → settings
 //!    config      files and environment, every problem at once; the sample built in
-//! 4  doors: someone outside calls, or a worker starts
+//! 5  doors: someone outside calls, or a worker starts
 //!    webhook     carriers: a request → its texts, each durable → the answer
 //!    operations  departments' feed; health and metrics: every route in two tables
 //!    archiver    topics → audit copies, offsets after success
+//! 4  one text
+//!    intake      decide → claim → encode → log; dead-letter for what has nowhere to go
+//! 3  the durable log
+//!    log         the embedded store, or Kafka
 //! 2  rooms: one job each, strangers to one another
 //!    carrier     bytes ↔ texts; one file for each carrier
 //!    keyword     fold · scan · table · live: which department, and why
@@ -40,13 +44,13 @@
 //!
 //! 1. [`webhook::Service`] finds the account by the path, sheds what is beyond the bounds before the
 //!    body is read, and reads the body within its limits of size and time.
-//! 2. [`webhook::Door::accept`] is the rest on one screen. [`carrier::authenticate`] checks the proof
-//!    over the raw bytes; the carrier's adapter reads the texts. What is proven and cannot be read is
-//!    kept in dead-letter and answered 400.
-//! 3. From here on whether the client stays changes nothing: work that nobody waits for any more goes
+//! 2. [`webhook::Door::accept`]: [`carrier::authenticate`] checks the proof over the raw bytes; the
+//!    carrier's adapter reads the texts. What is proven and cannot be read is kept in dead-letter and
+//!    answered 400.
+//! 3. [`intake::Intake::take`] is a text's life on one screen. From here on whether the client stays changes nothing: work that nobody waits for any more goes
 //!    on in a task of its own. Numbers are normalised, [`keyword::Table::decide`] names the department,
 //!    [`dedup::Claims`] gives the id to one of several copies.
-//! 4. The record is encoded ([`webhook::encode`]) and handed to the log: [`publish::Publisher`] waits
+//! 4. The record is encoded ([`intake::encode`]) and handed to [`log::Log`]: [`publish::Publisher`] waits
 //!    for all in-sync replicas, [`store::Store`] for its commit.
 //! 5. The claim is confirmed, or released if the log refused. [`webhook::Verdict`] turns what
 //!    happened into a status, a metric and a log level. Past the carrier's deadline the answer is 503
@@ -93,7 +97,9 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dedup;
+pub mod intake;
 pub mod keyword;
+pub mod log;
 pub mod message;
 pub mod operations;
 pub mod publish;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which floor each room is on; the same picture as in `src/lib.rs`.
-const FLOORS: [(&str, u8); 16] = [
-    ("cli", 7),
-    ("app", 6),
-    ("config", 5),
-    ("webhook", 4),
-    ("operations", 4),
-    ("archiver", 4),
+const FLOORS: [(&str, u8); 18] = [
+    ("cli", 8),
+    ("app", 7),
+    ("config", 6),
+    ("webhook", 5),
+    ("operations", 5),
+    ("archiver", 5),
+    ("intake", 4),
+    ("log", 3),
     ("carrier", 2),
     ("keyword", 2),
     ("publish", 2),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, Publish};
 use crate::keyword::Table;
+use crate::log::Log;
 use crate::operations::{FeedSource, Service};
 use crate::publish::Publisher;
 use crate::store::{self, Store, Writer};
 use crate::telemetry::Metrics;
-use crate::webhook::Log;
 
 use super::StartError;
 

@@ -12,13 +12,14 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::{Archive, Config, Publish};
 use crate::dedup::{self, Claims, Recent};
+use crate::intake::{self, Intake};
 use crate::keyword::Live;
 use crate::message::{Country, Number};
 use crate::operations::{self, Feed, Health};
 use crate::publish::TopicAdmin;
 use crate::store::Store;
 use crate::telemetry::{Latches, Metrics};
-use crate::webhook::{Door, Limits, Service, Settings};
+use crate::webhook::{self, Door, Limits, Service};
 
 use super::listeners::{self, Opened};
 use super::log::OpenLog;
@@ -75,7 +76,8 @@ impl Instance {
         };
         let config = Arc::new(config);
         let routes = Live::new(table);
-        let door = Door::new(door_settings(&config, &routes, &log, &clock, &metrics));
+        let intake = intake(&config, &routes, &log, &clock, &metrics);
+        let door = door(&config, &intake, &clock, &metrics);
         let (drain, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let kafka = kafka_tasks(&config, &log, &routes, &metrics, &latches, &tasks, &end)?;
         let (topics, _) = watch::channel(Vec::new());
@@ -150,22 +152,29 @@ fn describe(config: &Config, metrics: &Metrics) {
     }
 }
 
-fn door_settings(config: &Config, routes: &Live, log: &OpenLog, clock: &Clock, metrics: &Metrics) -> Settings {
+fn intake(config: &Config, routes: &Live, log: &OpenLog, clock: &Clock, metrics: &Metrics) -> Arc<Intake> {
     let inbound = &config.inbound;
     let remembered = dedup::Settings { ids_max: inbound.dedup_ids_max, age_max: inbound.dedup_age_max };
-    let in_flight = metrics.in_flight_messages.clone();
-    Settings {
+    Intake::new(intake::Settings {
         routes: routes.clone(),
         log: log.log(),
         claims: Claims::new(remembered, clock.clone()),
         repeats: Recent::new(inbound.dedup_ids_max, inbound.repeat_age_max, clock.clone()),
-        limits: Limits::new(inbound.in_flight_max, inbound.body_bytes_max, in_flight),
         sender_key: config.standing.sender_key.clone(),
-        clock: clock.clone(),
         metrics: metrics.clone(),
         origin: config.standing.source.origin.clone(),
+    })
+}
+
+fn door(config: &Config, intake: &Arc<Intake>, clock: &Clock, metrics: &Metrics) -> Arc<Door> {
+    let inbound = &config.inbound;
+    let in_flight = metrics.in_flight_messages.clone();
+    Door::new(webhook::Settings {
+        intake: intake.clone(),
+        limits: Limits::new(inbound.in_flight_max, inbound.body_bytes_max, in_flight),
+        clock: clock.clone(),
         deadline_max: inbound.deadline_max,
-    }
+    })
 }
 
 type KafkaHandles = (Arc<TopicAdmin>, Option<crate::publish::Publisher>);

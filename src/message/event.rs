@@ -24,18 +24,45 @@ pub enum Destination {
     Department(DepartmentName),
     Consent,
     DeadLetter,
+    /// Pieces of long texts, and what became of them.
+    Parts,
+    /// Synthetic texts that watch the path.
+    Probe,
+}
+
+impl Destination {
+    /// The router's own topic; `None` for a department, whose topic the routes name.
+    pub fn own_topic(&self) -> Option<&'static str> {
+        match self {
+            Self::Department(_) => None,
+            Self::Consent => Some(topics::CONSENT),
+            Self::DeadLetter => Some(topics::DEAD_LETTER),
+            Self::Parts => Some(topics::PARTS),
+            Self::Probe => Some(topics::PROBE),
+        }
+    }
 }
 
 /// What an event tells; the end of its `ce_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
+    /// A text, whole or as far as its pieces came.
     Message,
     Consent,
     DeadLetter,
+    /// A piece of a long text, on its way to be joined.
+    Part,
+    /// What became of the pieces of one long text.
+    Joined,
+    /// A piece that came after its text had gone out without it.
+    Addendum,
+    /// A synthetic text that watches the path.
+    Probe,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 3] = [Self::Message, Self::Consent, Self::DeadLetter];
+    pub const ALL: [Self; 7] =
+        [Self::Message, Self::Consent, Self::DeadLetter, Self::Part, Self::Joined, Self::Addendum, Self::Probe];
 
     /// The type after the configurable prefix.
     pub fn suffix(self) -> &'static str {
@@ -43,6 +70,18 @@ impl EventKind {
             Self::Message => "message.received.v1",
             Self::Consent => "consent.v1",
             Self::DeadLetter => "dead-letter.v1",
+            Self::Part => "part.v1",
+            Self::Joined => "joined.v1",
+            Self::Addendum => "message.addendum.v1",
+            Self::Probe => "probe.v1",
+        }
+    }
+
+    /// Whether a resident's words are in it, so that an audit copy is kept.
+    pub fn is_audited(self) -> bool {
+        match self {
+            Self::Message | Self::Addendum => true,
+            Self::Consent | Self::DeadLetter | Self::Part | Self::Joined | Self::Probe => false,
         }
     }
 }

@@ -42,7 +42,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::message::{Destination, Event, EventKind, EventSource, topics as own_topics};
+use crate::message::{Event, EventKind, EventSource, topics as own_topics};
 use crate::telemetry::Metrics;
 use breaker::{Breaker, Outcome, Pass, Turn};
 use lane::{Batching, Lane};
@@ -245,15 +245,6 @@ impl Publisher {
             self.0.topics.iter().map(|topic| (topic.name.clone(), !topic.breaker.is_open())).collect();
         states.sort();
         states
-    }
-
-    /// The topic's name for what is not a department's.
-    pub fn own_topic(destination: &Destination) -> Option<&'static str> {
-        match destination {
-            Destination::Department(_) => None,
-            Destination::Consent => Some(own_topics::CONSENT),
-            Destination::DeadLetter => Some(own_topics::DEAD_LETTER),
-        }
     }
 
     /// Waits until the producers hold nothing, at most `timeout`. Blocks: run it off the runtime.

@@ -35,9 +35,8 @@ pub(super) fn append(
     }
     let position = write_log(connection, event)?;
     write_id(connection, event, position)?;
-    match event.kind {
-        EventKind::Message => write_audit(connection, event, position, key_id)?,
-        EventKind::Consent | EventKind::DeadLetter => {}
+    if event.kind.is_audited() {
+        write_audit(connection, event, position, key_id)?;
     }
     Ok((Appended::Stored, u64::try_from(position).ok()))
 }
@@ -48,6 +47,8 @@ pub(super) fn stream_of(destination: &Destination) -> &str {
         Destination::Department(name) => name.as_str(),
         Destination::Consent => topics::CONSENT,
         Destination::DeadLetter => topics::DEAD_LETTER,
+        Destination::Parts => topics::PARTS,
+        Destination::Probe => topics::PROBE,
     }
 }
 
@@ -57,6 +58,10 @@ pub(super) fn code_of(kind: EventKind) -> i64 {
         EventKind::Message => 1,
         EventKind::Consent => 2,
         EventKind::DeadLetter => 3,
+        EventKind::Part => 4,
+        EventKind::Joined => 5,
+        EventKind::Addendum => 6,
+        EventKind::Probe => 7,
     }
 }
 
@@ -66,6 +71,10 @@ pub(super) fn kind_of(code: i64) -> Option<EventKind> {
         1 => Some(EventKind::Message),
         2 => Some(EventKind::Consent),
         3 => Some(EventKind::DeadLetter),
+        4 => Some(EventKind::Part),
+        5 => Some(EventKind::Joined),
+        6 => Some(EventKind::Addendum),
+        7 => Some(EventKind::Probe),
         _ => None,
     }
 }

@@ -40,11 +40,16 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(200);
 /// How long one try may hold up the writer.
 const SETTLE_WAIT: Duration = Duration::from_millis(100);
 
+/// How long pieces of long texts are kept, joined or not: longer than any of them can be waited for.
+const PARTS_RETENTION: Duration = Duration::from_secs(72 * 60 * 60);
+/// How long synthetic texts are kept.
+const PROBE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     pub audit_copies: u64,
-    /// Messages and consent.
+    /// All of the log but dead letters.
     pub feed_rows: u64,
     pub dead_letters: u64,
     /// Whether the write-ahead log is empty, so that no bytes of old rows are left in it. When a
@@ -93,16 +98,15 @@ impl Store {
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let _one_at_a_time = self.0.sweeping.lock().await;
         let now = self.0.clock.now();
-        let feed_until = before(now, self.0.settings.feed_retention);
-        let dead_until = before(now, self.0.settings.dead_letter_retention);
-        let aged = |kind, until| move || Step::Aged { kind, until };
-        let swept = Swept {
-            audit_copies: self.repeat(move || Step::Expired { now }).await?,
-            feed_rows: self.repeat(aged(EventKind::Message, feed_until)).await?
-                + self.repeat(aged(EventKind::Consent, feed_until)).await?,
-            dead_letters: self.repeat(aged(EventKind::DeadLetter, dead_until)).await?,
-            settled: false,
-        };
+        let mut swept = Swept { audit_copies: self.repeat(move || Step::Expired { now }).await?, ..Swept::default() };
+        for kind in EventKind::ALL {
+            let until = before(now, self.retention(kind));
+            let rows = self.repeat(move || Step::Aged { kind, until }).await?;
+            match kind {
+                EventKind::DeadLetter => swept.dead_letters += rows,
+                _ => swept.feed_rows += rows,
+            }
+        }
         for table in [Table::Log, Table::Audit] {
             if let Some(position) = self.0.pool.ask(move |connection| removable(connection, table)).await? {
                 self.repeat(move || Step::Remove { table, position }).await?;
@@ -110,6 +114,17 @@ impl Store {
         }
         self.repeat(|| Step::Shrink).await?;
         Ok(Swept { settled: self.settle().await?, ..swept })
+    }
+
+    /// How long an event of the kind can be read in the log.
+    fn retention(&self, kind: EventKind) -> Duration {
+        let settings = &self.0.settings;
+        match kind {
+            EventKind::Message | EventKind::Consent | EventKind::Addendum => settings.feed_retention,
+            EventKind::DeadLetter => settings.dead_letter_retention,
+            EventKind::Part | EventKind::Joined => PARTS_RETENTION,
+            EventKind::Probe => PROBE_RETENTION,
+        }
     }
 
     async fn settle(&self) -> Result<bool, StoreError> {

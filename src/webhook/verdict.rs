@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use tracing::Level;
 
 use crate::carrier::AuthFailure;
+use crate::intake;
 
 /// The answer to one webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,18 +41,18 @@ pub enum Deferral {
     InFlight,
     /// Too many bytes of bodies are being read already.
     Bodies,
-    /// Too many texts wait for this department, or its breaker is open.
-    Department,
-    /// The log did not take the text.
-    Log,
     /// The carrier's deadline passed; the text may still become durable.
     Deadline,
-    /// The first copy of this text failed.
-    Twin,
-    /// What could not be understood could not be kept either.
-    DeadLetter,
+    /// A text of it is not durable.
+    Text(intake::Deferral),
     /// A defect of ours: the text may or may not be durable, so the carrier is asked to send it again.
     Panic,
+}
+
+impl From<intake::Deferral> for Deferral {
+    fn from(deferral: intake::Deferral) -> Self {
+        Self::Text(deferral)
+    }
 }
 
 impl Verdict {
@@ -85,11 +86,8 @@ impl Verdict {
             Self::Refused(Refusal::BrokenOff) => "broken_off",
             Self::Deferred(Deferral::InFlight) => "in_flight",
             Self::Deferred(Deferral::Bodies) => "bodies",
-            Self::Deferred(Deferral::Department) => "department",
-            Self::Deferred(Deferral::Log) => "log",
             Self::Deferred(Deferral::Deadline) => "deadline",
-            Self::Deferred(Deferral::Twin) => "twin",
-            Self::Deferred(Deferral::DeadLetter) => "dead_letter",
+            Self::Deferred(Deferral::Text(deferral)) => deferral.reason(),
             Self::Deferred(Deferral::Panic) => "panic",
         }
     }

@@ -113,7 +113,9 @@ pub(super) fn some_text(id: u128) -> Event {
 pub(super) fn other(id: u128, kind: EventKind, received_at: Timestamp, words: &str) -> Event {
     let destination = match kind {
         EventKind::Consent => Destination::Consent,
-        EventKind::DeadLetter | EventKind::Message => Destination::DeadLetter,
+        EventKind::Part | EventKind::Joined => Destination::Parts,
+        EventKind::Probe => Destination::Probe,
+        EventKind::DeadLetter | EventKind::Message | EventKind::Addendum => Destination::DeadLetter,
     };
     Event { kind, destination, value: words.as_bytes().to_vec(), ..text(id, "highways", "x", received_at, words) }
 }

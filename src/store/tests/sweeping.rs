@@ -206,7 +206,7 @@ fn no_byte_of_what_is_over_is_left_at_any_time() {
 fn is_over(event: &Event) -> Timestamp {
     match event.kind {
         EventKind::Message => expires_at(event.received_at),
-        EventKind::Consent | EventKind::DeadLetter => event.received_at.checked_add(THIRTY_DAYS).expect("in range"),
+        _ => event.received_at.checked_add(THIRTY_DAYS).expect("in range"),
     }
 }
 

@@ -6,7 +6,8 @@ use uuid::Builder;
 
 use crate::carrier::{Account, Webhook};
 use crate::message::{
-    Body, DeadLetterRecord, Destination, Event, EventId, EventKind, SCHEMA_VERSION, SenderKey, Text, Timestamp,
+    AccountName, Body, DeadLetterRecord, Destination, Event, EventId, EventKind, SCHEMA_VERSION, SenderKey, Text,
+    Timestamp,
 };
 
 use super::encode::{InboundText, to_json};
@@ -45,7 +46,7 @@ pub fn of_request(account: &Account, webhook: &Webhook<'_>, detail: &str, key: &
     let id = key.digest(&[b"dead-letter", account.name.as_str().as_bytes(), content]);
     let id = Builder::from_custom_bytes(id).into_uuid();
     let content_type = webhook.header("content-type").map(str::to_owned);
-    event(account, id, Reason::Malformed, detail, content_type, content, webhook.received_at, key)
+    event(&account.name, id, Reason::Malformed, detail, content_type, content, webhook.received_at, key)
 }
 
 /// A text that was read and has nowhere to go.
@@ -68,7 +69,7 @@ pub fn of_text(text: &InboundText, id: EventId, reason: Reason, key: &SenderKey)
 
 #[expect(clippy::too_many_arguments, reason = "the fields of one record, named at both calls")]
 fn event(
-    account: &Account,
+    account: &AccountName,
     id: EventId,
     reason: Reason,
     detail: &str,
@@ -80,7 +81,7 @@ fn event(
     let record = DeadLetterRecord {
         schema_version: SCHEMA_VERSION,
         id,
-        account: account.name.clone(),
+        account: account.clone(),
         reason: reason.label().into(),
         detail: detail.to_owned(),
         content_type,
@@ -91,10 +92,10 @@ fn event(
         id,
         kind: EventKind::DeadLetter,
         destination: Destination::DeadLetter,
-        account: account.name.clone(),
-        subject: account.name.as_str().to_owned(),
+        account: account.clone(),
+        subject: account.as_str().to_owned(),
         received_at,
-        key: key.digest(&[b"dead-letter", account.name.as_str().as_bytes()]),
+        key: key.digest(&[b"dead-letter", account.as_str().as_bytes()]),
         fingerprint: key.fingerprint(&[content]),
         traceparent: None,
         value: to_json(&record),

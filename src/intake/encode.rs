@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::carrier::Account;
 use crate::message::{
-    Body, Consent, ConsentRecord, Decision, Destination, Event, EventId, EventKind, Flag, Inbound, Number, Part, Parts,
-    Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
+    AccountName, Body, Consent, ConsentRecord, Decision, Destination, Event, EventId, EventKind, Flag, Inbound, Number,
+    Part, Parts, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
 };
 
 /// Bytes of a usual record: what is written at once need not be moved while it grows.
@@ -16,11 +16,14 @@ const VALUE_USUAL: usize = 1_024;
 
 /// One text on its way: what the carrier sent, normalised, and what tells it from others.
 pub struct InboundText {
-    pub account: Arc<Account>,
+    pub account: AccountName,
+    pub carrier: Arc<str>,
     pub inbound: Inbound,
     pub from: Number,
     pub to: Number,
     pub received_at: Timestamp,
+    /// How much of a long text this is; absent for one that fitted into one piece.
+    pub parts: Option<Parts>,
     /// W3C trace context of the carrier's request.
     pub traceparent: Option<String>,
     /// Tells equal texts from different ones; see `fingerprint`.
@@ -29,7 +32,7 @@ pub struct InboundText {
 
 impl InboundText {
     pub fn new(
-        account: &Arc<Account>,
+        account: &Account,
         inbound: Inbound,
         received_at: Timestamp,
         traceparent: Option<&str>,
@@ -42,8 +45,9 @@ impl InboundText {
             (None, None) => Number::normalise("", account.country),
         };
         let fingerprint = fingerprint(key, &from, &to, &inbound.body, inbound.part.as_ref());
-        let traceparent = traceparent.map(str::to_owned);
-        Self { account: account.clone(), inbound, from, to, received_at, traceparent, fingerprint }
+        let (parts, traceparent) = (parts(&inbound), traceparent.map(str::to_owned));
+        let (account, carrier) = (account.name.clone(), Arc::from(account.carrier.contract().name));
+        Self { account, carrier, inbound, from, to, received_at, parts, traceparent, fingerprint }
     }
 
     /// What makes this text's request unique to the carrier, part number included.
@@ -67,14 +71,30 @@ fn fingerprint(key: &SenderKey, from: &Number, to: &Number, body: &Body, part: O
     key.fingerprint(&[from.as_str().as_bytes(), to.as_str().as_bytes(), kind, content, reference, &number])
 }
 
+/// What one text is called, and what else is said of it.
+pub struct Label {
+    pub id: EventId,
+    pub kind: EventKind,
+    pub flags: Vec<Flag>,
+    /// The text that this one completes.
+    pub relates_to: Option<EventId>,
+}
+
+impl Label {
+    pub fn message(id: EventId, flags: Vec<Flag>) -> Self {
+        Self { id, kind: EventKind::Message, flags, relates_to: None }
+    }
+}
+
 /// The events of one text, its own first.
-pub fn encode(text: &InboundText, decision: &Decision, id: EventId, flags: Vec<Flag>, key: &SenderKey) -> Vec<Event> {
+pub fn encode(text: &InboundText, decision: &Decision, label: Label, key: &SenderKey) -> Vec<Event> {
+    let (id, kind) = (label.id, label.kind);
     let sender = key.hash(&text.from);
     let event = |id, kind, destination, value| Event {
         id,
         kind,
         destination,
-        account: text.account.name.clone(),
+        account: text.account.clone(),
         subject: text.to.as_str().to_owned(),
         received_at: text.received_at,
         key: sender,
@@ -83,7 +103,7 @@ pub fn encode(text: &InboundText, decision: &Decision, id: EventId, flags: Vec<F
         value,
     };
     let destination = Destination::Department(decision.department.clone());
-    let own = event(id, EventKind::Message, destination, to_json(&record(text, decision, id, flags)));
+    let own = event(id, kind, destination, to_json(&record(text, decision, label)));
     let consent = decision.consent.map(|consent| {
         let record = consent_record(text, decision, consent, id);
         event(record.id, EventKind::Consent, Destination::Consent, to_json(&record))
@@ -91,7 +111,8 @@ pub fn encode(text: &InboundText, decision: &Decision, id: EventId, flags: Vec<F
     std::iter::once(own).chain(consent).collect()
 }
 
-fn record(text: &InboundText, decision: &Decision, id: EventId, mut flags: Vec<Flag>) -> Record {
+fn record(text: &InboundText, decision: &Decision, label: Label) -> Record {
+    let Label { id, mut flags, relates_to, .. } = label;
     let inbound = &text.inbound;
     let (words, raw) = match &inbound.body {
         Body::Text(words) => (words.clone(), None),
@@ -107,8 +128,8 @@ fn record(text: &InboundText, decision: &Decision, id: EventId, mut flags: Vec<F
     Record {
         schema_version: SCHEMA_VERSION,
         id,
-        account: text.account.name.clone(),
-        carrier: Arc::from(text.account.carrier.contract().name),
+        account: text.account.clone(),
+        carrier: text.carrier.clone(),
         carrier_message_id: inbound.carrier_message_id.clone(),
         from: text.from.clone(),
         from_raw: inbound.from.clone(),
@@ -124,9 +145,9 @@ fn record(text: &InboundText, decision: &Decision, id: EventId, mut flags: Vec<F
         routes_version: decision.routes_version.clone(),
         sent_at: inbound.sent_at,
         received_at: text.received_at,
-        parts: parts(inbound),
+        parts: text.parts,
         media: inbound.media.clone(),
-        relates_to: None,
+        relates_to,
         flags,
     }
 }
@@ -144,7 +165,7 @@ fn consent_record(text: &InboundText, decision: &Decision, consent: Consent, id:
     ConsentRecord {
         schema_version: SCHEMA_VERSION,
         id: EventId::new_v5(&id, b"consent"),
-        account: text.account.name.clone(),
+        account: text.account.clone(),
         from: text.from.clone(),
         to: text.to.clone(),
         consent,
@@ -212,7 +233,7 @@ mod tests {
     fn published(inbound: Inbound, decision: &Decision) -> (Record, serde_json::Value) {
         let key = SenderKey::new(b"a key of 32 characters for tests").expect("long enough");
         let text = InboundText::new(&account(), inbound, Timestamp::UNIX_EPOCH, None, &key);
-        let events = encode(&text, decision, EventId::from_u128(1), Vec::new(), &key);
+        let events = encode(&text, decision, Label::message(EventId::from_u128(1), Vec::new()), &key);
         let value = serde_json::from_slice(&events[0].value).expect("JSON");
         (Record::from_json(&events[0].value).expect("a record"), value)
     }
@@ -265,7 +286,7 @@ mod tests {
         let key = SenderKey::new(b"a key of 32 characters for tests").expect("long enough");
         let text = InboundText::new(&account(), inbound("STOP"), Timestamp::UNIX_EPOCH, None, &key);
         let id = EventId::from_u128(1);
-        let events = encode(&text, &decision(None, Some(Consent::Stop)), id, Vec::new(), &key);
+        let events = encode(&text, &decision(None, Some(Consent::Stop)), Label::message(id, Vec::new()), &key);
         assert_eq!(events.len(), 2);
         assert_eq!(events[1].destination, Destination::Consent);
         assert_eq!(events[1].id, EventId::new_v5(&id, b"consent"));

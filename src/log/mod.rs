@@ -1,11 +1,14 @@
-//! The durable log behind the door, whichever profile is in force.
+//! Events made durable, whichever profile is in force.
+//!
+//! Comes in: encoded events with their topics. Goes out: `Ok` once they are durable, or whether a
+//! later try can help.
+//! Always true: all events of one text are durable when `append` says so, or the text is not.
+//! Not here: decisions, claims, deadlines of carriers, how SQLite and Kafka do it.
 
 use crate::keyword::Table;
 use crate::message::{Destination, Event, topics};
 use crate::publish::{PublishError, Publisher};
 use crate::store::{Appended, Store, StoreError};
-
-use super::verdict::Deferral;
 
 /// Where texts become durable.
 #[derive(Clone)]
@@ -23,6 +26,7 @@ pub struct Addressed {
 }
 
 /// What the log did with a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logged {
     Stored,
     /// It was there already.
@@ -32,9 +36,12 @@ pub enum Logged {
 }
 
 /// Why a text is not in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogError {
-    /// Try later.
-    Later(Deferral),
+    /// This department's topic does not take it now.
+    Department,
+    /// The log takes nothing now.
+    Unavailable,
     /// No try will succeed.
     Never,
 }
@@ -74,11 +81,10 @@ impl Addressed {
     /// A department's event to its topic by the table that decided, the router's own to its own.
     pub fn to(table: &Table, event: Event) -> Self {
         let topic = match &event.destination {
-            Destination::Department(department) => table.topic(department).unwrap_or_default().to_owned(),
-            Destination::Consent => topics::CONSENT.to_owned(),
-            Destination::DeadLetter => topics::DEAD_LETTER.to_owned(),
+            Destination::Department(department) => table.topic(department),
+            own => own.own_topic(),
         };
-        Self { topic, event }
+        Self { topic: topic.unwrap_or_default().to_owned(), event }
     }
 
     /// To dead-letter, which no table decides.
@@ -91,10 +97,10 @@ fn refused_by_store(error: &StoreError) -> LogError {
     match error {
         StoreError::Refused(_) => LogError::Never,
         // Said once by the store itself, not for every text.
-        StoreError::Full { .. } | StoreError::Busy => LogError::Later(Deferral::Log),
+        StoreError::Full { .. } | StoreError::Busy => LogError::Unavailable,
         _ => {
             tracing::warn!(%error, "the embedded store did not take a text");
-            LogError::Later(Deferral::Log)
+            LogError::Unavailable
         }
     }
 }
@@ -102,7 +108,7 @@ fn refused_by_store(error: &StoreError) -> LogError {
 fn refused(error: &PublishError) -> LogError {
     match error {
         PublishError::Final { .. } => LogError::Never,
-        PublishError::DepartmentFull { .. } | PublishError::Unavailable { .. } => LogError::Later(Deferral::Department),
-        PublishError::Full | PublishError::Curable { .. } | PublishError::Settings(_) => LogError::Later(Deferral::Log),
+        PublishError::DepartmentFull { .. } | PublishError::Unavailable { .. } => LogError::Department,
+        PublishError::Full | PublishError::Curable { .. } | PublishError::Settings(_) => LogError::Unavailable,
     }
 }

@@ -1,0 +1,257 @@
+//! One understood text → its department, made durable: decide → claim → encode → log.
+//!
+//! Comes in: texts that a carrier's adapter has read, or that are taken up again: joined from their
+//! pieces, or called back from dead-letter. Goes out: `Ok` once the text is durable, or why not.
+//! Always true: a text is claimed before it is handed to the log and confirmed after; what has nowhere
+//! to go is kept in dead-letter; the same carrier id is the same event id on every replica.
+//! Not here: requests and statuses, how a log makes an event durable, which keyword means what.
+
+mod counters;
+mod dead_letter;
+mod encode;
+
+pub use dead_letter::{Reason, of_request};
+pub use encode::{InboundText, Label, encode};
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use futures_util::future::join_all;
+
+use crate::carrier::Account;
+use crate::dedup::{Claim, Claims, Recent};
+use crate::keyword::{Live, Table};
+use crate::log::{Addressed, Log, LogError, Logged};
+use crate::message::{AccountName, Body, Decision, Event, EventId, Flag, Inbound, SenderKey, Timestamp};
+use crate::telemetry::Metrics;
+
+use counters::{Counters, Fate};
+
+/// Keywords in the table above which they are not counted one by one.
+const COUNTED_KEYWORDS_MAX: usize = 1_000;
+
+/// What the intake is made of.
+pub struct Settings {
+    pub routes: Live,
+    pub log: Log,
+    pub claims: Claims,
+    /// Fingerprints of texts whose carriers give no id.
+    pub repeats: Recent,
+    pub sender_key: SenderKey,
+    pub metrics: Metrics,
+    /// Before `accounts/NAME` in every event's source.
+    pub origin: Arc<str>,
+}
+
+/// Why a text is not durable: our own trouble, for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deferral {
+    /// Too many texts wait for this department, or its topic is not taking texts.
+    Department,
+    /// The log did not take the text.
+    Log,
+    /// The first copy of this text failed.
+    Twin,
+    /// What could not be understood could not be kept either.
+    DeadLetter,
+}
+
+impl Deferral {
+    /// A word for logs and metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Department => "department",
+            Self::Log => "log",
+            Self::Twin => "twin",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
+/// One for the process, shared by all who take texts in.
+pub struct Intake {
+    settings: Settings,
+    counters: Counters,
+    /// What the ids of an account's texts are made in; as many as there are accounts.
+    namespaces: DashMap<AccountName, EventId>,
+}
+
+impl Intake {
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let counters = Counters::new(&settings.metrics);
+        Arc::new(Self { settings, counters, namespaces: DashMap::new() })
+    }
+
+    pub fn sender_key(&self) -> &SenderKey {
+        &self.settings.sender_key
+    }
+
+    /// A text as an account's carrier sent it, normalised.
+    pub fn read(
+        &self,
+        account: &Account,
+        inbound: Inbound,
+        received_at: Timestamp,
+        traceparent: Option<&str>,
+    ) -> InboundText {
+        InboundText::new(account, inbound, received_at, traceparent, &self.settings.sender_key)
+    }
+
+    /// All texts of a request at once; the first trouble is the request's.
+    pub async fn take_all(&self, mut texts: Vec<InboundText>) -> Result<(), Deferral> {
+        // Most requests hold one, and a list of futures costs more than its work.
+        if texts.len() == 1
+            && let Some(text) = texts.pop()
+        {
+            return self.take(text).await;
+        }
+        join_all(texts.into_iter().map(|text| self.take(text))).await.into_iter().collect()
+    }
+
+    /// One text to its end: routed, claimed, published; or kept in dead-letter; or deferred.
+    pub async fn take(&self, text: InboundText) -> Result<(), Deferral> {
+        let table = self.settings.routes.load();
+        let decision = match &text.inbound.body {
+            Body::Text(body) => table.decide(&text.to, body.as_str()),
+            Body::Undecodable(_) => table.default_for(&text.to),
+        };
+        let Some(decision) = decision else {
+            self.settings.metrics.unknown_numbers.inc();
+            return self.keep_text(&text, self.event_id(&text), Reason::UnknownNumber).await;
+        };
+        let fate = self.claim_and_publish(&table, &text, &decision).await;
+        self.count(&table, &text, &decision, fate);
+        fate.map(|_| ())
+    }
+
+    /// Keeps an event in dead-letter.
+    pub async fn keep(&self, event: Event, reason: Reason) -> Result<(), Deferral> {
+        let account = event.account.clone();
+        match self.settings.log.append(vec![Addressed::dead_letter(event)]).await {
+            Ok(Logged::Stored) => {}
+            Ok(Logged::Known) => return Ok(()),
+            Ok(Logged::Reused) | Err(_) => return Err(Deferral::DeadLetter),
+        }
+        self.settings.metrics.dead_letters.with_label_values(&[account.as_str(), reason.label()]).inc();
+        tracing::error!(%account, reason = reason.label(), "kept in dead-letter");
+        Ok(())
+    }
+
+    fn count(&self, table: &Table, text: &InboundText, decision: &Decision, fate: Result<Fate, Deferral>) {
+        self.counters.text(&decision.department, fate.unwrap_or(Fate::Deferred));
+        if fate == Ok(Fate::Published) && table.keyword_count() <= COUNTED_KEYWORDS_MAX {
+            self.counters.keyword(table.number_label(&text.to), decision);
+        }
+    }
+
+    async fn claim_and_publish(
+        &self,
+        table: &Table,
+        text: &InboundText,
+        decision: &Decision,
+    ) -> Result<Fate, Deferral> {
+        let id = self.event_id(text);
+        if text.inbound.carrier_message_id.is_none() {
+            let label = Label::message(id, self.note_repeat(text));
+            return self.publish(table, text, decision, label).await.map(|(fate, _)| fate);
+        }
+        if let Some(fate) = self.claimed(table, text, decision, Label::message(id, Vec::new())).await? {
+            return Ok(fate);
+        }
+        // The carrier's id belongs to another text. This one gets an id that a retry of it would get
+        // again: from a keyed hash that nobody without the key can undo.
+        self.settings.metrics.carrier_ids_reused.with_label_values(&[text.account.as_str()]).inc();
+        let id = EventId::new_v5(&id, &self.settings.sender_key.digest(&[&text.fingerprint]));
+        let fate = self.claimed(table, text, decision, Label::message(id, vec![Flag::CarrierIdReused])).await?;
+        fate.ok_or(Deferral::Log)
+    }
+
+    /// `None` when the id belongs to other content.
+    async fn claimed(
+        &self,
+        table: &Table,
+        text: &InboundText,
+        decision: &Decision,
+        label: Label,
+    ) -> Result<Option<Fate>, Deferral> {
+        let ticket = match self.settings.claims.claim(label.id, text.fingerprint) {
+            Claim::First(ticket) => ticket,
+            Claim::Known => return Ok(Some(self.duplicate(text))),
+            Claim::Reused => return Ok(None),
+            Claim::Twin(twin) => {
+                return if twin.outcome().await { Ok(Some(self.duplicate(text))) } else { Err(Deferral::Twin) };
+            }
+        };
+        // An error drops the ticket here, which releases the id: a retry is then not swallowed.
+        match self.publish(table, text, decision, label).await? {
+            (_, Logged::Reused) => Ok(None),
+            (_, Logged::Known) => {
+                ticket.confirm();
+                Ok(Some(self.duplicate(text)))
+            }
+            (fate, Logged::Stored) => {
+                ticket.confirm();
+                Ok(Some(fate))
+            }
+        }
+    }
+
+    async fn publish(
+        &self,
+        table: &Table,
+        text: &InboundText,
+        decision: &Decision,
+        label: Label,
+    ) -> Result<(Fate, Logged), Deferral> {
+        let id = label.id;
+        let events = encode(text, decision, label, &self.settings.sender_key);
+        let addressed = events.into_iter().map(|event| Addressed::to(table, event)).collect();
+        match self.settings.log.append(addressed).await {
+            Ok(logged) => Ok((Fate::Published, logged)),
+            Err(LogError::Department) => Err(Deferral::Department),
+            Err(LogError::Unavailable) => Err(Deferral::Log),
+            Err(LogError::Never) => {
+                self.keep_text(text, id, Reason::Refused).await.map(|()| (Fate::DeadLetter, Logged::Stored))
+            }
+        }
+    }
+
+    fn duplicate(&self, text: &InboundText) -> Fate {
+        self.settings.metrics.duplicates.with_label_values(&[text.account.as_str()]).inc();
+        Fate::Duplicate
+    }
+
+    /// Without an id an equal text may be a retry or a resident who wrote twice: published, flagged.
+    fn note_repeat(&self, text: &InboundText) -> Vec<Flag> {
+        let before = self.settings.repeats.insert(text.fingerprint, text.fingerprint);
+        if before.is_none() {
+            return Vec::new();
+        }
+        self.settings.metrics.possible_repeats.with_label_values(&[text.account.as_str()]).inc();
+        vec![Flag::PossibleRepeat]
+    }
+
+    /// UUIDv5 of the account and the carrier's id: the same on every replica and after every restart.
+    /// Without a carrier's id a fresh UUIDv7, never a hash of number or text.
+    fn event_id(&self, text: &InboundText) -> EventId {
+        let Some(identity) = text.carrier_identity() else { return EventId::now_v7() };
+        EventId::new_v5(&self.namespace(&text.account), identity.as_bytes())
+    }
+
+    fn namespace(&self, account: &AccountName) -> EventId {
+        if let Some(namespace) = self.namespaces.get(account) {
+            return *namespace;
+        }
+        let url = format!("{}/accounts/{account}", self.settings.origin);
+        let namespace = EventId::new_v5(&EventId::NAMESPACE_URL, url.as_bytes());
+        self.namespaces.insert(account.clone(), namespace);
+        namespace
+    }
+
+    /// `id` may already stand for another text of the carrier's, so the letter's own is made of both.
+    async fn keep_text(&self, text: &InboundText, id: EventId, reason: Reason) -> Result<(), Deferral> {
+        let key = &self.settings.sender_key;
+        let id = EventId::new_v5(&id, &key.digest(&[b"dead-letter", &text.fingerprint]));
+        self.keep(dead_letter::of_text(text, id, reason, key), reason).await
+    }
+}
