@@ -24,19 +24,20 @@
 mod breaker;
 mod client;
 mod context;
+mod gauges;
 mod lane;
 mod topics;
 
+pub use breaker::BreakerState;
 pub use client::{FORBIDDEN, Settings, check_properties, consumer_config, producer_config};
 pub use context::Calm;
 pub use topics::{Change, TopicAdmin, TopicFault, TopicSettings};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use prometheus::IntGauge;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureRecord};
@@ -45,6 +46,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::message::{Event, EventKind, EventSource, topics as own_topics};
 use crate::telemetry::Metrics;
 use breaker::{Breaker, Outcome, Pass, Turn};
+use gauges::Gauges;
 use lane::{Batching, Lane};
 
 /// Why a text is not on its topic; variants are what the caller can do.
@@ -92,14 +94,27 @@ struct Topic {
     lane: usize,
     waiting: AtomicUsize,
     breaker: Breaker,
-    up: IntGauge,
+    gauges: Gauges,
 }
 
 impl Topic {
+    /// Resolves when the breaker lets a text through.
+    async fn let_through(&self) {
+        loop {
+            let sooner = self.breaker.sooner();
+            let Some(due) = self.breaker.opens_at(Instant::now()) else { return };
+            tokio::select! {
+                () = sooner => {}
+                () = tokio::time::sleep_until(due.into()) => {}
+            }
+        }
+    }
+
+    /// Says that the breaker was opened or closed, once for each change.
     fn note(&self, open: bool, why: Outcome) {
-        self.up.set(i64::from(!open));
+        self.gauges.changed(open);
         if open {
-            tracing::error!(topic = %self.name, ?why, "breaker opened: texts for this topic are refused until a probe succeeds");
+            tracing::error!(topic = %self.name, ?why, "breaker opened: the topic is on the quarantine producer until a probe succeeds");
         } else {
             tracing::info!(topic = %self.name, "breaker closed: the topic takes texts again");
         }
@@ -128,33 +143,70 @@ impl Publisher {
         for (label, name) in topics {
             let index = self.0.topics.len();
             self.0.topics.entry(name.into()).or_insert_with(|| {
-                let up = self.0.metrics.department_up.with_label_values(&[label]);
-                up.set(1);
                 Arc::new(Topic {
                     name: name.into(),
                     lane: index % self.0.lanes.len(),
                     waiting: AtomicUsize::new(0),
                     breaker: Breaker::new(self.0.settings.stall, self.0.settings.probe_interval),
-                    up,
+                    gauges: Gauges::new(&self.0.metrics, label),
                 })
             });
         }
     }
 
     /// Publishes one event to the topic. Resolves with the delivery report, however late: callers
-    /// with a deadline leave the future running in its task.
+    /// with a deadline leave the future running in its task. While the breaker is open it is refused
+    /// at once, unless a probe is due: then it is the probe.
     pub async fn publish(&self, topic: &str, event: &Event) -> Result<(), PublishError> {
         let topic = self.topic(topic);
         let _place = self.enter(&topic)?;
-        let (lane, turn) = match topic.breaker.admit(Instant::now()) {
+        match topic.breaker.admit(Instant::now()) {
+            Pass::Refused => Err(PublishError::Unavailable { topic: topic.name.clone() }),
+            pass => self.send(&topic, pass, event).await,
+        }
+    }
+
+    /// Publishes one event as soon as the topic's breaker lets it through: at once while it is
+    /// closed, otherwise as the probe when one is due. Waits for that without asking again and again,
+    /// and without a place in the bounds; cancelled while it waits, nothing has happened. The other
+    /// errors are those of `publish`.
+    pub async fn publish_waiting(&self, topic: &str, event: &Event) -> Result<(), PublishError> {
+        let topic = self.topic(topic);
+        loop {
+            topic.let_through().await;
+            let _place = self.enter(&topic)?;
+            match topic.breaker.admit(Instant::now()) {
+                // Another waiter became the probe.
+                Pass::Refused => {}
+                pass => return self.send(&topic, pass, event).await,
+            }
+        }
+    }
+
+    /// Whether the topic's breaker is open, a probe on its way included: `publish` would refuse the
+    /// text or make it the probe.
+    pub fn is_open(&self, topic: &str) -> bool {
+        self.0.topics.get(topic).is_some_and(|topic| topic.breaker.is_open())
+    }
+
+    /// For how long the topic's breaker has been open, failed probes included.
+    pub fn away_for(&self, topic: &str) -> Option<Duration> {
+        self.0.topics.get(topic)?.breaker.away_for(Instant::now())
+    }
+
+    async fn send(&self, topic: &Arc<Topic>, pass: Pass, event: &Event) -> Result<(), PublishError> {
+        let (lane, turn) = match pass {
             Pass::Home(turn) => (&self.0.lanes[topic.lane], turn),
-            Pass::Probe(turn) => (&self.0.quarantine, turn),
+            Pass::Probe(turn) => {
+                topic.gauges.show(topic.breaker.state());
+                (&self.0.quarantine, turn)
+            }
             Pass::Refused => return Err(PublishError::Unavailable { topic: topic.name.clone() }),
         };
-        match self.deliver(lane, &topic, turn, event).await {
+        match self.deliver(lane, topic, turn, event).await {
             // The broker judges a whole batch: the text may only have had too large a neighbour. The
             // quarantine producer sends every record by itself.
-            Err(PublishError::Final { .. }) => self.deliver(&self.0.quarantine, &topic, turn, event).await,
+            Err(PublishError::Final { .. }) => self.deliver(&self.0.quarantine, topic, turn, event).await,
             result => result,
         }
     }
@@ -217,8 +269,16 @@ impl Publisher {
     }
 
     fn settle(&self, topic: &Topic, turn: Turn, outcome: Outcome) {
-        if let Some(open) = topic.breaker.settle(turn, outcome, Instant::now()) {
+        let changed = topic.breaker.settle(turn, outcome, Instant::now());
+        if let Some(open) = changed {
             topic.note(open, outcome);
+        }
+        if changed == Some(false) {
+            // What kept this topic away may have kept others away: they need not wait for their turn.
+            self.0.topics.iter().for_each(|other| other.breaker.hurry(Instant::now()));
+        }
+        if outcome != Outcome::Delivered {
+            topic.gauges.show(topic.breaker.state());
         }
     }
 
@@ -231,6 +291,7 @@ impl Publisher {
         }
         if let Some(open) = topic.breaker.open(Instant::now()) {
             topic.note(open, Outcome::Failed { topic_is_at_fault: true });
+            topic.gauges.show(topic.breaker.state());
         }
     }
 
@@ -248,7 +309,7 @@ impl Publisher {
     }
 
     /// Waits until the producers hold nothing, at most `timeout`. Blocks: run it off the runtime.
-    pub fn flush(&self, timeout: std::time::Duration) {
+    pub fn flush(&self, timeout: Duration) {
         for lane in self.0.lanes.iter().chain([&self.0.quarantine]) {
             lane.flush(timeout);
         }

@@ -4,8 +4,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// Upper bounds of the webhook's duration, in seconds: from a commit in memory to Twilio's patience.
@@ -31,6 +31,9 @@ pub struct Metrics {
     pub unknown_numbers: IntCounter,
     pub dead_letters: IntCounterVec,
     pub department_up: IntGaugeVec,
+    pub breaker_state: IntGaugeVec,
+    pub breaker_changed: GaugeVec,
+    pub breaker_opened: IntCounterVec,
     pub topic_faults: IntGaugeVec,
     pub archive_lag: Gauge,
     pub archive_records: IntCounterVec,
@@ -111,6 +114,21 @@ impl Metrics {
                 "1 while the department's topic takes texts",
                 &["department"],
             ),
+            breaker_state: make.gauges(
+                "sms_router_department_breaker",
+                "1 for the state of the department's breaker; open and probing are on the quarantine producer",
+                &["department", "state"],
+            ),
+            breaker_changed: make.times(
+                "sms_router_department_breaker_changed_timestamp_seconds",
+                "When the department's breaker was last opened or closed, in seconds since 1970",
+                &["department"],
+            ),
+            breaker_opened: make.counters(
+                "sms_router_department_breaker_opened_total",
+                "How often the department was moved to the quarantine producer",
+                &["department"],
+            ),
             topic_faults: make.gauges(
                 "sms_router_topic_faults",
                 "1 for each promise that a topic's settings break",
@@ -181,6 +199,10 @@ impl Maker<'_> {
 
     fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.register(IntGauge::new(name, help))
+    }
+
+    fn times(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.register(GaugeVec::new(Opts::new(name, help), labels))
     }
 
     fn seconds(&self, name: &str, help: &str) -> Gauge {
