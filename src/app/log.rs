@@ -34,6 +34,7 @@ impl OpenLog {
                     batch_max: BATCH_MAX,
                     feed_retention: *feed_retention,
                     dead_letter_retention: *dead_letter_retention,
+                    ..store::Settings::of(&config.data)
                 };
                 let (store, writer) = Store::open(settings, config.standing.sender_key.clone(), clock.clone())?;
                 for department in table.departments() {

@@ -7,7 +7,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::message::{Destination, Event, EventKind, expires_at, topics};
+use crate::message::{DepartmentName, Destination, Event, EventKind, expires_at, topics};
 
 /// First byte of an audit copy's content: the record's JSON follows as it is.
 pub(super) const PLAIN: u8 = 0;
@@ -50,6 +50,13 @@ pub(super) fn stream_of(destination: &Destination) -> &str {
         Destination::Parts => topics::PARTS,
         Destination::Probe => topics::PROBE,
     }
+}
+
+/// What a stream's name stands for; `None` for a name that no release writes.
+pub(super) fn destination_of(stream: &str) -> Option<Destination> {
+    let own = [Destination::Consent, Destination::DeadLetter, Destination::Parts, Destination::Probe];
+    let department = || DepartmentName::parse(stream).ok().map(Destination::Department);
+    own.into_iter().find(|own| stream_of(own) == stream).or_else(department)
 }
 
 /// The number a kind has in the tables.

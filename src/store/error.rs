@@ -12,6 +12,7 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
 use super::files::Files;
+use super::waiting::Bound;
 use crate::message::EventId;
 
 /// Why the store did not do what was asked.
@@ -26,6 +27,9 @@ pub enum StoreError {
          carriers are asked to send again", folder.display()
     )]
     Full { folder: PathBuf },
+    /// The journal takes no more for now: 503. What waits in it is safe and goes out first.
+    #[error("the journal takes no more: {0}; what it holds is safe")]
+    JournalFull(Bound),
     /// Another process serves this folder.
     #[error(
         "{} is in use by another process: stop that one, or give this one a folder of its own (`data` in the settings)",

@@ -14,11 +14,11 @@ use crate::message::{AccountName, EventId, EventKind, Timestamp};
 /// Most events of one `read`.
 pub const ENTRIES_MAX: usize = 1_000;
 /// A `read` ends after the event with which its values reach this size.
-const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A place in the log. What lies after it can be read; it is never given to another event.
+/// A place in the log, or in the journal. What lies after it can be read; it is never given to another event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cursor(i64);
+pub struct Cursor(pub(super) i64);
 
 impl Cursor {
     /// Before the first event.

@@ -1,17 +1,19 @@
 //! The embedded store: one SQLite file that is the durable log, the departments' feed, the audit
-//! copies, dead-letter and the log of who read audit copies.
+//! copies, dead-letter and the log of who read audit copies; in the cluster profile, the journal.
 //!
 //! Comes in: encoded events, questions, the passing of time. Goes out: answers after the commit.
 //! Always true: an event's feed row, its audit copy and the memory of its id are one transaction;
 //! `append` answers only when that transaction is on the disk (WAL, `synchronous=FULL`); one thread
 //! writes, readers never hold it up; a dropped future does not cancel a write; what is over (12
-//! calendar months, 30 days) cannot be read any more and its bytes leave the files.
+//! calendar months, 30 days) cannot be read any more and its bytes leave the files; what waits in the
+//! journal waits until it is settled, whatever its age.
 //! Not here: matching, statuses, HTTP, tokens, who may read what.
 //!
 //! ```text
-//! append ──room for n events?──► queue ──► writer thread: BEGIN; everything that waits; COMMIT ──► answers
-//! sweep  ──one small step at a time──┘                                                        └─► `appended`
-//! read, find ──► a few read-only connections, each on a blocking thread
+//! append, journal ──room for n?──► queue ──► writer thread: BEGIN; everything that waits; COMMIT ──► answers
+//! settle ──room for 1──────────────┤                                                        └─► `appended`
+//! sweep  ──one small step at a time┘
+//! read, waiting, find ──► a few read-only connections, each on a blocking thread
 //! ```
 
 mod append;
@@ -19,23 +21,29 @@ mod audit;
 mod error;
 mod feed;
 mod files;
+mod job;
+mod journal;
 mod pool;
 mod reader;
 mod schema;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 use self::files::Files;
+use self::job::{Answer, Batch, Job};
 use self::pool::Pool;
-use self::writer::{Batch, Work};
+use self::waiting::Bounds;
+use self::writer::Work;
 use crate::clock::Clock;
 use crate::message::{AuditCopy, AuditQuery, Event, EventId, SenderKey};
 
@@ -43,8 +51,10 @@ pub use self::append::Appended;
 pub use self::audit::COPIES_MAX;
 pub use self::error::StoreError;
 pub use self::feed::{Cursor, ENTRIES_MAX, Entry};
+pub use self::journal::Waiting;
 pub use self::reader::Reader;
 pub use self::sweep::Swept;
+pub use self::waiting::{Bound, JournalState, Line, Oldest, Sum, TopicSender};
 pub use self::writer::Writer;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -68,10 +78,18 @@ pub struct Settings {
     /// How long dead-letter keeps what could not be read. Where it is longer than the feed's, the
     /// room of feed rows between the two is given back only with the dead letters.
     pub dead_letter_retention: Duration,
+    /// Bytes that may wait in the journal, over all topics. The file may grow to twice that while an
+    /// old entry holds up the removal of newer, settled ones.
+    pub journal_bytes_max: u64,
+    /// A topic whose oldest entry has waited longer takes no more. Nothing is ever dropped by age.
+    pub journal_age_max: Duration,
+    /// How much of `journal_bytes_max` one topic may take, from 0 to 1.
+    pub journal_topic_share: f64,
 }
 
 impl Settings {
-    /// The defaults: 10,000 events waiting, 1,000 in a transaction, 30 days in the feed and in dead-letter.
+    /// The defaults: 10,000 events waiting, 1,000 in a transaction, 30 days in the feed and in
+    /// dead-letter; in the journal 1 GiB, 7 days, one half for one topic.
     pub fn of(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -79,6 +97,9 @@ impl Settings {
             batch_max: 1_000,
             feed_retention: 30 * DAY,
             dead_letter_retention: 30 * DAY,
+            journal_bytes_max: 1024 * 1024 * 1024,
+            journal_age_max: 7 * DAY,
+            journal_topic_share: 0.5,
         }
     }
 }
@@ -95,6 +116,7 @@ struct Shared {
     /// One permit for each event that may wait; the channel is never fuller than this allows.
     room: Arc<Semaphore>,
     appended: watch::Receiver<u64>,
+    journal: Arc<ArcSwap<JournalState>>,
     pool: Arc<Pool>,
     /// One sweep at a time.
     sweeping: Mutex<()>,
@@ -111,6 +133,8 @@ impl Store {
         let mut connection = files.open_writing()?;
         schema::migrate(&mut connection, &files)?;
         let position = feed::newest(&connection).map_err(|error| files.explain(error))?;
+        let journal = JournalState::read(&connection).map_err(|error| files.explain(error))?;
+        let journal = Arc::new(ArcSwap::from_pointee(journal));
 
         let room_max = settings.queue_max.clamp(1, QUEUE_LIMIT);
         let room = Arc::new(Semaphore::new(room_max));
@@ -123,13 +147,16 @@ impl Store {
             batch_max: settings.batch_max,
             work,
             announce,
+            bounds: Bounds::of(&settings),
+            journal: Arc::clone(&journal),
+            clock: clock.clone(),
             full: false,
             lock,
         };
         let writer = Writer::start(desk, queue.clone(), Arc::clone(&room))?;
         let pool = Arc::new(Pool::of(files));
         let sweeping = Mutex::new(());
-        let shared = Shared { settings, sender_key, clock, queue, room, appended, pool, sweeping };
+        let shared = Shared { settings, sender_key, clock, queue, room, appended, journal, pool, sweeping };
         Ok((Self(Arc::new(shared)), writer))
     }
 
@@ -142,15 +169,25 @@ impl Store {
         if events.is_empty() {
             return Ok(Vec::new());
         }
+        let room = self.room_for(events.len())?;
+        self.write(room, |answer| Job::append(events, answer)).await
+    }
+
+    /// Room for as many events, at once or not at all.
+    fn room_for(&self, events: usize) -> Result<OwnedSemaphorePermit, StoreError> {
         // A batch larger than the whole queue takes all of it rather than never getting in.
-        let places = events.len().min(self.0.settings.queue_max.clamp(1, QUEUE_LIMIT));
+        let places = events.min(self.0.settings.queue_max.clamp(1, QUEUE_LIMIT));
         let places = u32::try_from(places).expect("the limit of the queue fits");
-        let room = Arc::clone(&self.0.room).try_acquire_many_owned(places).map_err(|error| match error {
+        Arc::clone(&self.0.room).try_acquire_many_owned(places).map_err(|error| match error {
             TryAcquireError::NoPermits => StoreError::Busy,
             TryAcquireError::Closed => StoreError::Closed,
-        })?;
+        })
+    }
+
+    /// Hands a job to the writer, and waits for what came of it.
+    async fn write<T>(&self, room: OwnedSemaphorePermit, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, StoreError> {
         let (answer, outcome) = oneshot::channel();
-        self.0.queue.try_send(Work::Append(Batch { events, answer, room })).map_err(|error| match error {
+        self.0.queue.try_send(Work::Write(Batch { job: job(answer), room })).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })?;

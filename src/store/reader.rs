@@ -1,6 +1,6 @@
-//! Audit copies for a one-shot command, beside a running `serve` or without one.
+//! Audit copies, and what waits in the journal, for a one-shot command, beside a running `serve` or without one.
 //!
-//! Comes in: the data folder. Goes out: audit copies, and a line in the access log before they are shown.
+//! Comes in: the data folder. Goes out: audit copies, entries, and a line in the access log before they are shown.
 //! Always true: takes no lock on the folder (SQLite's own locks order the one small write), never
 //! changes the tables' form, and makes no file where there is no store.
 //! Not here: the log of events; it has one writer.
@@ -10,8 +10,11 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::error::StoreError;
+use super::feed::Cursor;
 use super::files::Files;
-use super::{audit, schema};
+use super::journal::Waiting;
+use super::waiting::JournalState;
+use super::{audit, journal, schema};
 use crate::message::{Access, AuditCopy, AuditQuery, SenderKey, Timestamp};
 
 /// A connection of its own to the store in a folder. Blocks; not for async code.
@@ -43,6 +46,16 @@ impl Reader {
     /// Writes an access down; on the disk when this returns.
     pub fn record_access(&self, access: &Access) -> Result<(), StoreError> {
         audit::record_access(&self.connection, access).map_err(|error| self.files.explain(error))
+    }
+
+    /// How much waits in the journal, as the file says now.
+    pub fn journal_state(&self) -> Result<JournalState, StoreError> {
+        JournalState::read(&self.connection).map_err(|error| self.files.explain(error))
+    }
+
+    /// What waits in the journal for a topic after a position, oldest first; bounded as `Store::waiting`.
+    pub fn waiting(&self, topic: &str, after: Cursor, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        journal::read(&self.connection, topic, after, limit).map_err(|fault| self.files.explain(fault))
     }
 
     /// The last accesses, newest first.

@@ -5,7 +5,7 @@
 //! has been released is never changed, only followed by another.
 //! Not here: statements that read or write rows.
 //!
-//! Four tables:
+//! Five tables:
 //! - `log`: every event in the order of commits; the departments' feed, consent and dead-letter.
 //!   AUTOINCREMENT, so a position that a reader holds as its cursor is never given out again.
 //! - `ids`: which event ids are known, with a keyed fingerprint of the content. It outlives the feed's
@@ -13,6 +13,8 @@
 //! - `audit`: one copy of each text, at the position of its log row. `content`: first byte the format
 //!   (0 = the record's JSON as it is), then whatever is personal.
 //! - `access_log`: who read audit copies, when and why.
+//! - `journal`: events that wait for their topic, in the order they were taken in; `bytes` is what an
+//!   entry counts against the bounds. An id waits once.
 //!
 //! A row whose time is over is first made hollow (see `sweep`), so the indexes leave hollow rows out.
 
@@ -21,7 +23,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::{Fault, StoreError};
 use super::files::Files;
 
-pub(super) const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [LOG, JOURNAL];
+
+const LOG: &str = "
 CREATE TABLE log (
     position    INTEGER PRIMARY KEY AUTOINCREMENT,
     hollow      INTEGER NOT NULL DEFAULT 0,
@@ -68,7 +72,31 @@ CREATE TABLE access_log (
     ids         TEXT NOT NULL,
     text_shown  INTEGER NOT NULL
 ) STRICT;
-"];
+";
+
+/// The second index has all that is asked about many entries at once, so counting reads no values.
+const JOURNAL: &str = "
+CREATE TABLE journal (
+    position      INTEGER PRIMARY KEY AUTOINCREMENT,
+    hollow        INTEGER NOT NULL DEFAULT 0,
+    id            BLOB NOT NULL,
+    topic         TEXT NOT NULL,
+    bytes         INTEGER NOT NULL,
+    kind          INTEGER NOT NULL,
+    stream        TEXT NOT NULL,
+    account       TEXT NOT NULL,
+    subject       TEXT NOT NULL,
+    received_at   INTEGER NOT NULL,
+    journalled_at INTEGER NOT NULL,
+    key           BLOB NOT NULL,
+    fingerprint   BLOB NOT NULL,
+    traceparent   TEXT,
+    value         BLOB NOT NULL CHECK (length(value) > 0)
+) STRICT;
+CREATE UNIQUE INDEX journal_by_id ON journal (id) WHERE hollow = 0;
+CREATE INDEX journal_by_topic ON journal (topic, position, key, bytes, received_at, journalled_at)
+    WHERE hollow = 0;
+";
 
 /// The data version this build writes.
 pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;

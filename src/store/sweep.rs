@@ -15,6 +15,7 @@
 //! and appending moves none either. The indexes hold keyed hashes, names and times, nothing a person wrote.
 
 use std::ops::AddAssign;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
@@ -24,6 +25,8 @@ use super::Store;
 use super::append::code_of;
 use super::error::{Fault, StoreError};
 use super::files::BUSY_TIMEOUT;
+use super::journal;
+use super::waiting::JournalState;
 use super::writer::Work;
 use crate::message::{EventKind, Timestamp};
 
@@ -72,6 +75,8 @@ pub(super) enum Step {
     Aged { kind: EventKind, until: Timestamp },
     /// Hollow rows at `position` and below.
     Remove { table: Table, position: i64 },
+    /// Settled entries of the journal; what waits is not touched.
+    Spent,
     /// Free pages back to the file system.
     Shrink,
     /// The write-ahead log into the database, and emptied.
@@ -112,8 +117,9 @@ impl Store {
                 self.repeat(move || Step::Remove { table, position }).await?;
             }
         }
+        self.repeat(|| Step::Spent).await?;
         self.repeat(|| Step::Shrink).await?;
-        Ok(Swept { settled: self.settle().await?, ..swept })
+        Ok(Swept { settled: self.empty_wal().await?, ..swept })
     }
 
     /// How long an event of the kind can be read in the log.
@@ -127,7 +133,7 @@ impl Store {
         }
     }
 
-    async fn settle(&self) -> Result<bool, StoreError> {
+    async fn empty_wal(&self) -> Result<bool, StoreError> {
         for attempt in 1..=SETTLE_ATTEMPTS_MAX {
             if !self.tidy(Step::Settle).await?.more {
                 return Ok(true);
@@ -159,11 +165,16 @@ fn before(now: Timestamp, retention: Duration) -> Timestamp {
 }
 
 /// One step, on the writer's thread.
-pub(super) fn tidy(connection: &mut Connection, step: &Step) -> Result<Progress, Fault> {
+pub(super) fn tidy(
+    connection: &mut Connection,
+    step: &Step,
+    journal: &mut Arc<JournalState>,
+) -> Result<Progress, Fault> {
     match step {
         Step::Expired { now } => expire(connection, *now),
         Step::Aged { kind, until } => age(connection, *kind, *until),
         Step::Remove { table, position } => remove(connection, *table, *position),
+        Step::Spent => Ok(Progress { rows: 0, more: journal::remove(connection, journal, STEP_ROWS_MAX)? }),
         Step::Shrink => shrink(connection),
         Step::Settle => settle(connection),
     }

@@ -1,43 +1,28 @@
 //! The one thread that writes.
 //!
-//! Comes in: batches of events and steps of a sweep, through a bounded channel. Goes out: answers
-//! after the commit.
+//! Comes in: jobs and steps of a sweep, through a bounded channel. Goes out: answers after the commit.
 //! Always true: whatever waits when a commit begins shares it and its one fsync (group commit); a
 //! batch that cannot be stored fails alone; after a failure the thread goes on, so a disk that was
 //! full is used again as soon as there is space.
-//! Not here: statements, and who asks.
+//! Not here: statements, what a job is (`job`), and who asks.
 
 use std::fs::File;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use arc_swap::ArcSwap;
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::append::{Appended, append};
 use super::error::StoreError;
 use super::files::Files;
+use super::job::{Batch, Page};
 use super::sweep::{self, Progress, Step};
-use crate::message::Event;
-
-/// What one caller wants written, all or nothing.
-pub(super) struct Batch {
-    pub events: Vec<Event>,
-    pub answer: oneshot::Sender<Result<Vec<Appended>, StoreError>>,
-    /// Given back before the batch is answered: whoever has the answer finds the room free.
-    pub room: OwnedSemaphorePermit,
-}
-
-impl Batch {
-    fn answer(self, outcome: Result<Vec<Appended>, StoreError>) {
-        drop(self.room);
-        // An error means that the caller is gone, which changes nothing about the write.
-        let _ = self.answer.send(outcome);
-    }
-}
+use super::waiting::{Bounds, JournalState};
+use crate::clock::Clock;
 
 pub(super) enum Work {
-    Append(Batch),
+    Write(Batch),
     Tidy(Step, oneshot::Sender<Result<Progress, StoreError>>),
     Close,
 }
@@ -81,6 +66,10 @@ pub(super) struct Desk {
     pub batch_max: usize,
     pub work: mpsc::Receiver<Work>,
     pub announce: watch::Sender<u64>,
+    pub bounds: Bounds,
+    /// How much waits in the journal; changed by this thread only, after each commit.
+    pub journal: Arc<ArcSwap<JournalState>>,
+    pub clock: Clock,
     /// Whether the last commit found the disk full.
     pub full: bool,
     /// The folder's lock; fields are dropped in this order, so the connection is closed before it.
@@ -92,14 +81,14 @@ impl Desk {
         let mut next = None;
         while let Some(work) = next.take().or_else(|| self.work.blocking_recv()) {
             match work {
-                Work::Append(first) => {
+                Work::Write(first) => {
                     let group;
                     (group, next) = self.gather(first);
                     self.write(group);
                 }
                 Work::Tidy(step, answer) => {
-                    let done = sweep::tidy(&mut self.connection, &step).map_err(|fault| self.files.explain(fault));
-                    let _ = answer.send(done);
+                    // An error means that the sweep was dropped; the next one goes on.
+                    let _ = answer.send(self.tidy(&step));
                 }
                 // From here on only what already waits is received, then nothing.
                 Work::Close => self.work.close(),
@@ -112,12 +101,12 @@ impl Desk {
     /// What shares the next commit: everything that waits, up to `batch_max` events; also the first
     /// piece of other work behind it.
     fn gather(&mut self, first: Batch) -> (Vec<Batch>, Option<Work>) {
-        let mut events = first.events.len();
+        let mut events = first.job.size();
         let mut group = vec![first];
         while events < self.batch_max {
             match self.work.try_recv() {
-                Ok(Work::Append(batch)) => {
-                    events += batch.events.len();
+                Ok(Work::Write(batch)) => {
+                    events += batch.job.size();
                     group.push(batch);
                 }
                 Ok(other) => return (group, Some(other)),
@@ -127,45 +116,50 @@ impl Desk {
         (group, None)
     }
 
-    fn write(&mut self, group: Vec<Batch>) {
-        let written = self.commit(&group);
+    fn write(&mut self, mut group: Vec<Batch>) {
+        let written = self.commit(&mut group);
         self.note_space(&written);
         match written {
-            Ok((outcomes, newest)) => {
-                // Before the answers: who reads after being answered finds what was written.
-                if let Some(newest) = newest {
-                    self.announce.send_replace(newest);
-                }
-                for (batch, outcome) in group.into_iter().zip(outcomes) {
-                    batch.answer(Ok(outcome));
-                }
-            }
             // One event spoilt the transaction for its neighbours: each batch gets its own.
             Err(StoreError::Refused(_)) if group.len() > 1 => {
                 for batch in group {
                     self.write(vec![batch]);
                 }
             }
-            Err(error) => {
+            written => {
                 for batch in group {
-                    batch.answer(Err(error.clone()));
+                    batch.answer(written.as_ref().err());
                 }
             }
         }
     }
 
     /// One transaction for the group. Dropped before its commit it is rolled back.
-    fn commit(&mut self, group: &[Batch]) -> Result<(Vec<Vec<Appended>>, Option<u64>), StoreError> {
-        let Self { connection, files, key_id, .. } = self;
+    fn commit(&mut self, group: &mut [Batch]) -> Result<(), StoreError> {
+        let Self { connection, files, key_id, bounds, journal, clock, announce, .. } = self;
+        let before = journal.load_full();
+        let mut page = Page { key_id, bounds, now: clock.now(), newest: None, journal: Arc::clone(&before) };
         let mut write = || -> rusqlite::Result<_> {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut newest = None;
-            let outcomes = group.iter().map(|batch| append_all(&transaction, &batch.events, key_id, &mut newest));
-            let outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
-            transaction.commit()?;
-            Ok((outcomes, newest))
+            group.iter_mut().try_for_each(|batch| batch.job.run(&transaction, &mut page))?;
+            transaction.commit()
         };
-        write().map_err(|error| files.explain(error))
+        write().map_err(|error| files.explain(error))?;
+        // Before the answers: who reads after being answered finds what was written.
+        if !Arc::ptr_eq(&before, &page.journal) {
+            journal.store(page.journal);
+        }
+        if let Some(newest) = page.newest {
+            announce.send_replace(newest);
+        }
+        Ok(())
+    }
+
+    fn tidy(&mut self, step: &Step) -> Result<Progress, StoreError> {
+        let mut state = self.journal.load_full();
+        let done = sweep::tidy(&mut self.connection, step, &mut state).map_err(|fault| self.files.explain(fault))?;
+        self.journal.store(state);
+        Ok(done)
     }
 
     /// Says once that the disk is full, and once that it no longer is.
@@ -182,19 +176,4 @@ impl Desk {
             _ => {}
         }
     }
-}
-
-fn append_all(
-    transaction: &Connection,
-    events: &[Event],
-    key_id: &str,
-    newest: &mut Option<u64>,
-) -> rusqlite::Result<Vec<Appended>> {
-    let mut outcomes = Vec::with_capacity(events.len());
-    for event in events {
-        let (appended, position) = append(transaction, event, key_id)?;
-        *newest = position.or(*newest);
-        outcomes.push(appended);
-    }
-    Ok(outcomes)
 }

@@ -5,6 +5,7 @@
 
 mod appending;
 mod disk;
+mod journalling;
 mod keeping;
 mod opening;
 mod sweeping;

@@ -160,14 +160,14 @@ fn sweep_here(connection: &mut Connection, now: Timestamp) {
         Step::Aged { kind: EventKind::DeadLetter, until },
     ];
     for step in steps.drain(..) {
-        sweep::tidy(connection, &step).ok().expect("a step");
+        sweep::tidy(connection, &step, &mut Arc::default()).ok().expect("a step");
     }
     for table in [Table::Log, Table::Audit] {
         let position = removable(connection, table);
         steps.extend(position.map(|position| Step::Remove { table, position }));
     }
     for step in steps.into_iter().chain([Step::Shrink, Step::Settle]) {
-        sweep::tidy(connection, &step).ok().expect("a step");
+        sweep::tidy(connection, &step, &mut Arc::default()).ok().expect("a step");
     }
 }
 
