@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
 use crate::clock::Clock;
-use crate::config::{Config, Publish};
+use crate::config::{self, Config, Publish};
 use crate::keyword::Table;
-use crate::log::Log;
+use crate::log::{Journal, JournalSettings, Kafka, Log, Replay};
 use crate::operations::{FeedSource, Service};
 use crate::publish::Publisher;
 use crate::store::{self, Store, Writer};
@@ -21,15 +24,21 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The open log and what ends it.
 pub enum OpenLog {
     Embedded { store: Store, writer: Writer },
-    Kafka { publisher: Publisher },
+    Kafka { kafka: Kafka, journal: Option<OpenJournal> },
+}
+
+/// The journal's writer and the task that empties it.
+pub struct OpenJournal {
+    writer: Writer,
+    replay: JoinHandle<()>,
+    stop_replay: CancellationToken,
 }
 
 impl OpenLog {
-    pub fn open(config: &Config, table: &Table, clock: &Clock, metrics: &Metrics) -> Result<Self, StartError> {
+    pub async fn open(config: &Config, table: &Table, clock: &Clock, metrics: &Metrics) -> Result<Self, StartError> {
         match &config.publish {
             Publish::Local { queue_max, feed_retention, dead_letter_retention } => {
                 let settings = store::Settings {
-                    folder: config.data.clone(),
                     queue_max: *queue_max,
                     batch_max: BATCH_MAX,
                     feed_retention: *feed_retention,
@@ -42,11 +51,18 @@ impl OpenLog {
                 }
                 Ok(Self::Embedded { store, writer })
             }
-            Publish::Kafka { settings, .. } => {
+            Publish::Kafka { settings, journal, .. } => {
+                let opened = match journal {
+                    Some(journal) => Some(open_journal(config, journal, settings.in_flight_max, clock).await?),
+                    None => None,
+                };
+                let (journal, writer) = opened.unzip();
                 let source = config.standing.source.clone();
                 let publisher = Publisher::start(settings.as_ref().clone(), source, metrics.clone())?;
                 know(&publisher, table);
-                Ok(Self::Kafka { publisher })
+                let kafka = Kafka::new(publisher, journal);
+                let journal = writer.and_then(|writer| OpenJournal::start(&kafka, writer, metrics));
+                Ok(Self::Kafka { kafka, journal })
             }
         }
     }
@@ -54,7 +70,7 @@ impl OpenLog {
     pub fn log(&self) -> Log {
         match self {
             Self::Embedded { store, .. } => Log::Embedded(store.clone()),
-            Self::Kafka { publisher } => Log::Kafka(publisher.clone()),
+            Self::Kafka { kafka, .. } => Log::Kafka(kafka.clone()),
         }
     }
 
@@ -68,7 +84,7 @@ impl OpenLog {
     pub fn publisher(&self) -> Option<Publisher> {
         match self {
             Self::Embedded { .. } => None,
-            Self::Kafka { publisher } => Some(publisher.clone()),
+            Self::Kafka { kafka, .. } => Some(kafka.publisher().clone()),
         }
     }
 
@@ -90,11 +106,49 @@ impl OpenLog {
                 drop(store);
                 writer.close().await;
             }
-            Self::Kafka { publisher } => {
+            Self::Kafka { kafka, journal } => {
+                if let Some(journal) = &journal {
+                    journal.stop_replay.cancel();
+                }
+                kafka.finish().await;
+                let publisher = kafka.publisher().clone();
                 let _ = tokio::task::spawn_blocking(move || publisher.flush(FLUSH_TIMEOUT)).await;
+                if let Some(OpenJournal { writer, replay, .. }) = journal {
+                    let _ = replay.await;
+                    drop(kafka);
+                    writer.close().await;
+                }
             }
         }
     }
+}
+
+impl OpenJournal {
+    fn start(kafka: &Kafka, writer: Writer, metrics: &Metrics) -> Option<Self> {
+        let stop_replay = CancellationToken::new();
+        let replay = Replay { kafka: kafka.clone(), journal: kafka.journal()?.clone(), metrics: metrics.clone() };
+        Some(Self { writer, replay: tokio::spawn(replay.run(stop_replay.clone())), stop_replay })
+    }
+}
+
+/// The embedded store as the journal behind Kafka.
+async fn open_journal(
+    config: &Config,
+    journal: &config::Journal,
+    in_flight_max: usize,
+    clock: &Clock,
+) -> Result<(Journal, Writer), StartError> {
+    let settings = store::Settings {
+        // Whatever is in flight may have to go there at once.
+        queue_max: in_flight_max,
+        batch_max: BATCH_MAX,
+        journal_bytes_max: journal.bytes_max,
+        journal_age_max: journal.age_max,
+        ..store::Settings::of(&config.data)
+    };
+    let (store, writer) = Store::open(settings, config.standing.sender_key.clone(), clock.clone())?;
+    let settings = JournalSettings { after: journal.after, bytes_max: journal.bytes_max, age_max: journal.age_max };
+    Ok((Journal::open(store, settings, clock.clone()).await?, writer))
 }
 
 /// Makes room for the topics that a table names.

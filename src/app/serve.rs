@@ -18,7 +18,7 @@ use crate::message::{Country, Number};
 use crate::operations::{self, Feed, Health};
 use crate::publish::TopicAdmin;
 use crate::store::Store;
-use crate::telemetry::{Latches, Metrics};
+use crate::telemetry::{Latch, Latches, Metrics};
 use crate::webhook::{self, Door, Limits, Service};
 
 use super::listeners::{self, Opened};
@@ -29,6 +29,9 @@ use super::{Reload, StartError, build_table};
 
 /// Between two sweeps of what has outlived its time: within the hour after it ends.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// How long readiness waits for the brokers when there is a journal.
+const CONTACT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where an instance listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +71,7 @@ impl Instance {
         let inbound = listeners::open("inbound", &config.inbound.listener)?;
         let api = listeners::open("api", &config.api.listener)?;
         let monitoring = listeners::open("monitoring", &config.monitoring)?;
-        let log = OpenLog::open(&config, &table, &clock, &metrics)?;
+        let log = OpenLog::open(&config, &table, &clock, &metrics).await?;
         let addresses = Addresses {
             inbound: inbound.bound.address(),
             api: api.bound.address(),
@@ -188,7 +191,7 @@ fn kafka_tasks(
     tasks: &TaskTracker,
     end: &CancellationToken,
 ) -> Result<Option<KafkaHandles>, StartError> {
-    let (Publish::Kafka { settings, topics, dead_letter_retention }, Some(publisher)) =
+    let (Publish::Kafka { settings, topics, dead_letter_retention, journal }, Some(publisher)) =
         (&config.publish, log.publisher())
     else {
         return Ok(None);
@@ -203,8 +206,19 @@ fn kafka_tasks(
         metrics: metrics.clone(),
         contact: latches.latch("first contact with the brokers"),
     };
+    if journal.is_some() {
+        tasks.spawn(ready_anyway(watch.contact.clone(), end.clone()));
+    }
     tasks.spawn(watch.run(end.clone()));
     Ok(Some((admin, Some(publisher))))
+}
+
+/// With a journal texts can be taken without the brokers; the first ones still had better not wait
+/// for producers that are about to have their ids.
+async fn ready_anyway(contact: Latch, stop: CancellationToken) {
+    if stop.run_until_cancelled(tokio::time::sleep(CONTACT_PATIENCE)).await.is_some() {
+        contact.set();
+    }
 }
 
 fn serve_inbound(

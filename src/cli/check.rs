@@ -93,7 +93,7 @@ fn settings_warnings(config: &Config) -> Vec<Problem> {
                 ),
             );
         }
-        if !contract.retries_503 && matches!(config.publish, Publish::Kafka { .. }) {
+        if !contract.retries_503 && matches!(config.publish, Publish::Kafka { journal: None, .. }) {
             warn(
                 "loss_on_outage",
                 format!("{} does not send again after a 503: an outage of Kafka loses its texts", contract.name),

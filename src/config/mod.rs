@@ -11,6 +11,7 @@
 mod accounts;
 mod document;
 mod origin;
+mod publish;
 mod read;
 mod routes;
 mod sample;
@@ -20,8 +21,9 @@ mod settings;
 pub use accounts::AccountNote;
 pub use document::{Place, Problem};
 pub use origin::{Environment, Origin};
+pub use publish::{Journal, Publish};
 pub use routes::{RoutesFile, Stamp};
-pub use settings::{Api, Archive, Config, Inbound, Listener, Publish, Standing, TlsFiles};
+pub use settings::{Api, Archive, Config, Inbound, Listener, Standing, TlsFiles};
 
 use read::{Problems, Section};
 

@@ -9,21 +9,20 @@ use std::time::Duration;
 use crate::archive;
 use crate::carrier::Account;
 use crate::message::{Country, DepartmentName, EventSource, Secret, SenderKey};
-use crate::publish::{self, TopicSettings};
+use crate::publish::check_properties;
 
 use super::accounts::{self, AccountNote};
 use super::document::{Place, Problem};
+use super::publish::{self, Publish, credentials};
 use super::read::{Problems, Section};
 use super::routes::RoutesFile;
 use super::secrets::Vault;
 use super::{Environment, Origin, SecretsNeeded, sample};
 
 /// Longest time a text may wait for its log, whatever the carrier allows.
-const DEADLINE_MAX: Duration = Duration::from_secs(10);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Kafka keeps a topic at least this long, so an outage of the archive costs lag and no text.
-const TOPIC_RETENTION_HOURS_MIN: i64 = 72;
+pub(super) const DEADLINE_MAX: Duration = Duration::from_secs(10);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// All settings, typed.
 #[derive(Debug, Clone)]
@@ -84,13 +83,6 @@ pub struct Api {
     pub listener: Listener,
 }
 
-/// Where texts become durable.
-#[derive(Debug, Clone)]
-pub enum Publish {
-    Local { queue_max: usize, feed_retention: Duration, dead_letter_retention: Duration },
-    Kafka { settings: Box<publish::Settings>, topics: TopicSettings, dead_letter_retention: Duration },
-}
-
 /// Where audit copies live.
 #[derive(Debug, Clone)]
 pub enum Archive {
@@ -134,7 +126,8 @@ pub(super) fn read(
     let monitoring_section = root.section("monitoring");
     let monitoring = listener(&monitoring_section, "127.0.0.1:9464", 256, &vault);
     monitoring_section.finish();
-    let publish = publish(root.section("publish"), &vault, inbound.as_ref().map(|inbound| inbound.deadline_max));
+    let deadline_max = inbound.as_ref().map(|inbound| inbound.deadline_max);
+    let publish = publish::read(root.section("publish"), &vault, &data, deadline_max);
     let archive_section = root.section("archive");
     let origin_url = inbound.as_ref().map(|inbound| inbound.url.clone()).unwrap_or_default();
     let standing = standing(&archive_section, &root.section("publish"), &origin_url, &vault);
@@ -250,87 +243,6 @@ fn api(section: Section<'_>, vault: &Vault<'_>) -> Option<Api> {
     Some(Api { listener: listener? })
 }
 
-fn publish(section: Section<'_>, vault: &Vault<'_>, deadline_max: Option<Duration>) -> Option<Publish> {
-    let to = section.string("to").unwrap_or_else(|| "local".to_owned());
-    // Read by `standing` too; asked for here so that it is known in either place.
-    section.string("type_prefix");
-    let publish = match to.as_str() {
-        "local" => Some(Publish::Local {
-            queue_max: section.count("queue_max", 20_000, 16..=1_000_000),
-            feed_retention: DAY * days(&section, "feed_retention_days"),
-            dead_letter_retention: DAY * days(&section, "dead_letter_retention_days"),
-        }),
-        "kafka" => {
-            let dead_letter_retention = DAY * days(&section, "dead_letter_retention_days");
-            kafka(&section, vault, deadline_max.unwrap_or(DEADLINE_MAX), dead_letter_retention)
-        }
-        other => {
-            section.refuse("to", format!("{other:?} is neither \"local\" nor \"kafka\""));
-            None
-        }
-    };
-    section.finish();
-    publish
-}
-
-fn days(section: &Section<'_>, key: &'static str) -> u32 {
-    u32::try_from(section.integer(key, 30, 1..=366)).unwrap_or(30)
-}
-
-fn kafka(
-    section: &Section<'_>,
-    vault: &Vault<'_>,
-    deadline_max: Duration,
-    dead_letter_retention: Duration,
-) -> Option<Publish> {
-    let brokers = section.required("brokers");
-    let properties = section.properties("properties");
-    for (name, reason) in publish::FORBIDDEN {
-        if properties.contains_key(name) {
-            section.refuse("properties", format!("{name} cannot be set: {reason}"));
-        }
-    }
-    let credentials = credentials(section, vault);
-    let in_flight_max = section.count("in_flight_max", 20_000, 16..=1_000_000);
-    let settings = publish::Settings {
-        brokers: brokers?,
-        properties,
-        credentials,
-        producers: section.count("producers", 2, 1..=64),
-        in_flight_max,
-        department_in_flight_max: section.count("department_in_flight_max", in_flight_max / 4, 1..=1_000_000),
-        message_timeout: deadline_max,
-        stall: section.milliseconds("stall_ms", Duration::from_millis(1_500), 100..=10_000),
-        probe_interval: section.milliseconds("probe_interval_ms", Duration::from_secs(1), 50..=60_000),
-    };
-    let topics = topics(section.section("topics"));
-    Some(Publish::Kafka { settings: Box::new(settings), topics, dead_letter_retention })
-}
-
-fn credentials(section: &Section<'_>, vault: &Vault<'_>) -> Option<(String, Secret)> {
-    match (section.string("user"), vault.one(section, "password")) {
-        (Some(user), Some(password)) => Some((user, password)),
-        (None, None) => None,
-        _ => {
-            section.refuse("user", "user and password belong together");
-            None
-        }
-    }
-}
-
-fn topics(section: Section<'_>) -> TopicSettings {
-    let small = |key, default| i32::try_from(section.integer(key, default, 1..=10_000)).unwrap_or(1);
-    let (partitions, replication) = (small("partitions", 1), small("replication", 3));
-    let min_insync_replicas = small("min_insync_replicas", 2);
-    if min_insync_replicas > replication {
-        section.refuse("min_insync_replicas", "is more than there are replicas: no text could be acknowledged");
-    }
-    let hours = section.integer("retention_hours", 30 * 24, TOPIC_RETENTION_HOURS_MIN..=24 * 366 * 10);
-    section.finish();
-    let retention = HOUR * u32::try_from(hours).unwrap_or(720);
-    TopicSettings { partitions, replication, min_insync_replicas, retention }
-}
-
 fn standing(archive: &Section<'_>, publish: &Section<'_>, url: &str, vault: &Vault<'_>) -> Option<Standing> {
     let key = |secret: &Secret| {
         let key = SenderKey::new(secret.bytes());
@@ -412,13 +324,14 @@ impl Config {
         let mut problems = Vec::new();
         for (account, note) in &self.accounts {
             let contract = account.carrier.contract();
-            let loses = matches!(self.publish, Publish::Kafka { .. }) && !contract.retries_503;
+            let without_journal = matches!(&self.publish, Publish::Kafka { journal: None, .. });
+            let loses = without_journal && !contract.retries_503;
             if loses && !note.loss_accepted {
                 problems.push(Problem {
                     place: note.place.clone(),
                     key: format!("accounts.{}.loss_on_outage", account.name),
                     reason: format!(
-                        "{} does not send again after a 503, so an outage of Kafka loses its texts; say loss_on_outage = \"accepted\" if that is meant",
+                        "{} does not send again after a 503, so without a journal an outage of Kafka loses its texts; let publish.journal be true, or say loss_on_outage = \"accepted\" if that is meant",
                         contract.name
                     ),
                 });
@@ -437,7 +350,7 @@ impl Config {
             }
         }
         if let Publish::Kafka { settings, .. } = &self.publish
-            && let Err(reason) = publish::check_properties(settings)
+            && let Err(reason) = check_properties(settings)
         {
             let place = Place { file: self.name.clone(), line: 0 };
             problems.push(Problem { place, key: "publish.properties".to_owned(), reason });

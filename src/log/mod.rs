@@ -2,12 +2,28 @@
 //!
 //! Comes in: encoded events with their topics. Goes out: `Ok` once they are durable, or whether a
 //! later try can help.
-//! Always true: all events of one text are durable when `append` says so, or the text is not.
+//! Always true: all events of one text are durable when `append` says so; a sender's texts for one
+//! topic reach it in the order in which they were answered, journal or not.
 //! Not here: decisions, claims, deadlines of carriers, how SQLite and Kafka do it.
+//!
+//! ```text
+//! standalone  event ─→ store
+//! cluster     event ─┬ nothing of its sender waits ─→ publisher ─┬─ acknowledged in time
+//!                    │                                           └─ not: to the journal
+//!                    └ something does ─→ journal ─→ replay, oldest first ─→ publisher
+//! ```
+
+mod dead_letter;
+mod journal;
+mod kafka;
+mod replay;
+
+pub use journal::{Journal, Settings as JournalSettings};
+pub use kafka::Kafka;
+pub use replay::Replay;
 
 use crate::keyword::Table;
 use crate::message::{Destination, Event, topics};
-use crate::publish::{PublishError, Publisher};
 use crate::store::{Appended, Store, StoreError};
 
 /// Where texts become durable.
@@ -15,8 +31,8 @@ use crate::store::{Appended, Store, StoreError};
 pub enum Log {
     /// The embedded store: answered after its commit.
     Embedded(Store),
-    /// Kafka: answered after all in-sync replicas have it.
-    Kafka(Publisher),
+    /// Kafka: answered after all in-sync replicas have it, or the journal.
+    Kafka(Kafka),
 }
 
 /// One event and the topic it belongs on.
@@ -54,25 +70,9 @@ impl Log {
             Self::Embedded(store) => {
                 let events = events.into_iter().map(|addressed| addressed.event).collect();
                 let appended = store.append(events).await.map_err(|error| refused_by_store(&error))?;
-                Ok(match appended.first() {
-                    Some(Appended::Known) => Logged::Known,
-                    Some(Appended::Conflicting) => Logged::Reused,
-                    Some(Appended::Stored) | None => Logged::Stored,
-                })
+                Ok(appended.first().map_or(Logged::Stored, |appended| Logged::from(*appended)))
             }
-            Self::Kafka(publisher) => {
-                // Most texts are one event, and a list of futures costs more than its work.
-                if let [only] = events.as_slice() {
-                    let report = publisher.publish(&only.topic, &only.event).await;
-                    return report.map(|()| Logged::Stored).map_err(|error| refused(&error));
-                }
-                // Handed over in order, then awaited together.
-                let deliveries = events.iter().map(|addressed| publisher.publish(&addressed.topic, &addressed.event));
-                let reports = futures_util::future::join_all(deliveries).await;
-                // What a later try can mend outranks what none can: the carrier is asked to send it again.
-                let errors = reports.iter().filter_map(|report| report.as_ref().err()).map(refused);
-                errors.min_by_key(|error| matches!(error, LogError::Never)).map_or(Ok(Logged::Stored), Err)
-            }
+            Self::Kafka(kafka) => kafka.append(events).await,
         }
     }
 }
@@ -93,22 +93,24 @@ impl Addressed {
     }
 }
 
-fn refused_by_store(error: &StoreError) -> LogError {
-    match error {
-        StoreError::Refused(_) => LogError::Never,
-        // Said once by the store itself, not for every text.
-        StoreError::Full { .. } | StoreError::Busy => LogError::Unavailable,
-        _ => {
-            tracing::warn!(%error, "the embedded store did not take a text");
-            LogError::Unavailable
+impl From<Appended> for Logged {
+    fn from(appended: Appended) -> Self {
+        match appended {
+            Appended::Stored => Self::Stored,
+            Appended::Known => Self::Known,
+            Appended::Conflicting => Self::Reused,
         }
     }
 }
 
-fn refused(error: &PublishError) -> LogError {
+fn refused_by_store(error: &StoreError) -> LogError {
     match error {
-        PublishError::Final { .. } => LogError::Never,
-        PublishError::DepartmentFull { .. } | PublishError::Unavailable { .. } => LogError::Department,
-        PublishError::Full | PublishError::Curable { .. } | PublishError::Settings(_) => LogError::Unavailable,
+        StoreError::Refused(_) => LogError::Never,
+        // Said once by the store itself, not for every text.
+        StoreError::Full { .. } | StoreError::JournalFull(_) | StoreError::Busy => LogError::Unavailable,
+        _ => {
+            tracing::warn!(%error, "the embedded store did not take a text");
+            LogError::Unavailable
+        }
     }
 }

@@ -43,7 +43,7 @@ impl Batch {
 pub(super) enum Job {
     Append(Wish<Vec<Event>, Vec<Appended>>),
     Journal(Wish<Vec<Addressed>, Vec<Placed>>),
-    Settle(Wish<Vec<Cursor>, ()>),
+    Settle(Wish<Vec<Cursor>, Vec<Cursor>>),
 }
 
 /// What is wished, and what came of it in the transaction under way.
@@ -87,7 +87,7 @@ impl Job {
         Self::Journal(Wish::new(events, answer))
     }
 
-    pub(super) fn settle(positions: Vec<Cursor>, answer: Answer<()>) -> Self {
+    pub(super) fn settle(positions: Vec<Cursor>, answer: Answer<Vec<Cursor>>) -> Self {
         Self::Settle(Wish::new(positions, answer))
     }
 
@@ -109,8 +109,7 @@ impl Job {
                 wish.outcome = Some(written);
             }
             Self::Settle(wish) => {
-                journal::settle(transaction, &mut page.journal, &wish.what)?;
-                wish.outcome = Some(Ok(()));
+                wish.outcome = Some(Ok(journal::settle(transaction, &mut page.journal, &wish.what)?));
             }
         }
         Ok(())

@@ -62,10 +62,11 @@ impl Store {
     }
 
     /// Forgets entries that are safe elsewhere; on the disk when it answers. Their words are
-    /// overwritten at once. A position that is settled already changes nothing.
-    pub async fn settle(&self, positions: Vec<Cursor>) -> Result<(), StoreError> {
+    /// overwritten at once. Gives the positions that were still waiting: one that is settled already
+    /// changes nothing.
+    pub async fn settle(&self, positions: Vec<Cursor>) -> Result<Vec<Cursor>, StoreError> {
         if positions.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         // It waits for its one place where `append` would give up: the work behind it is done.
         let room = Arc::clone(&self.0.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
@@ -168,26 +169,27 @@ pub(super) fn settle(
     connection: &Connection,
     state: &mut Arc<JournalState>,
     positions: &[Cursor],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<Cursor>> {
     let mut statement = connection.prepare_cached(
         "UPDATE journal SET hollow = 1, key = zeroblob(length(key)), fingerprint = zeroblob(length(fingerprint)),
                             value = zeroblob(length(value))
          WHERE position = ?1 AND hollow = 0 RETURNING topic, bytes",
     )?;
-    let mut topics = std::collections::BTreeSet::new();
+    let (mut topics, mut taken) = (std::collections::BTreeSet::new(), Vec::with_capacity(positions.len()));
     for position in positions {
         let settled = statement.query_row([position.0], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))).optional()?;
         let Some((topic, bytes)) = settled else { continue };
         let topic: Arc<str> = topic;
         Arc::make_mut(state).take(&topic, bytes.cast_unsigned());
         topics.insert(topic);
+        taken.push(*position);
     }
     for topic in topics {
         let oldest = waiting::oldest(connection, &topic)?;
         Arc::make_mut(state).begin_with(&topic, oldest);
     }
     remove(connection, state, REMOVED_MAX.saturating_add(2 * positions.len()))?;
-    Ok(())
+    Ok(taken)
 }
 
 /// Removes hollow entries that have no living one near or before them; whether it removed as many as it might.

@@ -35,6 +35,10 @@ pub struct Metrics {
     pub breaker_changed: GaugeVec,
     pub breaker_opened: IntCounterVec,
     pub topic_faults: IntGaugeVec,
+    pub journal_messages: IntGauge,
+    pub journal_bytes: IntGauge,
+    pub journal_filled: Gauge,
+    pub journal_oldest: Gauge,
     pub archive_lag: Gauge,
     pub archive_records: IntCounterVec,
     pub archive_stopped_partitions: IntGauge,
@@ -134,6 +138,14 @@ impl Metrics {
                 "1 for each promise that a topic's settings break",
                 &["department", "fault"],
             ),
+            journal_messages: make
+                .gauge("sms_router_journal_messages", "Texts answered 200 that wait in the journal for their topics"),
+            journal_bytes: make.gauge("sms_router_journal_bytes", "Bytes of the texts in the journal"),
+            journal_filled: make.ratio(
+                "sms_router_journal_filled_ratio",
+                "How full the journal is, 0 to 1, by bytes or by age, whichever is nearer its bound; 1 means 503",
+            ),
+            journal_oldest: make.seconds("sms_router_journal_oldest_seconds", "Age of the oldest text in the journal"),
             archive_lag: make
                 .seconds("sms_router_archive_lag_seconds", "Age of the oldest record that is not yet in the archive"),
             archive_records: make.counters(
@@ -203,6 +215,10 @@ impl Maker<'_> {
 
     fn times(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
         self.register(GaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn ratio(&self, name: &str, help: &str) -> Gauge {
+        self.register(Gauge::new(name, help))
     }
 
     fn seconds(&self, name: &str, help: &str) -> Gauge {

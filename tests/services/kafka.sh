@@ -119,8 +119,8 @@ log.cleaner.dedupe.buffer.size=2097152
 broker.session.timeout.ms=1000
 broker.heartbeat.interval.ms=250
 replica.lag.time.max.ms=1000
-controller.quorum.fetch.timeout.ms=500
-controller.quorum.election.timeout.ms=250
+controller.quorum.fetch.timeout.ms=1500
+controller.quorum.election.timeout.ms=500
 END
     [[ $tls ]] || return 0
     cat <<END

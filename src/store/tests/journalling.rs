@@ -95,8 +95,8 @@ async fn an_id_waits_once_until_it_is_settled() {
     assert_eq!(outcomes, expected);
     assert_eq!(waiting_ids(&open.store, TOPIC).await, [1, 2]);
 
-    open.store.settle(vec![first]).await.expect("settled");
-    open.store.settle(vec![first]).await.expect("nothing more to settle");
+    assert_eq!(open.store.settle(vec![first]).await, Ok(vec![first]));
+    assert_eq!(open.store.settle(vec![first]).await, Ok(Vec::new()), "nothing more to settle");
     let again = journalled(&open.store, TOPIC, [some_text(1)]).await[0];
     assert!(again > second, "a position is never given out again");
     assert_eq!(waiting_ids(&open.store, TOPIC).await, [2, 1]);
@@ -217,7 +217,7 @@ async fn settled_entries_that_cannot_be_removed_yet_are_bounded_too() {
     let mut taken = 0;
     let error = loop {
         match open.store.journal(for_topic("sms.a", [sized(taken + 1)])).await {
-            Ok(outcomes) => open.store.settle(vec![outcomes[0].1]).await.expect("settled"),
+            Ok(outcomes) => drop(open.store.settle(vec![outcomes[0].1]).await.expect("settled")),
             Err(error) => break error,
         }
         taken += 1;
@@ -239,12 +239,12 @@ async fn a_commit_is_shared_and_one_that_is_spoilt_is_not() {
     let (two, spoilt, settled, appended) = tokio::join!(
         open.store.journal(for_topic(TOPIC, [some_text(2)])),
         open.store.journal(for_topic(TOPIC, [some_text(4), empty])),
-        open.store.settle(first),
+        open.store.settle(first.clone()),
         open.store.append(vec![some_text(5)]),
     );
     assert_eq!(two.expect("taken").len(), 1);
     assert!(matches!(spoilt, Err(StoreError::Refused(_))), "{spoilt:?}");
-    assert_eq!((settled, appended), (Ok(()), Ok(vec![Appended::Stored])));
+    assert_eq!((settled, appended), (Ok(first), Ok(vec![Appended::Stored])));
     assert_eq!(waiting_ids(&open.store, TOPIC).await, [2]);
     assert_eq!(state(&open.store, folder.path()).await.all.messages, 1);
 }

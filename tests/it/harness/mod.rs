@@ -224,6 +224,9 @@ impl Drop for Server {
         // Already gone after `stop` and `kill`.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server's log: {:#?}", self.log());
+        }
     }
 }
 

@@ -1,0 +1,145 @@
+//! Kafka, with the journal behind it.
+//!
+//! Comes in: the events of one text. Goes out: `Ok` once each is acknowledged or in the journal.
+//! Always true: a record that was handed over is followed to its delivery report; one that reports
+//! after it went to the journal leaves the journal, if the replay has not been there before.
+//! Not here: breakers and producers (`publish`), the replay.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use super::journal::{Entry, Journal};
+use super::{Addressed, LogError, Logged};
+use crate::publish::{PublishError, Publisher};
+use crate::store::Cursor;
+
+/// The cluster's log, cheap to clone.
+#[derive(Clone)]
+pub struct Kafka {
+    publisher: Publisher,
+    journal: Option<Journal>,
+    /// Records whose reports are late.
+    unreported: TaskTracker,
+}
+
+/// What became of one event in the time it had.
+enum Tried {
+    Published,
+    /// To the journal; where it ends up there is wanted by whoever waits for the late report.
+    Left(Entry, Option<oneshot::Sender<Cursor>>),
+    Refused(LogError),
+}
+
+impl Kafka {
+    pub fn new(publisher: Publisher, journal: Option<Journal>) -> Self {
+        Self { publisher, journal, unreported: TaskTracker::new() }
+    }
+
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    pub(super) async fn append(&self, events: Vec<Addressed>) -> Result<Logged, LogError> {
+        let Some(journal) = &self.journal else { return self.publish_all(&events).await };
+        let mut events = events;
+        // Most texts are one event, and a list of futures costs more than its work.
+        let tried = if events.len() == 1
+            && let Some(only) = events.pop()
+        {
+            vec![self.attempt(journal, only).await]
+        } else {
+            join_all(events.into_iter().map(|event| self.attempt(journal, event))).await
+        };
+        self.conclude(journal, tried).await
+    }
+
+    /// Without a journal: handed over in order, then awaited together.
+    async fn publish_all(&self, events: &[Addressed]) -> Result<Logged, LogError> {
+        let deliveries = events.iter().map(|addressed| self.publisher.publish(&addressed.topic, &addressed.event));
+        let reports = join_all(deliveries).await;
+        // What a later try can mend outranks what none can: the carrier is asked to send it again.
+        let errors = reports.iter().filter_map(|report| report.as_ref().err()).map(refused);
+        errors.min_by_key(|error| *error == LogError::Never).map_or(Ok(Logged::Stored), Err)
+    }
+
+    /// One event to its topic, or counted for the journal.
+    async fn attempt(&self, journal: &Journal, addressed: Addressed) -> Tried {
+        let Addressed { topic, event } = addressed;
+        if journal.follow(&topic, &event) {
+            return Tried::Left(Entry { topic: topic.into(), event }, None);
+        }
+        let shared = Arc::new((topic, event));
+        let publishing = {
+            let (publisher, shared) = (self.publisher.clone(), shared.clone());
+            async move { publisher.publish(&shared.0, &shared.1).await }
+        };
+        let mut publishing = Box::pin(publishing);
+        let place = match tokio::time::timeout(journal.after(), &mut publishing).await {
+            Ok(Ok(())) => return Tried::Published,
+            Ok(Err(error)) if refused(&error) == LogError::Never => return Tried::Refused(LogError::Never),
+            Ok(Err(_)) => None,
+            Err(_) => {
+                let (tell, told) = oneshot::channel();
+                let (journal, shared) = (journal.clone(), shared.clone());
+                self.unreported.spawn(async move {
+                    // A refusal changes nothing: the replay will see.
+                    if let (Ok(()), Ok(place)) = (publishing.await, told.await)
+                        && let Err(error) = journal.settle(&shared.0, vec![(place, shared.1.key)]).await
+                    {
+                        tracing::warn!(%error, "a text reported late stays in the journal and is published again");
+                    }
+                });
+                Some(tell)
+            }
+        };
+        journal.enter(&shared.0, &shared.1);
+        let (topic, event) = Arc::unwrap_or_clone(shared);
+        Tried::Left(Entry { topic: topic.into(), event }, place)
+    }
+
+    /// What is left goes to the journal, all or none.
+    async fn conclude(&self, journal: &Journal, tried: Vec<Tried>) -> Result<Logged, LogError> {
+        let (mut entries, mut tellers, mut error) = (Vec::new(), Vec::new(), None);
+        for tried in tried {
+            match tried {
+                Tried::Published => {}
+                Tried::Left(entry, teller) => {
+                    entries.push(entry);
+                    tellers.push(teller);
+                }
+                Tried::Refused(refusal) => error = Some(refusal),
+            }
+        }
+        let mut first = Logged::Stored;
+        if !entries.is_empty() {
+            let written = journal.write(entries).await?;
+            first = written.first().map_or(Logged::Stored, |(logged, _)| *logged);
+            for (teller, (_, place)) in tellers.into_iter().zip(written) {
+                // Nobody listens when the report said that the text was refused.
+                teller.map(|teller| teller.send(place));
+            }
+        }
+        error.map_or(Ok(first), Err)
+    }
+
+    /// Waits until every record that was handed over has its report, or the process's patience ends.
+    pub async fn finish(&self) {
+        self.unreported.close();
+        self.unreported.wait().await;
+    }
+}
+
+fn refused(error: &PublishError) -> LogError {
+    match error {
+        PublishError::Final { .. } => LogError::Never,
+        PublishError::DepartmentFull { .. } | PublishError::Unavailable { .. } => LogError::Department,
+        PublishError::Full | PublishError::Curable { .. } | PublishError::Settings(_) => LogError::Unavailable,
+    }
+}
