@@ -99,7 +99,14 @@ fn table(keywords: &[String]) -> Table {
         line: 3,
     };
     let spec = Spec {
-        departments: vec![DepartmentSpec { name: department.clone(), topic: None, shares_topic: false, line: 1 }],
+        departments: vec![DepartmentSpec {
+            name: department.clone(),
+            topic: None,
+            shares_topic: false,
+            hold: false,
+            failover: None,
+            line: 1,
+        }],
         numbers: vec![NumberSpec { number: NUMBER.into(), default: department.clone(), line: 2 }],
         keywords: keywords.iter().map(keyword).collect(),
         consent: vec![],

@@ -68,7 +68,14 @@ fn table() -> Table {
     };
     let words = (0..KEYWORDS).map(|number| format!("word{number}"));
     let spec = Spec {
-        departments: vec![DepartmentSpec { name: department.clone(), topic: None, shares_topic: false, line: 1 }],
+        departments: vec![DepartmentSpec {
+            name: department.clone(),
+            topic: None,
+            shares_topic: false,
+            hold: false,
+            failover: None,
+            line: 1,
+        }],
         numbers: vec![NumberSpec { number: NUMBER.into(), default: department.clone(), line: 2 }],
         keywords: words.chain(["snow".to_owned()]).map(keyword).collect(),
         consent: vec![],

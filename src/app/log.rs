@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{self, Config, Publish};
-use crate::keyword::Table;
+use crate::keyword::{Live, Table};
 use crate::log::{Journal, JournalSettings, Kafka, Log, Replay};
 use crate::operations::{FeedSource, Service};
 use crate::publish::Publisher;
@@ -35,7 +35,8 @@ pub struct OpenJournal {
 }
 
 impl OpenLog {
-    pub async fn open(config: &Config, table: &Table, clock: &Clock, metrics: &Metrics) -> Result<Self, StartError> {
+    pub async fn open(config: &Config, routes: &Live, clock: &Clock, metrics: &Metrics) -> Result<Self, StartError> {
+        let table = routes.load();
         match &config.publish {
             Publish::Local { queue_max, feed_retention, dead_letter_retention } => {
                 let settings = store::Settings {
@@ -59,9 +60,9 @@ impl OpenLog {
                 let (journal, writer) = opened.unzip();
                 let source = config.standing.source.clone();
                 let publisher = Publisher::start(settings.as_ref().clone(), source, metrics.clone())?;
-                know(&publisher, table);
+                know(&publisher, &table);
                 let kafka = Kafka::new(publisher, journal);
-                let journal = writer.and_then(|writer| OpenJournal::start(&kafka, writer, metrics));
+                let journal = writer.and_then(|writer| OpenJournal::start(&kafka, writer, routes, metrics));
                 Ok(Self::Kafka { kafka, journal })
             }
         }
@@ -124,9 +125,10 @@ impl OpenLog {
 }
 
 impl OpenJournal {
-    fn start(kafka: &Kafka, writer: Writer, metrics: &Metrics) -> Option<Self> {
+    fn start(kafka: &Kafka, writer: Writer, routes: &Live, metrics: &Metrics) -> Option<Self> {
         let stop_replay = CancellationToken::new();
-        let replay = Replay { kafka: kafka.clone(), journal: kafka.journal()?.clone(), metrics: metrics.clone() };
+        let (kafka, journal) = (kafka.clone(), kafka.journal()?.clone());
+        let replay = Replay { kafka, journal, routes: routes.clone(), metrics: metrics.clone() };
         Some(Self { writer, replay: tokio::spawn(replay.run(stop_replay.clone())), stop_replay })
     }
 }
@@ -147,7 +149,7 @@ async fn open_journal(
         ..store::Settings::of(&config.data)
     };
     let (store, writer) = Store::open(settings, config.standing.sender_key.clone(), clock.clone())?;
-    let settings = JournalSettings { after: journal.after, bytes_max: journal.bytes_max, age_max: journal.age_max };
+    let settings = JournalSettings { patience: journal.after, bytes_max: journal.bytes_max, age_max: journal.age_max };
     Ok((Journal::open(store, settings, clock.clone()).await?, writer))
 }
 

@@ -71,14 +71,14 @@ impl Instance {
         let inbound = listeners::open("inbound", &config.inbound.listener)?;
         let api = listeners::open("api", &config.api.listener)?;
         let monitoring = listeners::open("monitoring", &config.monitoring)?;
-        let log = OpenLog::open(&config, &table, &clock, &metrics).await?;
+        let routes = Live::new(table);
+        let log = OpenLog::open(&config, &routes, &clock, &metrics).await?;
         let addresses = Addresses {
             inbound: inbound.bound.address(),
             api: api.bound.address(),
             monitoring: monitoring.bound.address(),
         };
         let config = Arc::new(config);
-        let routes = Live::new(table);
         let intake = intake(&config, &routes, &log, &clock, &metrics);
         let door = door(&config, &intake, &clock, &metrics);
         let (drain, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::app::build_table;
 use crate::config::{self, Archive, Config, Environment, Origin, Place, Problem, Publish, SecretsNeeded};
-use crate::keyword::Table;
+use crate::keyword::{DepartmentSpec, Table};
 use crate::message::DepartmentName;
 
 use super::{FAILED, Failure, Outcome, Output, Settings, print};
@@ -117,6 +117,9 @@ fn department_warnings(config: &Config, table: &Table) -> Vec<Problem> {
         let closed = table.departments().iter().map(|department| &department.name).filter(is_closed);
         warnings.extend(closed.map(|name| warn(name, ".tokens", "no token opens this department's feed")));
     }
+    if matches!(config.publish, Publish::Local { .. }) {
+        warnings.extend(without_topics(config, table));
+    }
     if matches!((&config.publish, &config.archive), (Publish::Kafka { .. }, Archive::Local)) {
         let place = Place { file: config.name.clone(), line: 0 };
         let reason =
@@ -124,6 +127,20 @@ fn department_warnings(config: &Config, table: &Table) -> Vec<Problem> {
         warnings.push(Problem { place, key: "archive.to".to_owned(), reason: reason.to_owned() });
     }
     warnings
+}
+
+/// What the routes ask of topics where there are none: departments read the embedded store themselves.
+fn without_topics(config: &Config, table: &Table) -> Vec<Problem> {
+    let warn = |department: &DepartmentSpec, key: &str, reason: &str| Problem {
+        place: Place { file: config.routes.name(), line: department.line },
+        key: format!("department.{key}"),
+        reason: format!("department {}: {reason}; publish.to is \"local\"", department.name),
+    };
+    let held = table.departments().iter().filter(|department| department.hold);
+    let held = held.map(|department| warn(department, "hold", "hold holds back nothing from a feed"));
+    let stood_in_for = table.departments().iter().filter(|department| department.failover.is_some());
+    let stood_in_for = stood_in_for.map(|it| warn(it, "failover", "a standby stands in for nobody without topics"));
+    held.chain(stood_in_for).collect()
 }
 
 fn report(output: Output, problems: &[Problem], warnings: &[Problem]) -> Outcome {

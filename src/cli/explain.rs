@@ -38,7 +38,7 @@ pub fn explain(arguments: &Arguments, environment: &Environment) -> Outcome {
 }
 
 fn describe(explanation: &Explanation) -> Vec<String> {
-    let Explanation { department, keyword, rule, consent, routes_version, candidates } = explanation;
+    let Explanation { department, keyword, rule, consent, hold, failover, routes_version, candidates } = explanation;
     let mut lines = vec![match department {
         Some(department) => format!("department  {department}"),
         None => "department  none: the routes do not know this number, the text goes to dead-letter".to_owned(),
@@ -46,6 +46,13 @@ fn describe(explanation: &Explanation) -> Vec<String> {
     lines.extend(keyword.iter().map(|keyword| format!("keyword     {keyword}")));
     lines.extend(rule.iter().map(|rule| format!("rule        {}", rule_in_words(rule))));
     lines.extend(consent.iter().map(|consent| format!("consent     {}", consent_in_words(*consent))));
+    if *hold {
+        lines.push(
+            "hold        the text is taken and not published until the routes no longer hold this department"
+                .to_owned(),
+        );
+    }
+    lines.extend(failover.iter().map(|other| format!("failover    {other}, when the department's topic stays away")));
     lines.push(format!("routes      {routes_version}"));
     lines.extend(
         candidates.iter().map(|lost| {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
 
-use crate::keyword::{ConsentSpec, DepartmentSpec, KeywordSpec, Mode, NumberSpec, Spec, TestSpec};
+use crate::keyword::{ConsentSpec, DepartmentSpec, FailoverSpec, KeywordSpec, Mode, NumberSpec, Spec, TestSpec};
 use crate::message::{Consent, Country, DepartmentName};
 
 use super::document::{self, Place, Problem};
@@ -15,6 +15,11 @@ use super::sample;
 
 /// Characters of the content hash that name a version of the table.
 const VERSION_LENGTH: usize = 12;
+
+/// How long a department's topic stays away before its standby takes the texts, unless the routes say.
+const FAILOVER_AFTER_S: i64 = 600;
+/// A week: longer than any text should wait unseen.
+const FAILOVER_AFTER_S_MAX: i64 = 604_800;
 
 /// Where the routes are, so that they can be read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,9 +107,19 @@ fn named_department(section: &Section<'_>, key: &'static str) -> Option<Departme
 fn department(section: Section<'_>) -> Option<DepartmentSpec> {
     let (name, topic) = (named_department(&section, "name"), section.string("topic"));
     let shares_topic = section.boolean("shared_topic", false);
+    let (hold, failover) = (section.boolean("hold", false), failover(&section));
     let line = section.place().line;
     section.finish();
-    Some(DepartmentSpec { name: name?, topic, shares_topic, line })
+    Some(DepartmentSpec { name: name?, topic, shares_topic, hold, failover, line })
+}
+
+fn failover(section: &Section<'_>) -> Option<FailoverSpec> {
+    let department = section.node("failover").and_then(|_| named_department(section, "failover"));
+    let after = section.integer("failover_after_s", FAILOVER_AFTER_S, 1..=FAILOVER_AFTER_S_MAX);
+    if department.is_none() && section.node("failover_after_s").is_some() {
+        section.refuse("failover_after_s", "needs failover = \"DEPARTMENT\" beside it");
+    }
+    Some(FailoverSpec { department: department?, after: Duration::from_secs(after.unsigned_abs()) })
 }
 
 fn number(section: Section<'_>) -> Option<NumberSpec> {

@@ -2,21 +2,20 @@
 //!
 //! Comes in: a `Spec`. Goes out: a `Table` whose own tests passed, or refusals in the order of lines,
 //! each with its remedy. Always true: no word of a table can be matched by two keywords of one number,
-//! every department and number a keyword names is there, every topic belongs to one department.
+//! every department and number a keyword names is there.
 //! Time and memory grow with the number of words, not with words times numbers.
-//! Not here: whether topics exist at a broker (above), the words of each number (`vocabulary`).
+//! Not here: whether topics exist at a broker (above), the words of each number (`vocabulary`),
+//! where a department's texts go (`delivery`).
 
 use std::collections::{HashMap, HashSet};
 
+use super::delivery::{self, Delivery};
 use super::matcher::Matcher;
 use super::numbers::ByNumber;
-use super::spec::{DepartmentSpec, Refusal, Spec, TestSpec};
+use super::spec::{Refusal, Spec, TestSpec};
 use super::table::{Own, Route, Table};
 use super::vocabulary::{EVERYWHERE, Numbers, Vocabularies, Vocabulary};
-use crate::message::{DepartmentName, Number, topics};
-
-/// Longest name of a topic, and the characters Kafka takes.
-const TOPIC_LENGTH_MAX: usize = 249;
+use crate::message::{DepartmentName, Number};
 
 /// Problems as they are found.
 #[derive(Default)]
@@ -30,12 +29,12 @@ impl Refusals {
 
 pub(super) fn build(spec: Spec) -> Result<Table, Vec<Refusal>> {
     let mut refusals = Refusals::default();
-    let topics = topics_of(&spec.departments, &mut refusals);
+    let deliveries = delivery::collect(&spec.departments, &mut refusals);
     let mut numbers = Numbers::new(spec.country);
-    let defaults = defaults(&spec, &topics, &mut numbers, &mut refusals);
-    let vocabularies = Vocabularies::collect(&spec, &mut numbers, &topics, &defaults, &mut refusals);
+    let defaults = defaults(&spec, &deliveries, &mut numbers, &mut refusals);
+    let vocabularies = Vocabularies::collect(&spec, &mut numbers, &deliveries, &defaults, &mut refusals);
     let warnings = warnings(&spec, &defaults);
-    if let Some(table) = assemble(&spec, topics, defaults, vocabularies, warnings, &mut refusals) {
+    if let Some(table) = assemble(&spec, deliveries, defaults, vocabularies, warnings, &mut refusals) {
         for test in &spec.tests {
             run(test, &table, &spec, &mut refusals);
         }
@@ -48,55 +47,19 @@ pub(super) fn build(spec: Spec) -> Result<Table, Vec<Refusal>> {
     Err(refusals.0)
 }
 
-/// Each department's topic.
-fn topics_of(departments: &[DepartmentSpec], refusals: &mut Refusals) -> HashMap<DepartmentName, String> {
-    let mut topics: HashMap<DepartmentName, String> = HashMap::new();
-    // Kafka takes `a.b` and `a_b` for the same topic, because its metrics cannot tell them apart.
-    let alike = |topic: &str| topic.replace('_', ".");
-    let mut taken: HashMap<String, &DepartmentSpec> = HashMap::new();
-    for department in departments {
-        let (name, line, topic) = (&department.name, department.line, department.topic());
-        if topics.insert(name.clone(), topic.clone()).is_some() {
-            refusals.add(line, format!("department {name} is there already: remove one of them"));
-            continue;
-        }
-        if let Some(why) = unfit(&topic) {
-            refusals.add(line, format!("topic {topic:?} of department {name} {why}"));
-        } else if let Some(other) = taken.insert(alike(&topic), department)
-            && !(department.shares_topic && other.shares_topic)
-        {
-            let reason = format!(
-                "department {name} has the topic {topic}, as {} on line {} has: give each a topic of its own, or say shared_topic = true of both",
-                other.name, other.line
-            );
-            refusals.add(line, reason);
-        }
-    }
-    topics
-}
-
-fn unfit(topic: &str) -> Option<String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if topic.is_empty() || topic.len() > TOPIC_LENGTH_MAX || !topic.bytes().all(fits) || matches!(topic, "." | "..") {
-        return Some(format!("is no name for a topic: use 1 to {TOPIC_LENGTH_MAX} of a-z, A-Z, 0-9, '.', '_' and '-'"));
-    }
-    let is_ours = topics::OWN.iter().any(|own| own.replace('_', ".") == topic.replace('_', "."));
-    is_ours.then(|| "is one of the router's own: choose another".to_owned())
-}
-
 /// The default department of each number, by normalised number or `*`.
 pub(super) type Defaults = HashMap<String, DepartmentName>;
 
 fn defaults(
     spec: &Spec,
-    topics: &HashMap<DepartmentName, String>,
+    deliveries: &HashMap<DepartmentName, Delivery>,
     numbers: &mut Numbers,
     refusals: &mut Refusals,
 ) -> Defaults {
     let mut defaults = Defaults::new();
     for number in &spec.numbers {
         let (written, default, line) = (&number.number, &number.default, number.line);
-        if !topics.contains_key(default) {
+        if !deliveries.contains_key(default) {
             refusals.add(line, unknown(default, &format!("the default of number {written}")));
         }
         let key = numbers.normalise(written);
@@ -123,17 +86,20 @@ fn warnings(spec: &Spec, defaults: &Defaults) -> Vec<Refusal> {
         warnings.push(Refusal { line: 1, reason: reason.to_owned() });
     }
     let from_keywords = spec.keywords.iter().map(|keyword| &keyword.department);
-    let reached: HashSet<_> = spec.numbers.iter().map(|number| &number.default).chain(from_keywords).collect();
+    let from_failover = spec.departments.iter().filter_map(|other| other.failover.as_ref().map(|it| &it.department));
+    let from_numbers = spec.numbers.iter().map(|number| &number.default);
+    let reached: HashSet<_> = from_numbers.chain(from_keywords).chain(from_failover).collect();
     for department in spec.departments.iter().filter(|department| !reached.contains(&department.name)) {
         let reason = format!("department {} gets no texts: no keyword and no number leads to it", department.name);
         warnings.push(Refusal { line: department.line, reason });
     }
+    warnings.extend(delivery::warnings(&spec.departments));
     warnings
 }
 
 fn assemble(
     spec: &Spec,
-    topics: HashMap<DepartmentName, String>,
+    deliveries: HashMap<DepartmentName, Delivery>,
     mut defaults: Defaults,
     mut vocabularies: Vocabularies,
     warnings: Vec<Refusal>,
@@ -170,7 +136,7 @@ fn assemble(
     }
     Some(Table {
         departments: spec.departments.clone(),
-        topics,
+        deliveries,
         routes,
         elsewhere: elsewhere.map(|default| Route { label: EVERYWHERE.into(), default, own: None }),
         everywhere,

@@ -27,6 +27,7 @@
 
 mod build;
 mod character;
+mod delivery;
 mod live;
 mod matcher;
 mod numbers;
@@ -37,6 +38,7 @@ mod table;
 mod tests;
 mod vocabulary;
 
+pub use delivery::{Delivery, Standby};
 pub use live::Live;
-pub use spec::{ConsentSpec, DepartmentSpec, KeywordSpec, Mode, NumberSpec, Refusal, Spec, TestSpec};
+pub use spec::{ConsentSpec, DepartmentSpec, FailoverSpec, KeywordSpec, Mode, NumberSpec, Refusal, Spec, TestSpec};
 pub use table::{Candidate, Explanation, Match, Table};

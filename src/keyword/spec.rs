@@ -3,6 +3,7 @@
 //! Not here: the file's syntax (above), and whether the parts make sense together (`build`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct DepartmentSpec {
     pub topic: Option<String>,
     /// Said of every department that shares its topic with others on purpose.
     pub shares_topic: bool,
+    /// Texts are taken and not published: the department's topic is under maintenance.
+    pub hold: bool,
+    pub failover: Option<FailoverSpec>,
     pub line: usize,
 }
 
@@ -40,6 +44,13 @@ impl DepartmentSpec {
     pub fn topic(&self) -> String {
         self.topic.clone().unwrap_or_else(|| format!("sms.{}", self.name))
     }
+}
+
+/// Who takes a department's texts when its topic stays away longer than `after`.
+#[derive(Debug, Clone)]
+pub struct FailoverSpec {
+    pub department: DepartmentName,
+    pub after: Duration,
 }
 
 /// A number that residents text, and who gets what has no keyword.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::delivery::Delivery;
 use super::matcher::{Found, Hit, Keyword, Lost, Matcher, Unwatched, Watch};
 use super::numbers::ByNumber;
 use super::scan::skip_separators;
@@ -18,7 +19,7 @@ use crate::message::{Consent, Decision, DepartmentName, Number, Rule, RuleKind};
 /// The keyword table, immutable.
 pub struct Table {
     pub(super) departments: Vec<DepartmentSpec>,
-    pub(super) topics: HashMap<DepartmentName, String>,
+    pub(super) deliveries: HashMap<DepartmentName, Delivery>,
     /// By normalised number.
     pub(super) routes: ByNumber<Route>,
     /// The `*` number, where there is one.
@@ -56,6 +57,12 @@ pub struct Explanation {
     pub rule: Option<Rule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consent: Option<Consent>,
+    /// Taken and not published for now; absent when it is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
+    /// Who takes the text when the department's topic stays away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failover: Option<DepartmentName>,
     pub routes_version: Arc<str>,
     /// Those that lost, shortest first within a number.
     pub candidates: Vec<Candidate>,
@@ -104,7 +111,10 @@ impl Table {
     pub fn explain(&self, to: &Number, text: &str) -> Explanation {
         let mut losers = Losers::default();
         let decision = self.route(to).map(|route| self.find_watched(route, text, &mut losers).decision());
+        let delivery = decision.as_ref().and_then(|decision| self.delivery(&decision.department));
         Explanation {
+            hold: delivery.is_some_and(|delivery| delivery.hold),
+            failover: delivery.and_then(|delivery| Some(delivery.standby.as_ref()?.department.clone())),
             department: decision.as_ref().map(|decision| decision.department.clone()),
             keyword: decision.as_ref().and_then(|decision| decision.keyword.clone()),
             consent: decision.as_ref().and_then(|decision| decision.consent),
@@ -120,7 +130,13 @@ impl Table {
 
     /// `None` for a department that the table does not name.
     pub fn topic(&self, department: &DepartmentName) -> Option<&str> {
-        self.topics.get(department).map(String::as_str)
+        self.delivery(department).map(|delivery| delivery.topic.as_str())
+    }
+
+    /// The topic, whether texts are held back, who stands in; `None` for a department that the table
+    /// does not name.
+    pub fn delivery(&self, department: &DepartmentName) -> Option<&Delivery> {
+        self.deliveries.get(department)
     }
 
     pub fn version(&self) -> &Arc<str> {

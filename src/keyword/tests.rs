@@ -26,6 +26,8 @@ pub(super) fn spec(keywords: Vec<KeywordSpec>) -> Spec {
         name: department(name),
         topic: None,
         shares_topic: false,
+        hold: false,
+        failover: None,
         line,
     });
     let number = |number: &str, default, line| NumberSpec { number: number.into(), default: department(default), line };

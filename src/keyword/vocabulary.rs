@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::build::{Defaults, Refusals, unknown};
 use super::character::{BLANK, letter};
+use super::delivery::Delivery;
 use super::matcher::{Entry, Keyword};
 use super::scan::{Last, Sink, scan};
 use super::spec::{KeywordSpec, Mode, Spec};
@@ -190,7 +191,7 @@ impl Vocabularies {
     pub(super) fn collect(
         spec: &Spec,
         numbers: &mut Numbers,
-        departments: &HashMap<DepartmentName, String>,
+        departments: &HashMap<DepartmentName, Delivery>,
         defaults: &Defaults,
         refusals: &mut Refusals,
     ) -> Self {
@@ -221,7 +222,7 @@ impl Vocabularies {
 struct Collector<'s> {
     spec: &'s Spec,
     numbers: &'s mut Numbers,
-    departments: &'s HashMap<DepartmentName, String>,
+    departments: &'s HashMap<DepartmentName, Delivery>,
     defaults: &'s Defaults,
     refusals: &'s mut Refusals,
     words: Vocabularies,

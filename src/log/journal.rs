@@ -22,7 +22,7 @@ use crate::store::{Cursor, Oldest, Store, StoreError, Waiting};
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// A text that its topic has not acknowledged after this long goes to the journal.
-    pub after: Duration,
+    pub patience: Duration,
     /// The bounds, as the store has them, for the gauges.
     pub bytes_max: u64,
     pub age_max: Duration,
@@ -82,8 +82,8 @@ impl Journal {
         Ok(Self(Arc::new(Inner { store, settings, clock, total, topics, woken: Notify::new() })))
     }
 
-    pub(super) fn after(&self) -> Duration {
-        self.0.settings.after
+    pub(super) fn patience(&self) -> Duration {
+        self.0.settings.patience
     }
 
     pub(super) fn fill(&self) -> Fill {
@@ -160,9 +160,9 @@ impl Journal {
         Ok(outcomes)
     }
 
-    /// The oldest texts that wait for a topic.
-    pub(super) async fn oldest(&self, topic: &str, count: usize) -> Result<Vec<Waiting>, StoreError> {
-        self.0.store.waiting(topic, Cursor::START, count).await
+    /// The oldest texts that wait for a topic after a place.
+    pub(super) async fn after(&self, topic: &str, from: Cursor, count: usize) -> Result<Vec<Waiting>, StoreError> {
+        self.0.store.waiting(topic, from, count).await
     }
 
     /// These are published: out of the journal, then out of the count.

@@ -5,6 +5,7 @@
 //! after it went to the journal leaves the journal, if the replay has not been there before.
 //! Not here: breakers and producers (`publish`), the replay.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -12,7 +13,8 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use super::journal::{Entry, Journal};
-use super::{Addressed, LogError, Logged};
+use super::{Addressed, LogError, Logged, Standby};
+use crate::message::{Event, Flag, Record};
 use crate::publish::{PublishError, Publisher};
 use crate::store::Cursor;
 
@@ -29,8 +31,14 @@ pub struct Kafka {
 enum Tried {
     Published,
     /// To the journal; where it ends up there is wanted by whoever waits for the late report.
-    Left(Entry, Option<oneshot::Sender<Cursor>>),
+    Left(Box<Entry>, Option<oneshot::Sender<Cursor>>),
     Refused(LogError),
+}
+
+impl Tried {
+    fn left(topic: String, event: Event, place: Option<oneshot::Sender<Cursor>>) -> Self {
+        Self::Left(Box::new(Entry { topic: topic.into(), event }), place)
+    }
 }
 
 impl Kafka {
@@ -62,46 +70,78 @@ impl Kafka {
 
     /// Without a journal: handed over in order, then awaited together.
     async fn publish_all(&self, events: &[Addressed]) -> Result<Logged, LogError> {
-        let deliveries = events.iter().map(|addressed| self.publisher.publish(&addressed.topic, &addressed.event));
+        if events.iter().any(|addressed| addressed.hold) {
+            return Err(LogError::Department);
+        }
+        let deliveries = events.iter().map(|addressed| {
+            let Addressed { topic, standby, event, .. } = addressed;
+            self.publish(topic, standby.as_ref(), event)
+        });
         let reports = join_all(deliveries).await;
         // What a later try can mend outranks what none can: the carrier is asked to send it again.
         let errors = reports.iter().filter_map(|report| report.as_ref().err()).map(refused);
         errors.min_by_key(|error| *error == LogError::Never).map_or(Ok(Logged::Stored), Err)
     }
 
+    /// To the topic, or to the standby's when that has been away for so long; the record says so.
+    pub(super) async fn publish(
+        &self,
+        topic: &str,
+        standby: Option<&Standby>,
+        event: &Event,
+    ) -> Result<(), PublishError> {
+        let away = standby.and_then(|standby| Some((standby, self.publisher.away_for(topic)?)));
+        match away {
+            Some((standby, away)) if away >= standby.after => {
+                self.publisher.publish(&standby.topic, &moved(event)).await
+            }
+            _ => self.publisher.publish(topic, event).await,
+        }
+    }
+
     /// One event to its topic, or counted for the journal.
     async fn attempt(&self, journal: &Journal, addressed: Addressed) -> Tried {
-        let Addressed { topic, event } = addressed;
-        if journal.follow(&topic, &event) {
-            return Tried::Left(Entry { topic: topic.into(), event }, None);
+        let Addressed { topic, hold, standby, event } = addressed;
+        if hold {
+            journal.enter(&topic, &event);
+        }
+        if hold || journal.follow(&topic, &event) {
+            return Tried::left(topic, event, None);
         }
         let shared = Arc::new((topic, event));
         let publishing = {
-            let (publisher, shared) = (self.publisher.clone(), shared.clone());
-            async move { publisher.publish(&shared.0, &shared.1).await }
+            let (kafka, shared) = (self.clone(), shared.clone());
+            async move { kafka.publish(&shared.0, standby.as_ref(), &shared.1).await }
         };
         let mut publishing = Box::pin(publishing);
-        let place = match tokio::time::timeout(journal.after(), &mut publishing).await {
+        let place = match tokio::time::timeout(journal.patience(), &mut publishing).await {
             Ok(Ok(())) => return Tried::Published,
             Ok(Err(error)) if refused(&error) == LogError::Never => return Tried::Refused(LogError::Never),
             Ok(Err(_)) => None,
-            Err(_) => {
-                let (tell, told) = oneshot::channel();
-                let (journal, shared) = (journal.clone(), shared.clone());
-                self.unreported.spawn(async move {
-                    // A refusal changes nothing: the replay will see.
-                    if let (Ok(()), Ok(place)) = (publishing.await, told.await)
-                        && let Err(error) = journal.settle(&shared.0, vec![(place, shared.1.key)]).await
-                    {
-                        tracing::warn!(%error, "a text reported late stays in the journal and is published again");
-                    }
-                });
-                Some(tell)
-            }
+            Err(_) => Some(self.follow_late(journal, publishing, &shared)),
         };
         journal.enter(&shared.0, &shared.1);
         let (topic, event) = Arc::unwrap_or_clone(shared);
-        Tried::Left(Entry { topic: topic.into(), event }, place)
+        Tried::left(topic, event, place)
+    }
+
+    /// Sees a record to its report. What is in the journal by then, at the place told, leaves it if the
+    /// report is good; a bad one changes nothing, for the replay will see.
+    fn follow_late(
+        &self,
+        journal: &Journal,
+        publishing: impl Future<Output = Result<(), PublishError>> + Send + 'static,
+        shared: &Arc<(String, Event)>,
+    ) -> oneshot::Sender<Cursor> {
+        let (tell, told) = oneshot::channel();
+        let (journal, shared) = (journal.clone(), shared.clone());
+        self.unreported.spawn(async move {
+            let (Ok(()), Ok(place)) = (publishing.await, told.await) else { return };
+            if let Err(error) = journal.settle(&shared.0, vec![(place, shared.1.key)]).await {
+                tracing::warn!(%error, "a text reported late stays in the journal and is published again");
+            }
+        });
+        tell
     }
 
     /// What is left goes to the journal, all or none.
@@ -111,7 +151,7 @@ impl Kafka {
             match tried {
                 Tried::Published => {}
                 Tried::Left(entry, teller) => {
-                    entries.push(entry);
+                    entries.push(*entry);
                     tellers.push(teller);
                 }
                 Tried::Refused(refusal) => error = Some(refusal),
@@ -134,6 +174,13 @@ impl Kafka {
         self.unreported.close();
         self.unreported.wait().await;
     }
+}
+
+/// The event as the standby's topic gets it.
+fn moved(event: &Event) -> Event {
+    // Only records can be flagged; anything else goes as it is.
+    let value = Record::flagged(&event.value, Flag::Failover).unwrap_or_else(|_| event.value.clone());
+    Event { value, ..event.clone() }
 }
 
 fn refused(error: &PublishError) -> LogError {

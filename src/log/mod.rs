@@ -22,8 +22,10 @@ pub use journal::{Journal, Settings as JournalSettings};
 pub use kafka::Kafka;
 pub use replay::Replay;
 
-use crate::keyword::Table;
-use crate::message::{Destination, Event, topics};
+pub use crate::keyword::Standby;
+
+use crate::keyword::{Delivery, Table};
+use crate::message::{Destination, Event};
 use crate::store::{Appended, Store, StoreError};
 
 /// Where texts become durable.
@@ -38,6 +40,10 @@ pub enum Log {
 /// One event and the topic it belongs on.
 pub struct Addressed {
     pub topic: String,
+    /// Taken to the journal and not published until the routes no longer say so.
+    pub hold: bool,
+    /// Whose topic takes it when its own stays away.
+    pub standby: Option<Standby>,
     pub event: Event,
 }
 
@@ -80,16 +86,27 @@ impl Log {
 impl Addressed {
     /// A department's event to its topic by the table that decided, the router's own to its own.
     pub fn to(table: &Table, event: Event) -> Self {
-        let topic = match &event.destination {
-            Destination::Department(department) => table.topic(department),
-            own => own.own_topic(),
+        let delivery = match &event.destination {
+            Destination::Department(department) => table.delivery(department),
+            _ => None,
         };
-        Self { topic: topic.unwrap_or_default().to_owned(), event }
+        match delivery {
+            Some(Delivery { topic, hold, standby }) => {
+                Self { topic: topic.clone(), hold: *hold, standby: standby.clone(), event }
+            }
+            None => Self::own(event),
+        }
     }
 
     /// To dead-letter, which no table decides.
     pub fn dead_letter(event: Event) -> Self {
-        Self { topic: topics::DEAD_LETTER.to_owned(), event }
+        Self::own(event)
+    }
+
+    /// The router's own topics are neither held nor stood in for.
+    fn own(event: Event) -> Self {
+        let topic = event.destination.own_topic().unwrap_or_default().to_owned();
+        Self { topic, hold: false, standby: None, event }
     }
 }
 

@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
-use super::{Kafka, dead_letter};
+use super::{Kafka, Standby, dead_letter};
+use crate::keyword::Live;
+use crate::message::{Destination, topics};
 use crate::publish::PublishError;
 use crate::store::{Cursor, StoreError, Waiting};
 use crate::telemetry::Metrics;
@@ -31,6 +33,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 pub struct Replay {
     pub kafka: Kafka,
     pub journal: Journal,
+    /// Which departments are held, and who stands in for whom, by the table in force.
+    pub routes: Live,
     pub metrics: Metrics,
 }
 
@@ -40,12 +44,10 @@ impl Replay {
         let (mut tasks, mut at_work) = (JoinSet::new(), HashMap::new());
         while !stop.is_cancelled() {
             self.show();
-            for topic in self.journal.waiting_topics() {
-                if !at_work.values().any(|busy| *busy == topic) {
-                    let emptying =
-                        Emptying { kafka: self.kafka.clone(), journal: self.journal.clone(), topic: topic.clone() };
-                    at_work.insert(tasks.spawn(emptying.run(stop.clone())).id(), topic);
-                }
+            let mut idle = self.journal.waiting_topics();
+            idle.retain(|topic| !at_work.values().any(|busy| busy == topic));
+            for topic in idle {
+                at_work.insert(tasks.spawn(self.emptying(&topic).run(stop.clone())).id(), topic);
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -59,6 +61,11 @@ impl Replay {
         }
         while tasks.join_next().await.is_some() {}
         self.show();
+    }
+
+    fn emptying(&self, topic: &Arc<str>) -> Emptying {
+        let (kafka, journal, routes) = (self.kafka.clone(), self.journal.clone(), self.routes.clone());
+        Emptying { kafka, journal, routes, topic: topic.clone(), from: Cursor::START, version: "".into() }
     }
 
     fn show(&self) {
@@ -75,50 +82,71 @@ impl Replay {
 struct Emptying {
     kafka: Kafka,
     journal: Journal,
+    routes: Live,
     topic: Arc<str>,
+    /// Beyond the start while all before it are held by the table of this version.
+    from: Cursor,
+    version: Arc<str>,
 }
 
-type Chain = Vec<Waiting>;
-
 impl Emptying {
-    async fn run(self, stop: CancellationToken) {
+    async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() && self.journal.is_waiting(&self.topic) {
-            let progress = self.round(&stop).await.unwrap_or_else(|error| {
+            let round = stop.run_until_cancelled(self.round()).await;
+            let progress = round.unwrap_or(Ok(true)).unwrap_or_else(|error| {
                 tracing::error!(topic = %self.topic, %error, "the journal could not be read or written; it is tried again");
                 false
             });
             if !progress {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(RETRY_PAUSE) => {}
-                }
+                stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await;
             }
         }
     }
 
-    /// The oldest texts, each sender's in their order. Whether any was published.
-    async fn round(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
-        let waiting = self.journal.oldest(&self.topic, BATCH_MAX).await?;
-        let mut senders: HashMap<[u8; 16], Chain> = HashMap::new();
-        for text in waiting {
-            senders.entry(text.event.key).or_default().push(text);
+    /// The oldest texts, each sender's in their order. Whether there is more to do at once.
+    async fn round(&mut self) -> Result<bool, StoreError> {
+        let table = self.routes.snapshot();
+        if self.version != *table.version() {
+            (self.from, self.version) = (Cursor::START, table.version().clone());
         }
-        let published = join_all(senders.into_values().map(|chain| self.publish(chain, stop))).await;
+        let waiting = self.journal.after(&self.topic, self.from, BATCH_MAX).await?;
+        let Some(last) = waiting.last().map(|text| text.position) else {
+            // Those before are held, or the first is about to be written.
+            self.from = Cursor::START;
+            return Ok(false);
+        };
+        let mut chains: HashMap<[u8; 16], Vec<(Waiting, Option<Standby>)>> = HashMap::new();
+        for text in waiting {
+            let delivery = match &text.event.destination {
+                Destination::Department(department) => table.delivery(department),
+                _ => None,
+            };
+            if !delivery.is_some_and(|delivery| delivery.hold) {
+                let standby = delivery.and_then(|delivery| delivery.standby.clone());
+                chains.entry(text.event.key).or_default().push((text, standby));
+            }
+        }
+        if chains.is_empty() {
+            self.from = last;
+            return Ok(true);
+        }
+        // While the topic is away one text goes ahead when a probe is due; the routes are looked at again meanwhile.
+        let _ = tokio::time::timeout(LOOK_INTERVAL, self.kafka.publisher().takes_texts(&self.topic)).await;
+        let published = join_all(chains.into_values().map(|chain| self.publish(chain))).await;
         let published: Vec<_> = published.into_iter().flatten().collect();
         let progress = !published.is_empty();
         self.journal.settle(&self.topic, published).await?;
         Ok(progress)
     }
 
-    /// One sender's texts up to the first that its topic does not take now.
-    async fn publish(&self, chain: Chain, stop: &CancellationToken) -> Vec<(Cursor, [u8; 16])> {
+    /// One sender's texts up to the first that is not taken now.
+    async fn publish(&self, chain: Vec<(Waiting, Option<Standby>)>) -> Vec<(Cursor, [u8; 16])> {
         let mut published = Vec::with_capacity(chain.len());
-        for text in chain {
-            let publishing = self.kafka.publisher().publish_waiting(&self.topic, &text.event);
-            let done = match stop.run_until_cancelled(publishing).await {
-                Some(Ok(())) => true,
-                Some(Err(PublishError::Final { .. })) => self.give_up(&text).await,
-                Some(Err(_)) | None => false,
+        for (text, standby) in chain {
+            let done = match self.kafka.publish(&self.topic, standby.as_ref(), &text.event).await {
+                Ok(()) => true,
+                Err(PublishError::Final { .. }) => self.give_up(&text).await,
+                Err(_) => false,
             };
             if !done {
                 break;
@@ -131,6 +159,6 @@ impl Emptying {
     /// What its topic will never take is kept in dead-letter. Whether it is there.
     async fn give_up(&self, text: &Waiting) -> bool {
         let letter = dead_letter::of_event(&text.event);
-        self.kafka.publisher().publish(crate::message::topics::DEAD_LETTER, &letter).await.is_ok()
+        self.kafka.publisher().publish(topics::DEAD_LETTER, &letter).await.is_ok()
     }
 }

@@ -24,6 +24,8 @@ pub enum Flag {
     Part,
     /// The carrier used the id of another text; this one has an id of its own.
     CarrierIdReused,
+    /// On the topic of the department's standby, because its own stayed away too long.
+    Failover,
 }
 
 /// How much of a long text is here.
@@ -127,6 +129,15 @@ impl Record {
             return Err(RecordError::Newer(record.schema_version));
         }
         Ok(record)
+    }
+
+    /// The same value with one more flag.
+    pub fn flagged(value: &[u8], flag: Flag) -> Result<Vec<u8>, RecordError> {
+        let mut record = Self::from_json(value)?;
+        if !record.flags.contains(&flag) {
+            record.flags.push(flag);
+        }
+        Ok(serde_json::to_vec(&record).expect("a record has only string keys and finite numbers"))
     }
 }
 

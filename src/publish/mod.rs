@@ -183,6 +183,11 @@ impl Publisher {
         }
     }
 
+    /// Resolves when the topic's breaker lets a text through: at once while it is closed.
+    pub async fn takes_texts(&self, topic: &str) {
+        self.topic(topic).let_through().await;
+    }
+
     /// Whether the topic's breaker is open, a probe on its way included: `publish` would refuse the
     /// text or make it the probe.
     pub fn is_open(&self, topic: &str) -> bool {

@@ -1,5 +1,7 @@
 //! The cluster profile against a real Kafka: acknowledged, published, refused with the truth.
 
+mod journal;
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -8,8 +10,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message, OwnedMessage};
 use serde_json::Value;
 
-use crate::harness::services::{given, script};
-use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, http, push, said, signature, wait_until};
+use crate::harness::services::{Frozen, given, script};
+use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, http, said, signature, wait_until};
 
 /// A prefix for topics and groups that no other test uses.
 pub fn unique(test: &str) -> String {
@@ -35,7 +37,14 @@ pub fn routes(prefix: &str) -> String {
 
 /// A folder whose topics are set up, on the shared broker.
 fn set_up(prefix: &str) -> Folder {
-    let folder = Folder::with(&cluster_settings(&given("SMS_ROUTER_TEST_KAFKA")), &routes(prefix));
+    set_up_with(prefix, "")
+}
+
+/// The same with more lines in `[publish]`.
+fn set_up_with(prefix: &str, publish: &str) -> Folder {
+    let settings = cluster_settings(&given("SMS_ROUTER_TEST_KAFKA"));
+    let settings = settings.replace("[publish]\n", &format!("[publish]\n{publish}\n"));
+    let folder = Folder::with(&settings, &routes(prefix));
     let (code, out, err) = said(&folder.run(&["setup"]));
     assert_eq!(code, Some(0), "{out}{err}");
     folder
@@ -118,15 +127,15 @@ fn setup_twice_changes_nothing_and_mends_what_differs() {
 
 #[test]
 #[ignore = "needs Kafka: tests/run kafka"]
-fn a_broker_away_is_503_with_retry_after_and_texts_flow_when_it_is_back() {
+fn without_a_journal_a_broker_away_is_503_with_retry_after() {
     let prefix = unique("away");
-    let server = Server::start(set_up(&prefix)).ready();
+    let server = Server::start(set_up_with(&prefix, "journal = false")).ready();
     assert_eq!(server.push(&Sms::new("before", "snow before")).status, 200);
-    script("kafka.sh", &["freeze", "kafka", "1"]);
+    let frozen = Frozen::broker("kafka");
     let answer = server.push(&Sms::new("during", "snow during"));
     let more = server.push(&Sms::new("more", "snow more"));
     let verbose = http::get(server.monitoring, "/readyz?verbose");
-    script("kafka.sh", &["thaw", "kafka", "1"]);
+    drop(frozen);
     assert_eq!(answer.status, 503);
     assert!(answer.header("retry-after").is_some() && answer.body.is_empty());
     assert_eq!(more.status, 503, "the breaker is open: refused at once");
@@ -149,7 +158,7 @@ fn a_client_that_hangs_up_does_not_cancel_its_text() {
     let prefix = unique("hangup");
     let server = Server::start(set_up(&prefix)).ready();
     assert_eq!(server.push(&Sms::new("0", "snow 0")).status, 200);
-    script("kafka.sh", &["freeze", "kafka", "1"]);
+    let frozen = Frozen::broker("kafka");
     let body = Sms::new("gone", "snow gone").body();
     let mut stream = http::connect(server.inbound);
     let mut head = format!("POST /inbound/demo HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", body.len());
@@ -159,7 +168,7 @@ fn a_client_that_hangs_up_does_not_cancel_its_text() {
     stream.write_all(format!("{head}\r\n").as_bytes()).and_then(|()| stream.write_all(&body)).expect("sent");
     wait_until("the text is on its way", || server.metric("sms_router_in_flight_messages") >= 1.0);
     drop(stream);
-    script("kafka.sh", &["thaw", "kafka", "1"]);
+    drop(frozen);
     let texts: Vec<_> = consume(&format!("{prefix}.highways"), 2).iter().map(value).collect();
     assert!(texts.iter().any(|record| record["text"] == "snow gone"));
 }
@@ -172,14 +181,15 @@ fn one_missing_topic_holds_up_no_other_department() {
     let lacking = routes(&prefix).replace(&format!("{prefix}.parking"), &format!("{prefix}.nowhere"));
     folder.write("routes.toml", &lacking);
     let server = Server::start(folder).ready();
-    assert_eq!(server.push(&Sms::new("1", "park pay 1")).status, 503);
+    assert_eq!(server.push(&Sms::new("1", "park pay 1")).status, 200, "it waits in the journal");
     assert_eq!(server.push(&Sms::new("2", "snow")).status, 200);
+    assert_eq!(value(&consume(&format!("{prefix}.highways"), 1)[0])["text"], "snow");
     assert_eq!(server.metric("sms_router_department_up{department=\"parking\"}"), 0.0);
     assert_eq!(server.metric("sms_router_department_up{department=\"highways\"}"), 1.0);
     assert_eq!(server.metric("sms_router_topic_faults{department=\"parking\",fault=\"missing\"}"), 1.0);
     assert_eq!(http::get(server.monitoring, "/readyz").status, 200, "it can still tell carriers the truth");
     assert_eq!(said(&server.folder.run(&["setup"])).0, Some(0));
-    wait_until("the topic takes texts", || push(server.inbound, &Sms::new("1", "park pay 1")).status == 200);
+    assert_eq!(value(&consume(&format!("{prefix}.nowhere"), 1)[0])["text"], "park pay 1");
 }
 
 #[test]

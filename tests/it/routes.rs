@@ -89,3 +89,38 @@ fn explain_decides_as_the_hot_path_does() {
         }
     }
 }
+
+#[test]
+fn hold_and_failover_are_read_and_explained() {
+    let routes = ROUTES.replacen("name = \"highways\"", "name = \"highways\"\nhold = true", 1).replacen(
+        "name = \"contact-centre\"",
+        "name = \"contact-centre\"\nfailover = \"parking\"\nfailover_after_s = 60",
+        1,
+    );
+    let folder = Folder::with(SETTINGS, &routes);
+    let explained = |text: &str| {
+        let (code, out, err) = said(&folder.run(&["explain", "--to", "86555", text, "-o", "json"]));
+        assert_eq!(code, Some(0), "{err}");
+        serde_json::from_str::<Value>(&out).expect("JSON")
+    };
+    let (held, stood_in_for) = (explained("snow"), explained("hello"));
+    assert_eq!((&held["hold"], held.get("failover")), (&Value::Bool(true), None));
+    assert_eq!((stood_in_for.get("hold"), stood_in_for["failover"].as_str()), (None, Some("parking")));
+    let (_, out, _) = said(&folder.run(&["explain", "--to", "86555", "snow"]));
+    assert!(out.contains("hold "), "{out}");
+    let (code, out, _) = said(&folder.run(&["check"]));
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("holds back nothing") && out.contains("stands in for nobody"), "{out}");
+    for (wrong, said_of_it) in [
+        ("failover_after_s = 60", "needs failover"),
+        ("failover = \"parking\"\nfailover_after_s = 0", "whole number from 1"),
+        ("failover = \"Parking!\"", "is not a name"),
+        ("failover = \"nobody\"", "no [[department]] names"),
+        ("hold = \"yes\"", "true or false"),
+    ] {
+        folder
+            .write("routes.toml", &ROUTES.replacen("name = \"highways\"", &format!("name = \"highways\"\n{wrong}"), 1));
+        let (code, out, _) = said(&folder.run(&["check"]));
+        assert!(code == Some(1) && out.contains(said_of_it), "{wrong}: {out}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Which routes are refused, on which line, and that the reason says what to do.
 
+use std::time::Duration;
+
 use super::super::*;
 use super::{department, keyword, number, spec};
 use crate::message::Consent;
@@ -91,8 +93,60 @@ fn a_topic_belongs_to_one_department() {
     );
     let mut alike = spec(vec![]);
     alike.departments[1].topic = Some("sms_a".into());
-    alike.departments.push(DepartmentSpec { name: department("a"), topic: None, shares_topic: false, line: 5 });
+    alike.departments.push(DepartmentSpec { line: 5, ..alike.departments[0].clone() });
     check(alike, &[(2, &["topic of its own"]), (5, &["department a is there already"])]);
+}
+
+fn failover(to: &str) -> Option<FailoverSpec> {
+    Some(FailoverSpec { department: department(to), after: Duration::from_secs(60) })
+}
+
+#[test]
+fn a_standby_is_another_department_with_another_topic_and_none_of_its_own() {
+    let mut wrong = spec(vec![]);
+    wrong.departments[0].failover = failover("nobody");
+    wrong.departments[1].failover = failover("b");
+    wrong.departments[2].failover = failover("d");
+    wrong.departments[3].failover = failover("a");
+    check(
+        wrong,
+        &[
+            (1, &["the failover of department a is department nobody", "no [[department]] names"]),
+            (2, &["department b is its own failover", "another"]),
+            (3, &["the failover of department c is d, which has a failover itself", "last of the chain"]),
+            (4, &["the failover of department d is a, which has a failover itself"]),
+        ],
+    );
+    let mut shared = spec(vec![]);
+    shared.departments[0].failover = failover("b");
+    for department in &mut shared.departments[..2] {
+        (department.topic, department.shares_topic) = (Some("sms.both".into()), true);
+    }
+    check(shared, &[(1, &["which has the same topic", "another"])]);
+}
+
+#[test]
+fn a_delivery_names_the_standby_unless_that_is_held() {
+    let mut routes = spec(vec![word(20, "snow")]);
+    routes.departments[0].failover = failover("b");
+    routes.departments[2].hold = true;
+    let table = Table::build(routes.clone()).unwrap();
+    let delivery = table.delivery(&department("a")).unwrap();
+    let standby = Standby { department: department("b"), topic: "sms.b".into(), after: Duration::from_secs(60) };
+    assert_eq!(*delivery, Delivery { topic: "sms.a".into(), hold: false, standby: Some(standby) });
+    let held = Delivery { topic: "sms.c".into(), hold: true, standby: None };
+    assert_eq!(*table.delivery(&department("c")).unwrap(), held);
+    let explained = table.explain(&number("86555"), "hello");
+    assert_eq!((explained.hold, explained.failover), (false, Some(department("b"))));
+    let explained = table.explain(&number("86555"), "snow");
+    assert_eq!((explained.hold, explained.failover), (true, None));
+    routes.departments[1].hold = true;
+    let table = Table::build(routes).unwrap();
+    assert_eq!(table.delivery(&department("a")).unwrap().standby, None);
+    let said: Vec<_> = table.warnings().iter().map(|warning| (warning.line, warning.reason.clone())).collect();
+    for (line, piece) in [(1, "b, which is held"), (2, "department b is held"), (3, "department c is held")] {
+        assert!(said.iter().any(|(at, reason)| *at == line && reason.contains(piece)), "{piece}: {said:?}");
+    }
 }
 
 #[test]

@@ -17,3 +17,19 @@ pub fn script(script: &str, arguments: &[&str]) -> String {
     assert!(output.status.success(), "{path} {arguments:?}: {said}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
+
+/// Brokers that stand still until this is dropped, also by a test that fails.
+pub struct Frozen(&'static str);
+
+impl Frozen {
+    pub fn broker(cluster: &'static str) -> Self {
+        script("kafka.sh", &["freeze", cluster, "1"]);
+        Self(cluster)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        script("kafka.sh", &["thaw", self.0, "1"]);
+    }
+}

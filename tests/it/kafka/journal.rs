@@ -1,0 +1,176 @@
+//! The journal behind a real Kafka: what is answered 200 while the broker is away reaches its topic.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{cluster_settings, consume, routes, set_up, set_up_with, unique, value};
+use crate::harness::services::{Frozen, given};
+use crate::harness::{Folder, Server, Sms, http, said, wait_until};
+
+const WAITING: &str = "sms_router_journal_messages";
+
+/// Each distinct text's id, in the order of first copies; fails when copies of one differ in id.
+fn first_copies(topic: &str, count: usize) -> Vec<String> {
+    let mut ids = BTreeMap::new();
+    let mut order = Vec::new();
+    for record in consume_distinct(topic, count) {
+        let (text, id) = (record["text"].as_str().expect("a text").to_owned(), record["id"].to_string());
+        match ids.insert(text.clone(), id.clone()) {
+            None => order.push(text),
+            Some(before) => assert_eq!(before, id, "a copy of {text} has another id"),
+        }
+    }
+    order
+}
+
+/// Records of a topic until `count` distinct ids are among them.
+fn consume_distinct(topic: &str, count: usize) -> Vec<Value> {
+    let mut wanted = count;
+    loop {
+        let records: Vec<_> = consume(topic, wanted).iter().map(value).collect();
+        let distinct: BTreeSet<_> = records.iter().map(|record| record["id"].to_string()).collect();
+        if distinct.len() >= count {
+            return records;
+        }
+        wanted = records.len() + 1;
+    }
+}
+
+fn from(sender: &str, id: &str, text: &str) -> Sms {
+    Sms { from: sender.to_owned(), ..Sms::new(id, text) }
+}
+
+fn drained(server: &Server) {
+    wait_until("the journal is empty", || server.metric(WAITING) == 0.0);
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/run kafka"]
+fn texts_of_an_outage_are_answered_200_and_arrive_in_order() {
+    let prefix = unique("outage");
+    let server = Server::start(set_up(&prefix)).ready();
+    let mut sent = Vec::new();
+    let mut push = |number: usize| {
+        let text = format!("snow {number}");
+        let sender = format!("+4477009001{:02}", number % 3);
+        assert_eq!(server.push(&from(&sender, &text, &text)).status, 200, "{text}");
+        sent.push(text);
+    };
+    (0..10).for_each(&mut push);
+    let frozen = Frozen::broker("kafka");
+    (10..40).for_each(&mut push);
+    wait_until("the gauge shows those that wait", || server.metric(WAITING) >= 1.0);
+    assert_eq!(http::get(server.monitoring, "/readyz").status, 200, "it can still tell carriers the truth");
+    drop(frozen);
+    (40..60).for_each(&mut push);
+    drained(&server);
+    let arrived = first_copies(&format!("{prefix}.highways"), sent.len());
+    assert_eq!(arrived.iter().collect::<BTreeSet<_>>(), sent.iter().collect());
+    let of = |texts: &[String], sender: usize| -> Vec<String> {
+        let number = |text: &str| text.rsplit(' ').next().and_then(|number| number.parse::<usize>().ok());
+        texts.iter().filter(|text| number(text).expect("a number") % 3 == sender).cloned().collect()
+    };
+    for sender in 0..3 {
+        assert_eq!(of(&arrived, sender), of(&sent, sender), "each was sent after the one before was answered");
+    }
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/run kafka"]
+fn what_waits_survives_kill_9_and_a_retry_adds_nothing() {
+    let prefix = unique("killed");
+    let folder = set_up(&prefix);
+    let frozen = Frozen::broker("kafka");
+    let server = Server::start(folder).ready();
+    for number in 0..20 {
+        let text = format!("snow {number}");
+        assert_eq!(server.push(&Sms::new(&text, &text)).status, 200);
+    }
+    let server = Server::start(server.kill()).ready();
+    let waiting = server.metric(WAITING);
+    assert_eq!(server.push(&Sms::new("snow 3", "snow 3")).status, 200, "a retry of one that waits");
+    let after_retry = server.metric(WAITING);
+    drop(frozen);
+    assert!(waiting == 20.0 && after_retry == 20.0, "{waiting} wait, {after_retry} after a retry");
+    drained(&server);
+    let arrived = first_copies(&format!("{prefix}.highways"), 20);
+    assert_eq!(arrived, (0..20).map(|number| format!("snow {number}")).collect::<Vec<_>>());
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/run kafka"]
+fn a_held_departments_texts_wait_until_the_hold_is_gone() {
+    let prefix = unique("held");
+    let folder = set_up(&prefix);
+    let held = routes(&prefix).replace("name = \"parking\"", "name = \"parking\"\nhold = true");
+    folder.write("routes.toml", &held);
+    let server = Server::start(folder).ready();
+    assert_eq!(server.push(&Sms::new("1", "park pay 1")).status, 200);
+    assert_eq!(server.push(&Sms::new("2", "snow 2")).status, 200);
+    assert_eq!(value(&consume(&format!("{prefix}.highways"), 1)[0])["text"], "snow 2");
+    wait_until("the gauge shows it", || server.metric(WAITING) == 1.0);
+    server.folder.write("routes.toml", &routes(&prefix));
+    server.signal("HUP");
+    drained(&server);
+    assert_eq!(value(&consume(&format!("{prefix}.parking"), 1)[0])["text"], "park pay 1");
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/run kafka"]
+fn a_standby_takes_what_a_missing_topic_cannot() {
+    let prefix = unique("standby");
+    let folder = set_up(&prefix);
+    let standby = "name = \"parking\"\nfailover = \"contact-centre\"\nfailover_after_s = 1";
+    let lacking = routes(&prefix)
+        .replace(&format!("{prefix}.parking"), &format!("{prefix}.nowhere"))
+        .replace("name = \"parking\"", standby);
+    folder.write("routes.toml", &lacking);
+    let server = Server::start(folder).ready();
+    assert_eq!(server.push(&Sms::new("1", "park pay 1")).status, 200);
+    drained(&server);
+    let record = value(&consume(&format!("{prefix}.contact-centre"), 1)[0]);
+    assert_eq!((record["text"].as_str(), record["department"].as_str()), (Some("park pay 1"), Some("parking")));
+    assert_eq!(record["flags"], serde_json::json!(["failover"]));
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/run kafka"]
+fn a_full_journal_is_503_and_loses_nothing() {
+    let prefix = unique("full");
+    let folder = set_up_with(&prefix, "journal_bytes_max = 65536");
+    let frozen = Frozen::broker("kafka");
+    let server = Server::start(folder).ready();
+    let (mut taken, mut refused) = (Vec::new(), None);
+    for number in 0..200 {
+        let text = format!("snow {number}");
+        let answer = server.push(&Sms::new(&text, &text));
+        match answer.status {
+            200 => taken.push(text),
+            _ => {
+                refused = Some(answer);
+                break;
+            }
+        }
+    }
+    wait_until("the gauge shows it", || server.metric("sms_router_journal_filled_ratio") > 0.4);
+    drop(frozen);
+    let refused = refused.expect("the journal is full before 200 texts");
+    assert!(refused.status == 503 && refused.header("retry-after").is_some() && !taken.is_empty());
+    drained(&server);
+    assert_eq!(first_copies(&format!("{prefix}.highways"), taken.len())[..taken.len()], taken);
+    wait_until("texts are taken again", || server.push(&Sms::new("after", "snow after")).status == 200);
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/run kafka"]
+fn without_a_journal_a_carrier_that_does_not_retry_is_refused() {
+    let settings =
+        cluster_settings(&given("SMS_ROUTER_TEST_KAFKA")).replace("carrier = \"generic\"", "carrier = \"twilio\"");
+    for (journal, accepted) in [("journal = true", true), ("journal = false", false)] {
+        let settings = settings.replace("[publish]\n", &format!("[publish]\n{journal}\n"));
+        let (code, out, err) = said(&Folder::with(&settings, &routes("sms")).run(&["check"]));
+        assert_eq!(code == Some(0), accepted, "{journal}: {out}{err}");
+        assert_eq!(format!("{out}{err}").contains("loss_on_outage"), !accepted, "{journal}: {out}{err}");
+    }
+}
