@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! 8  what a person types
-//!    cli         serve · archive run · archive get · check · setup · explain · simulate · tail
+//!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate · tail
 //! 7  putting together
 //!    app         settings → rooms → tasks; the order in which they start and end
 //! 6  text → settings
@@ -24,7 +24,7 @@
 //! 4  one text
 //!    intake      decide → claim → encode → log; dead-letter for what has nowhere to go
 //! 3  the durable log
-//!    log         the embedded store, or Kafka
+//!    log         the embedded store, or Kafka with a journal behind it
 //! 2  rooms: one job each, strangers to one another
 //!    carrier     bytes ↔ texts; one file for each carrier
 //!    keyword     fold · scan · table · live: which department, and why
@@ -56,6 +56,15 @@
 //!    happened into a status, a metric and a log level. Past the carrier's deadline the answer is 503
 //!    while the task waits on for the log's report, for until then the outcome is unknown.
 //!
+//! # The walk of a text that Kafka does not take
+//!
+//! [`log::Kafka`] hands it to the publisher and waits 1.5 s. Not acknowledged by then, or the topic's
+//! breaker open, or earlier texts of its sender waiting for that topic, or the department held: it
+//! goes to the journal, a table of the embedded store, and is answered. [`log::Replay`] publishes what
+//! waits, a sender's texts one after the other, as soon as the topic takes texts again, and takes each
+//! out of the journal after its acknowledgement. A journal whose process is gone is emptied by the next
+//! `serve` on its volume or by `sms-router journal replay`.
+//!
 //! # The walk of a keyword reload
 //!
 //! `app::reload` looks at the file every second, through links, and on SIGHUP. [`config`] parses it,
@@ -85,9 +94,9 @@
 //!
 //! # Deliberately absent
 //!
-//! A protocol between replicas: what they share lives in Kafka and the archive. Outgoing texts. A
-//! journal for the cluster profile and the joining of long texts that carriers push in pieces: until
-//! they are built, an outage of Kafka is 503, and each piece is an event of its own, flagged `part`.
+//! A protocol between replicas: what they share lives in Kafka and the archive. Outgoing texts. The
+//! joining of long texts that carriers push in pieces: until it is built each piece is an event of its
+//! own, flagged `part`.
 
 pub mod app;
 pub mod archive;

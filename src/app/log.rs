@@ -89,6 +89,12 @@ impl OpenLog {
         }
     }
 
+    /// How many texts wait in the journal; `None` where there is none.
+    pub fn journalled(&self) -> Option<u64> {
+        let Self::Kafka { kafka, .. } = self else { return None };
+        Some(kafka.journal()?.messages())
+    }
+
     /// What takes texts and whether it does, for `/readyz?verbose`.
     pub fn services(&self) -> impl Fn() -> Vec<Service> + Send + Sync + 'static {
         let publisher = self.publisher();

@@ -6,6 +6,7 @@
 //! Not here: signals and the command line (`cli`).
 
 mod archive;
+mod journal;
 mod listeners;
 mod log;
 mod reload;
@@ -13,6 +14,7 @@ mod serve;
 mod topics;
 
 pub use archive::ArchiveInstance;
+pub use journal::{Emptied, empty_journal};
 pub use reload::Reload;
 pub use serve::{Addresses, Instance};
 
@@ -41,6 +43,8 @@ pub enum StartError {
         "`archive run` needs publish.to = \"kafka\" and archive.to = \"cql\": in the standalone profile `serve` keeps the copies itself"
     )]
     NoArchiveToRun,
+    #[error("there is no journal: it belongs to publish.to = \"kafka\", and publish.journal must not be false")]
+    NoJournal,
 }
 
 fn lines(problems: &[Problem]) -> String {

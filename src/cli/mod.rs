@@ -9,6 +9,7 @@ mod archive;
 mod check;
 mod explain;
 mod http;
+mod journal;
 mod serve;
 mod setup;
 mod simulate;
@@ -43,6 +44,9 @@ enum Command {
     /// Audit copies: fill the archive, read from it
     #[command(subcommand)]
     Archive(ArchiveCommand),
+    /// The journal behind Kafka: look at it, publish what it holds
+    #[command(subcommand)]
+    Journal(journal::Command),
     /// Reports every problem of settings and routes, and runs the routes' own tests
     Check(check::Arguments),
     /// Creates topics and schema; safe to run again
@@ -133,6 +137,7 @@ fn run(command: Command) -> Outcome {
         Command::Serve(settings) => serve::serve(&settings, &environment),
         Command::Archive(ArchiveCommand::Run(settings)) => serve::archive(&settings, &environment),
         Command::Archive(ArchiveCommand::Get(arguments)) => archive::get(&arguments, &environment),
+        Command::Journal(command) => journal::journal(&command, &environment),
         Command::Check(arguments) => check::check(&arguments, &environment),
         Command::Setup(arguments) => setup::setup(&arguments, &environment),
         Command::Explain(arguments) => explain::explain(&arguments, &environment),

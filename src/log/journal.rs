@@ -86,6 +86,11 @@ impl Journal {
         self.0.settings.patience
     }
 
+    /// How many texts wait.
+    pub fn messages(&self) -> u64 {
+        self.0.store.journal_state().all.messages
+    }
+
     pub(super) fn fill(&self) -> Fill {
         let (state, settings) = (self.0.store.journal_state(), &self.0.settings);
         let waits = |oldest: Oldest| self.0.clock.now().duration_since(oldest.journalled_at);

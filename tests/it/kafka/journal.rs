@@ -100,6 +100,30 @@ fn what_waits_survives_kill_9_and_a_retry_adds_nothing() {
 
 #[test]
 #[ignore = "needs Kafka: tests/run kafka"]
+fn an_orphaned_journal_is_looked_at_and_replayed_by_a_command() {
+    let prefix = unique("orphan");
+    let folder = set_up(&prefix);
+    let frozen = Frozen::broker("kafka");
+    let server = Server::start(folder).ready();
+    for number in 0..5 {
+        assert_eq!(server.push(&Sms::new(&number.to_string(), &format!("snow {number}"))).status, 200);
+    }
+    let beside = said(&server.folder.run(&["journal", "replay"]));
+    assert!(beside.0 == Some(1) && beside.2.contains("in use by another process"), "{beside:?}");
+    let folder = server.kill();
+    let status = said(&folder.run(&["journal", "status"])).1;
+    assert!(status.contains(&format!("{prefix}.highways: 5 texts")), "{status}");
+    let (code, out, _) = said(&folder.run(&["journal", "replay", "--timeout", "1"]));
+    assert!(code == Some(1) && out.contains("0 texts published, 5 left"), "{out}");
+    drop(frozen);
+    let (code, out, err) = said(&folder.run(&["journal", "replay"]));
+    assert!(code == Some(0) && out.contains("5 texts published, 0 left"), "{out}{err}");
+    let arrived = first_copies(&format!("{prefix}.highways"), 5);
+    assert_eq!(arrived, (0..5).map(|number| format!("snow {number}")).collect::<Vec<_>>());
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/run kafka"]
 fn a_held_departments_texts_wait_until_the_hold_is_gone() {
     let prefix = unique("held");
     let folder = set_up(&prefix);
