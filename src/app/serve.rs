@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Archive, Config, Publish};
+use crate::config::{Archive, Config, Publish, Shutdown};
 use crate::dedup::{self, Claims, Recent};
 use crate::intake::{self, Intake};
 use crate::keyword::Live;
@@ -21,7 +21,7 @@ use crate::store::Store;
 use crate::telemetry::{Latch, Latches, Metrics};
 use crate::webhook::{self, Door, Limits, Service};
 
-use super::listeners::{self, Opened};
+use super::listeners;
 use super::log::OpenLog;
 use super::reload::Reloader;
 use super::topics::TopicWatch;
@@ -30,6 +30,8 @@ use super::{Reload, StartError, build_table};
 /// Between two sweeps of what has outlived its time: within the hour after it ends.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
+/// What is left to a process that is told a second time to stop.
+const HURRIED_GRACE: Duration = Duration::from_secs(2);
 /// How long readiness waits for the brokers when there is a journal.
 const CONTACT_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -50,12 +52,14 @@ pub struct Instance {
     latches: Latches,
     door: Arc<Door>,
     log: OpenLog,
+    /// Answers on the inbound listener end their connections.
+    leaving: CancellationToken,
     /// Stops accepting on the doors; the monitoring listener goes on to the end.
     drain: CancellationToken,
     end: CancellationToken,
     inbound: JoinHandle<()>,
     tasks: TaskTracker,
-    grace: Duration,
+    times: Shutdown,
 }
 
 impl Instance {
@@ -82,6 +86,7 @@ impl Instance {
         let intake = intake(&config, &routes, &log, &clock, &metrics);
         let door = door(&config, &intake, &clock, &metrics);
         let (drain, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let leaving = CancellationToken::new();
         let kafka = kafka_tasks(&config, &log, &routes, &metrics, &latches, &tasks, &end)?;
         let (topics, _) = watch::channel(Vec::new());
         let reloader = Reloader {
@@ -106,7 +111,10 @@ impl Instance {
         });
         let health =
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
-        let inbound = serve_inbound(inbound, &config, &door, &metrics, &drain, &tasks, &end);
+        let service = inbound_service(&config, &door, &metrics, &leaving);
+        let answer_inbound = move |request, peer| service.clone().call(request, peer);
+        let inbound = inbound.watch(&tasks, &end).serve(answer_inbound, metrics.clone(), drain.clone());
+        let inbound = tokio::spawn(inbound);
         let answer_api = move |request, _| operations::api(feed.clone(), request);
         tasks.spawn(api.watch(&tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
         let answer_monitoring = move |request, _| operations::monitoring(health.clone(), request);
@@ -114,17 +122,25 @@ impl Instance {
         // The first look into the numbers' metadata loads it, which takes longer than a text may.
         let _ = Number::normalise("07700900123", Country::GB);
         listening.set();
-        let grace = config.grace;
-        Ok(Self { addresses, reload, routes, metrics, latches, door, log, drain, end, inbound, tasks, grace })
+        let times = config.shutdown;
+        Ok(Self { addresses, reload, routes, metrics, latches, door, log, leaving, drain, end, inbound, tasks, times })
     }
 
-    /// Not ready → no new connection → what was taken in finishes → the log is flushed → the rest
-    /// ends. `false` when the grace time ran out first.
-    pub async fn stop(self) -> bool {
-        let Self { latches, door, log, drain, end, inbound, tasks, grace, .. } = self;
+    /// Not ready → answers that end their connections, for as long as load balancers need to notice →
+    /// no new connection → what was taken in finishes → the log is flushed → the rest ends. `hurry`
+    /// ends the wait for the load balancers and leaves two seconds for the rest. `false` when time
+    /// ran out first.
+    pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
+        let Self { latches, door, log, leaving, drain, end, inbound, tasks, times, .. } = self;
         latches.drain();
-        drain.cancel();
+        leaving.cancel();
         let orderly = async {
+            let noticed = tokio::time::sleep(times.drain_delay);
+            tokio::select! {
+                () = noticed => {}
+                () = drain.cancelled() => {}
+            }
+            drain.cancel();
             let _ = inbound.await;
             door.finish().await;
             drop(door);
@@ -133,7 +149,16 @@ impl Instance {
             tasks.close();
             tasks.wait().await;
         };
-        tokio::time::timeout(grace, orderly).await.is_ok()
+        let hurried = async {
+            hurry.await;
+            drain.cancel();
+            tokio::time::sleep(HURRIED_GRACE).await;
+        };
+        tokio::select! {
+            () = orderly => true,
+            () = tokio::time::sleep(times.drain_delay + times.grace) => false,
+            () = hurried => false,
+        }
     }
 }
 
@@ -221,19 +246,9 @@ async fn ready_anyway(contact: Latch, stop: CancellationToken) {
     }
 }
 
-fn serve_inbound(
-    opened: Opened,
-    config: &Config,
-    door: &Arc<Door>,
-    metrics: &Metrics,
-    drain: &CancellationToken,
-    tasks: &TaskTracker,
-    end: &CancellationToken,
-) -> JoinHandle<()> {
+fn inbound_service(config: &Config, door: &Arc<Door>, metrics: &Metrics, leaving: &CancellationToken) -> Service {
     let accounts = config.accounts.iter().map(|(account, _)| account.clone()).collect();
-    let service = Service::new(door.clone(), accounts, config.inbound.body_timeout, metrics.clone());
-    let answer = move |request, peer| service.clone().call(request, peer);
-    tokio::spawn(opened.watch(tasks, end).serve(answer, metrics.clone(), drain.clone()))
+    Service::new(door.clone(), accounts, config.inbound.body_timeout, leaving.clone(), metrics.clone())
 }
 
 async fn sweep(store: Store, metrics: Metrics, stop: CancellationToken) {

@@ -1,6 +1,7 @@
 //! `serve` and `archive run`: the life of the two long-lived processes, signals included.
 
 use std::io::Write;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -11,20 +12,22 @@ use crate::telemetry::{LogLevel, start_logging};
 
 use super::{CONFIGURATION, FAILED, Failure, Outcome, Settings};
 
+/// How long a thread that blocks may keep a process whose life is over.
+const LINGER_MAX: Duration = Duration::from_secs(1);
 /// SIGUSR1 switches between the level of the settings and this one.
 const VERBOSE: &str = "debug,librdkafka=info,scylla=info,hyper=info";
 
 pub fn serve(settings: &Settings, environment: &Environment) -> Outcome {
     let config = settings.load(environment, SecretsNeeded::Make)?;
     let level = start_logging(&config.log_level).map_err(Failure::of)?;
-    runtime()?.block_on(async {
+    run(async {
         let (is_sample, verbosity) = (config.is_sample, Verbosity::of(&config, level));
         let mut signals = Signals::listen()?;
         let instance = Instance::start(config, Clock::system()).await.map_err(failure)?;
         greet(&instance, is_sample);
         signals.until_told_to_stop(&instance.reload, verbosity).await;
         tracing::info!("stopping: no new requests, finishing those at hand");
-        match instance.stop().await {
+        match instance.stop(signals.told_again()).await {
             true => Ok(()),
             false => Err(Failure::of("the grace time ran out before everything at hand was finished")),
         }
@@ -34,7 +37,7 @@ pub fn serve(settings: &Settings, environment: &Environment) -> Outcome {
 pub fn archive(settings: &Settings, environment: &Environment) -> Outcome {
     let config = settings.load(environment, SecretsNeeded::Must)?;
     let level = start_logging(&config.log_level).map_err(Failure::of)?;
-    runtime()?.block_on(async {
+    run(async {
         let verbosity = Verbosity::of(&config, level);
         let mut signals = Signals::listen()?;
         let mut instance = ArchiveInstance::start(config, Clock::system()).await.map_err(failure)?;
@@ -48,8 +51,12 @@ pub fn archive(settings: &Settings, environment: &Environment) -> Outcome {
     })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::of)
+/// Runs to the end of `life`; what still blocks a thread then does not keep the process.
+fn run(life: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::of)?;
+    let outcome = runtime.block_on(life);
+    runtime.shutdown_timeout(LINGER_MAX);
+    outcome
 }
 
 fn failure(error: StartError) -> Failure {
@@ -99,6 +106,14 @@ impl Signals {
             hang_up: listen(SignalKind::hangup())?,
             user: listen(SignalKind::user_defined1())?,
         })
+    }
+
+    /// The second SIGTERM or SIGINT: somebody is out of patience.
+    async fn told_again(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 
     async fn until_told_to_stop(&mut self, reload: &Reload, mut verbosity: Verbosity) {

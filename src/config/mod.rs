@@ -23,7 +23,7 @@ pub use document::{Place, Problem};
 pub use origin::{Environment, Origin};
 pub use publish::{Journal, Publish};
 pub use routes::{RoutesFile, Stamp};
-pub use settings::{Api, Archive, Config, Inbound, Listener, Standing, TlsFiles};
+pub use settings::{Api, Archive, Config, Inbound, Listener, Shutdown, Standing, TlsFiles};
 
 use read::{Problems, Section};
 

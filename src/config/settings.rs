@@ -43,7 +43,15 @@ pub struct Config {
     pub accounts: Vec<(Account, AccountNote)>,
     /// Tokens of each department, for the feed.
     pub departments: BTreeMap<DepartmentName, Vec<Secret>>,
-    /// Shutdown: how long finishing may take before the process leaves anyway.
+    pub shutdown: Shutdown,
+}
+
+/// How long a process that is told to stop may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Shutdown {
+    /// Not ready, but still answering, until load balancers have noticed.
+    pub drain_delay: Duration,
+    /// Then, finishing what was taken in, before the process leaves anyway.
     pub grace: Duration,
 }
 
@@ -143,7 +151,10 @@ pub(super) fn read(
     let log = root.section("log");
     let log_level = log.string("level").unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned());
     log.finish();
-    let grace = root.milliseconds("grace_ms", Duration::from_secs(25), 1_000..=600_000);
+    let shutdown = Shutdown {
+        drain_delay: root.milliseconds("drain_delay_ms", Duration::ZERO, 0..=120_000),
+        grace: root.milliseconds("grace_ms", Duration::from_secs(25), 1_000..=600_000),
+    };
     root.finish();
     let (inbound, api, monitoring, publish, archive, standing) =
         (inbound?, api?, monitoring?, publish?, archive?, standing?);
@@ -162,7 +173,7 @@ pub(super) fn read(
         standing,
         accounts,
         departments,
-        grace,
+        shutdown,
     };
     problems.extend(config.contradictions());
     Some(config)

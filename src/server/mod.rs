@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -103,24 +104,8 @@ impl Bound {
         let refused = metrics.connections_refused.with_label_values(&[name]);
         let places = Arc::new(Semaphore::new(self.settings.connections_max));
         let connections = TaskTracker::new();
-        loop {
-            let (stream, peer) = tokio::select! {
-                biased;
-                () = drain.cancelled() => break,
-                accepted = self.listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        // Out of file descriptors: closing connections will free some; spinning will not.
-                        tracing::warn!(listener = name, %error, "a connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
-                },
-            };
-            let Ok(place) = places.clone().try_acquire_owned() else {
-                refused.inc();
-                continue;
-            };
+        let accept = |stream, peer| {
+            let Ok(place) = places.clone().try_acquire_owned() else { return refused.inc() };
             let (handler, drain, open) = (handler.clone(), drain.clone(), open.clone());
             let certificates = self.settings.certificates.clone();
             connections.spawn(async move {
@@ -129,6 +114,25 @@ impl Bound {
                 open.dec();
                 drop(place);
             });
+        };
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = drain.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => accept(stream, peer),
+                Err(error) => {
+                    // Out of file descriptors: closing connections will free some; spinning will not.
+                    tracing::warn!(listener = name, %error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        // Who has connected already may have sent a request.
+        while let Some(Ok((stream, peer))) = self.listener.accept().now_or_never() {
+            accept(stream, peer);
         }
         drop(self.listener);
         connections.close();

@@ -12,6 +12,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response};
 use prometheus::IntCounter;
+use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use crate::carrier::{Account, Webhook, authenticate_head};
@@ -37,6 +38,8 @@ struct Inner {
     accounts: HashMap<AccountName, Known>,
     unknown: [IntCounter; STATUSES.len()],
     body_timeout: Duration,
+    /// Once cancelled, every answer ends its connection: whoever keeps connections open finds another.
+    leaving: CancellationToken,
     metrics: Metrics,
     jitter: RandomState,
 }
@@ -47,7 +50,13 @@ struct Known {
 }
 
 impl Service {
-    pub fn new(door: Arc<Door>, accounts: Vec<Account>, body_timeout: Duration, metrics: Metrics) -> Self {
+    pub fn new(
+        door: Arc<Door>,
+        accounts: Vec<Account>,
+        body_timeout: Duration,
+        leaving: CancellationToken,
+        metrics: Metrics,
+    ) -> Self {
         let counters = |account: &str| {
             STATUSES.map(|status| metrics.webhook_requests.with_label_values(&[account, &status.to_string()]))
         };
@@ -57,7 +66,7 @@ impl Service {
             (account.name.clone(), Known { account: Arc::new(account), requests })
         };
         let accounts = accounts.into_iter().map(known).collect();
-        Self(Arc::new(Inner { door, accounts, unknown, body_timeout, metrics, jitter: RandomState::new() }))
+        Self(Arc::new(Inner { door, accounts, unknown, body_timeout, leaving, metrics, jitter: RandomState::new() }))
     }
 
     /// One request, from its head to its answer. The URL reaches no log: it may hold a text.
@@ -145,8 +154,9 @@ impl Service {
     fn answer(&self, account: Option<&Account>, verdict: Verdict) -> Answer {
         let mut answer = Response::new(Full::default());
         *answer.status_mut() = verdict.status();
-        if matches!(verdict, Verdict::Refused(Refusal::TooLarge | Refusal::TooSlow | Refusal::BrokenOff)) {
-            // The rest of the body is not waited for, so nothing can follow on this connection.
+        // The rest of a body is not waited for, so nothing can follow on its connection.
+        let unread = matches!(verdict, Verdict::Refused(Refusal::TooLarge | Refusal::TooSlow | Refusal::BrokenOff));
+        if unread || self.0.leaving.is_cancelled() {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         match verdict {

@@ -109,7 +109,7 @@ fn run(case: &Case, carrier: &'static dyn Carrier, runtime: &tokio::runtime::Run
     let instance = runtime.block_on(Instance::start(config, Clock::fixed(now))).map_err(|error| error.to_string())?;
     let status = push(&instance, &request);
     let records = feed::records(instance.addresses.api, "highways");
-    runtime.block_on(instance.stop());
+    runtime.block_on(instance.stop(std::future::pending()));
     judge(case, &account, status, &records)
 }
 

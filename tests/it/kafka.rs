@@ -1,5 +1,6 @@
 //! The cluster profile against a real Kafka: acknowledged, published, refused with the truth.
 
+mod drain;
 mod journal;
 
 use std::io::Write;
@@ -56,18 +57,29 @@ fn consume(topic: &str, count: usize) -> Vec<OwnedMessage> {
 }
 
 fn consume_with(security: &ClientConfig, brokers: &str, topic: &str, count: usize) -> Vec<OwnedMessage> {
+    let mut records = Vec::new();
+    consume_each(security, brokers, topic, |record| {
+        records.push(record);
+        records.len() >= count
+    });
+    records
+}
+
+/// The values of a topic's records, from its beginning, until `enough`.
+fn consume_until(topic: &str, mut enough: impl FnMut(&Value) -> bool) {
+    let brokers = given("SMS_ROUTER_TEST_KAFKA");
+    consume_each(&ClientConfig::new(), &brokers, topic, |record| enough(&value(&record)));
+}
+
+fn consume_each(security: &ClientConfig, brokers: &str, topic: &str, mut enough: impl FnMut(OwnedMessage) -> bool) {
     let mut config = security.clone();
     config.set("bootstrap.servers", brokers).set("group.id", unique("judge")).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     consumer.subscribe(&[topic]).expect("subscribed");
-    let mut records = Vec::new();
-    wait_until("the records are there", || {
-        if let Some(Ok(record)) = consumer.poll(Duration::from_millis(200)) {
-            records.push(record.detach());
-        }
-        records.len() >= count
+    wait_until("the records are there", || match consumer.poll(Duration::from_millis(200)) {
+        Some(Ok(record)) => enough(record.detach()),
+        _ => false,
     });
-    records
 }
 
 fn value(record: &OwnedMessage) -> Value {

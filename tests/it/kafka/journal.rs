@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
-use super::{cluster_settings, consume, routes, set_up, set_up_with, unique, value};
+use super::{cluster_settings, consume, consume_until, routes, set_up, set_up_with, unique, value};
 use crate::harness::services::{Frozen, given};
 use crate::harness::{Folder, Server, Sms, http, said, wait_until};
 
@@ -14,27 +12,15 @@ const WAITING: &str = "sms_router_journal_messages";
 fn first_copies(topic: &str, count: usize) -> Vec<String> {
     let mut ids = BTreeMap::new();
     let mut order = Vec::new();
-    for record in consume_distinct(topic, count) {
+    consume_until(topic, |record| {
         let (text, id) = (record["text"].as_str().expect("a text").to_owned(), record["id"].to_string());
         match ids.insert(text.clone(), id.clone()) {
             None => order.push(text),
             Some(before) => assert_eq!(before, id, "a copy of {text} has another id"),
         }
-    }
+        order.len() >= count
+    });
     order
-}
-
-/// Records of a topic until `count` distinct ids are among them.
-fn consume_distinct(topic: &str, count: usize) -> Vec<Value> {
-    let mut wanted = count;
-    loop {
-        let records: Vec<_> = consume(topic, wanted).iter().map(value).collect();
-        let distinct: BTreeSet<_> = records.iter().map(|record| record["id"].to_string()).collect();
-        if distinct.len() >= count {
-            return records;
-        }
-        wanted = records.len() + 1;
-    }
 }
 
 fn from(sender: &str, id: &str, text: &str) -> Sms {
