@@ -44,7 +44,7 @@ pub fn write(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for chunk in bytes.utf8_chunks() {
         let quoted = serde_json::Value::from(chunk.valid()).to_string();
-        out.extend_from_slice(quoted[1..quoted.len() - 1].as_bytes());
+        out.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
         out.extend_from_slice(chunk.invalid());
     }
     out.push(b'"');
