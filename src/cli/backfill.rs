@@ -130,16 +130,12 @@ pub fn backfill(arguments: &Arguments, environment: &Environment) -> Outcome {
 
 /// A span back from now, or a time; not before what the archive still knows of.
 fn since(written: &str, now: Timestamp) -> Result<Timestamp, Failure> {
-    let (count, unit) = written.split_at(written.len().saturating_sub(1));
-    let seconds = match unit {
-        "m" => Some(60),
-        "h" => Some(3_600),
-        "d" => Some(86_400),
-        _ => None,
-    };
-    let span = seconds.zip(count.parse::<i64>().ok().filter(|count| (1..1_000_000).contains(count)));
+    let span = [("m", 60), ("h", 3_600), ("d", 86_400)].into_iter().find_map(|(unit, seconds)| {
+        let count = written.strip_suffix(unit)?.parse::<i64>().ok()?;
+        (1..1_000_000).contains(&count).then_some(seconds * count)
+    });
     let since = match span {
-        Some((seconds, count)) => now - jiff::SignedDuration::from_secs(seconds * count),
+        Some(seconds) => now - jiff::SignedDuration::from_secs(seconds),
         None => time(Some(written), "--since")?,
     };
     if expires_at(since) <= now {

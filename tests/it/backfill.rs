@@ -353,3 +353,59 @@ fn settings_of_an_api_are_checked_with_the_others() {
         assert!(code == Some(64) && err.contains(words), "{err}");
     }
 }
+
+/// Named so that the part of `tests/run` with that archive finds it.
+mod archive {
+    use sms_router::archive::{self, Archive, Replication};
+    use sms_router::intake;
+    use sms_router::message::{AccountName, EventId, Record, SenderKey, Timestamp, iso};
+
+    use super::*;
+    use crate::harness::services::given;
+
+    fn stored(id: EventId, now: Timestamp) -> Record {
+        let value = serde_json::json!({
+            "schema_version": 1, "id": id, "account": "twilio", "carrier": "twilio",
+            "from": "+447700900101", "from_raw": "+447700900101", "to": "86555", "to_raw": "86555",
+            "text": "Snow again on Main St", "department": "highways", "rule": {"kind": "default"},
+            "routes_version": "1", "received_at": iso::format(now),
+        });
+        serde_json::from_value(value).expect("a record")
+    }
+
+    #[test]
+    #[ignore = "needs Kafka and Cassandra: tests/run archive"]
+    fn what_the_archive_of_a_cluster_has_is_not_missing() {
+        let node = given("SMS_ROUTER_TEST_CQL");
+        let keyspace = format!("backfill_{}", EventId::new_v4().simple());
+        let mut store = archive::Settings::new(vec![node.clone()], keyspace[..20].to_owned());
+        store.replication = Replication::Everywhere(1);
+        let account = AccountName::parse("twilio").expect("a name");
+        let known = "SM00000000000000000000000000000005";
+        let record = stored(intake::event_id("https://sms.example.gov.uk", &account, known), Timestamp::now());
+        let value = serde_json::to_vec(&record).expect("JSON");
+        let key = SenderKey::new(b"a key of 32 characters for tests").expect("a key");
+        let write = async {
+            archive::setup(&store).await.expect("the schema");
+            let archive = Archive::connect(&store).await.expect("a connection");
+            archive.write(&value, &record, &key, Timestamp::now()).await.expect("written");
+        };
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(write);
+        let cluster = format!(
+            "[publish]\nto = \"kafka\"\nbrokers = \"{}\"\n\
+             [archive]\nto = \"cql\"\nnodes = [\"{node}\"]\nkeyspace = \"{}\"\nreplication = 1\n",
+            given("SMS_ROUTER_TEST_KAFKA"),
+            store.keyspace
+        );
+        let twilio = twilio_settings(&twilio())
+            .replace("[accounts.twilio.api]", "loss_on_outage = \"accepted\"\n[accounts.twilio.api]");
+        let folder = Folder::with(&format!("{}\n{twilio}", SETTINGS.replace("[archive]\n", &cluster)), ROUTES);
+        folder.write("carrier", "a-secret-of-the-carrier");
+        folder.write("api-key", "token");
+        let since = since();
+        let arguments = ["backfill", "--account", "twilio", "--since", &since, "--dry-run"];
+        let (code, out, err) = said(&folder.run(&arguments));
+        assert!(code == Some(0) && out.contains("listed 3, known 1, missing 2, taken 0"), "{out}{err}");
+        assert!(!out.contains(known), "{out}");
+    }
+}
