@@ -12,7 +12,8 @@
 //!
 //! ```text
 //! 8  what a person types
-//!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate · tail
+//!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate ·
+//!                tail · backfill
 //! 7  putting together
 //!    app         settings → rooms → tasks; the order in which they start and end
 //! 6  text → settings
@@ -34,6 +35,7 @@
 //!    dedup       what has been taken, what is on its way
 //! 1  plumbing
 //!    server      accept loop, bounds of connections, TLS, drain: for all listeners
+//!    fetch       one request to somebody else's server: TLS, bounds, no redirects
 //!    telemetry   the catalogue of metrics, the latches of readiness, the log
 //!    clock       what time it is; a test can set it
 //! 0  words
@@ -106,6 +108,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dedup;
+pub mod fetch;
 pub mod intake;
 pub mod keyword;
 pub mod log;

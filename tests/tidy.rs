@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which floor each room is on; the same picture as in `src/lib.rs`.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("cli", 8),
     ("app", 7),
     ("config", 6),
@@ -20,6 +20,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("archive", 2),
     ("dedup", 2),
     ("server", 1),
+    ("fetch", 1),
     ("telemetry", 1),
     ("clock", 1),
     ("message", 0),

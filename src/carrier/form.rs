@@ -110,9 +110,18 @@ pub fn filled(value: Option<Cow<'_, [u8]>>) -> Option<String> {
     value.filter(|bytes| !bytes.is_empty()).map(lossy)
 }
 
-/// Pairs as a form or query is written.
-pub fn encode<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+/// Pairs as a form or query is written; values need not be text.
+pub fn encode<N: AsRef<str>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> String {
+    let mut encoded = String::new();
+    for (name, value) in pairs {
+        if !encoded.is_empty() {
+            encoded.push('&');
+        }
+        encoded.extend(form_urlencoded::byte_serialize(name.as_ref().as_bytes()));
+        encoded.push('=');
+        encoded.extend(form_urlencoded::byte_serialize(value.as_ref()));
+    }
+    encoded
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@
 //!
 //! Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
 
 use super::authenticate::one_of_them;
+use super::json::Raw;
 use super::{
     Account, Auth, AuthFailure, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset,
     proof,
@@ -214,9 +214,6 @@ enum OneOrMany<T> {
     Many(Vec<T>),
 }
 
-/// The bytes of a JSON string after its escapes: UTF-8, or what could not be made so.
-struct Raw<'a>(Cow<'a, [u8]>);
-
 impl OneOrMany<Object<'_>> {
     fn into_delivery(self, account: &Account) -> Result<Delivery, Malformed> {
         let objects = match self {
@@ -333,30 +330,5 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Either(std::marker::PhantomData))
-    }
-}
-
-/// Reads a `Raw`: asked for bytes, serde_json checks neither UTF-8 nor surrogates.
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(Raw(Cow::Borrowed(bytes)))
-    }
-
-    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Raw(Cow::Owned(bytes.to_vec())))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(RawVisitor)
     }
 }

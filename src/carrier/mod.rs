@@ -1,4 +1,4 @@
-//! Carriers: bytes of a webhook → the texts in it, and back (`simulate`).
+//! Carriers: bytes of a webhook → the texts in it, and back (`simulate`, `backfill`).
 //!
 //! Comes in: a request as it was sent, and the account it came to. Goes out: `Inbound` texts, or why
 //! not, in words that carry nothing of the content.
@@ -8,10 +8,11 @@
 //! Not here: what becomes of a text, statuses for it, the network.
 //!
 //! The next carrier: a file that implements `Carrier` (a contract, `parse`, `unsigned`, and for one
-//! that signs `verify`, `sign` and `check_secret`), a line in `CARRIERS`, and its cases in
-//! `tests/carriers/vectors.json`. What carriers share is beside it: `form` (pairs of a form or query),
-//! `charset` (bytes that are to be text), `udh` (pieces of a long text), `authenticate` and `proof`
-//! (passwords, tokens, secrets in paths and queries).
+//! that signs `verify`, `sign` and `check_secret`; `listing` where its API lists received texts), a line
+//! in `CARRIERS`, and its cases in `tests/carriers/vectors.json`. What carriers share is beside it:
+//! `form` (pairs of a form or query), `json` (strings as bytes), `charset` (bytes that are to be text),
+//! `udh` (pieces of a long text), `authenticate` and `proof` (passwords, tokens, secrets in paths and
+//! queries).
 
 mod account;
 mod authenticate;
@@ -19,7 +20,10 @@ mod charset;
 mod draft;
 mod form;
 mod generic;
+mod json;
 mod kannel;
+mod listing;
+mod notify;
 mod proof;
 mod request;
 #[cfg(test)]
@@ -30,6 +34,7 @@ mod udh;
 pub use account::{Account, Auth, Parameters};
 pub use authenticate::{AuthFailure, authenticate, authenticate_head};
 pub use draft::{Draft, Signed, SigningError};
+pub use listing::{ApiAccess, Listed, Listing, Page, Query, Unreadable, relay};
 pub use proof::{check_secret, prove};
 pub use request::{Delivery, Malformed, Webhook};
 
@@ -40,7 +45,7 @@ use hyper::Method;
 use crate::message::{Secret, Timestamp};
 
 /// Every carrier this build speaks to. The next one is a file beside these and a line here.
-pub static CARRIERS: &[&dyn Carrier] = &[&generic::Generic, &kannel::Kannel, &twilio::Twilio];
+pub static CARRIERS: &[&dyn Carrier] = &[&generic::Generic, &kannel::Kannel, &notify::Notify, &twilio::Twilio];
 
 /// What a carrier's documents promise and demand; facts, not code.
 #[derive(Debug)]
@@ -91,6 +96,11 @@ pub trait Carrier: Sync {
     /// Whether a secret of the settings can be one of this carrier's signing secrets; if not, what is wrong.
     fn check_secret(&self, _secret: &Secret) -> Result<(), &'static str> {
         Ok(())
+    }
+
+    /// The carrier's own API, where it lists the texts it received.
+    fn listing(&self) -> Option<&'static dyn Listing> {
+        None
     }
 
     /// Builds and proves the request this carrier would send for a text: `simulate` and the load tests.

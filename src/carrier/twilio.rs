@@ -3,11 +3,13 @@
 //! Comes in: POST (or GET) of form parameters with `X-Twilio-Signature`. Goes out: one text.
 //! Always true: the signature covers the *configured* public URL, exactly as written, and the query
 //! as received; nothing is lower-cased, re-encoded or re-ordered.
-//! Not here: replies as TwiML beyond the empty one.
+//! Not here: replies as TwiML beyond the empty one; its list of messages (`listing`).
 //!
 //! Sources: twilio.com/docs/usage/webhooks/webhooks-security and .../messaging/guides/webhook-request;
 //! the tests of Twilio's Python, Node, Java, C#, Ruby, PHP and Go SDKs. Their validators differ; what
 //! is accepted here is what the vector file's cases agree on.
+
+mod listing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use hyper::Method;
 use subtle::ConstantTimeEq;
 
 use super::authenticate::one_of_them;
+use super::listing::Listing;
 use super::request::is_form;
 use super::{
     Account, Auth, AuthFailure, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset,
@@ -93,25 +96,8 @@ impl Carrier for Twilio {
         if draft.part.is_some() {
             return Err(SigningError::Unsupported(CONTRACT.name, "it joins long texts before it pushes them"));
         }
-        let body = form::encode([
-            ("MessageSid", draft.id.as_str()),
-            ("SmsSid", &draft.id),
-            ("SmsMessageSid", &draft.id),
-            ("From", &draft.from),
-            ("To", &draft.to),
-            ("Body", &draft.text),
-            ("NumMedia", "0"),
-            ("NumSegments", "1"),
-            ("SmsStatus", "received"),
-            ("ApiVersion", "2010-04-01"),
-        ]);
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-            body: body.into_bytes(),
-        })
+        let (from, to, text) = (draft.from.as_str(), draft.to.as_str(), draft.text.as_bytes());
+        Ok(Push { id: &draft.id, account: None, from, to, text, segments: 1, media: &[] }.request())
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, _now: Timestamp) -> Result<(), SigningError> {
@@ -131,6 +117,52 @@ impl Carrier for Twilio {
         let tag = url.sign(&key, url.ports()[0], &request.query, &parameters);
         request.headers.push((SIGNATURE.to_owned(), STANDARD.encode(tag)));
         Ok(())
+    }
+
+    fn listing(&self) -> Option<&'static dyn Listing> {
+        Some(&Twilio)
+    }
+}
+
+/// One text as Twilio pushes it.
+struct Push<'a> {
+    id: &'a str,
+    account: Option<&'a str>,
+    from: &'a str,
+    to: &'a str,
+    text: &'a [u8],
+    segments: u16,
+    media: &'a [Media],
+}
+
+impl Push<'_> {
+    fn request(&self) -> Signed {
+        let [count, segments] = [self.media.len().to_string(), self.segments.to_string()];
+        let mut pairs: Vec<(Cow<'_, str>, &[u8])> = vec![
+            ("MessageSid".into(), self.id.as_bytes()),
+            ("SmsSid".into(), self.id.as_bytes()),
+            ("SmsMessageSid".into(), self.id.as_bytes()),
+            ("From".into(), self.from.as_bytes()),
+            ("To".into(), self.to.as_bytes()),
+            ("Body".into(), self.text),
+            ("NumMedia".into(), count.as_bytes()),
+            ("NumSegments".into(), segments.as_bytes()),
+            ("SmsStatus".into(), b"received"),
+            ("ApiVersion".into(), b"2010-04-01"),
+        ];
+        pairs.extend(self.account.map(|account| ("AccountSid".into(), account.as_bytes())));
+        for (index, item) in self.media.iter().enumerate() {
+            pairs.push((format!("MediaUrl{index}").into(), item.url.as_bytes()));
+            let kind = item.content_type.as_deref();
+            pairs.extend(kind.map(|kind| (format!("MediaContentType{index}").into(), kind.as_bytes())));
+        }
+        Signed {
+            method: Method::POST,
+            path_secret: None,
+            query: String::new(),
+            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
+            body: form::encode(pairs).into_bytes(),
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Arguments {
 }
 
 /// Either profile's copies and access log.
-enum Copies {
+pub enum Copies {
     Embedded(Reader),
     Cluster(Box<Archive>),
 }
@@ -90,14 +90,15 @@ fn query(arguments: &Arguments, config: &Config) -> Result<AuditQuery, Failure> 
     })
 }
 
-fn time(written: Option<&str>, option: &str) -> Result<Timestamp, Failure> {
+/// RFC 3339, or a day in UTC.
+pub fn time(written: Option<&str>, option: &str) -> Result<Timestamp, Failure> {
     let written = written.unwrap_or_default();
     let whole = if written.len() == "2026-11-21".len() { format!("{written}T00:00:00Z") } else { written.to_owned() };
     whole.parse().map_err(|_| Failure::usage(format!("{option} is not a time: 2026-11-21 or 2026-11-21T10:00:00Z")))
 }
 
 impl Copies {
-    async fn open(config: &Config) -> Result<Self, Failure> {
+    pub async fn open(config: &Config) -> Result<Self, Failure> {
         match &config.archive {
             config::Archive::Local => Reader::open(&config.data).map(Self::Embedded).map_err(Failure::of),
             config::Archive::Cql { settings, .. } => {
@@ -107,7 +108,12 @@ impl Copies {
         }
     }
 
-    async fn find(&self, query: &AuditQuery, keys: &[SenderKey], now: Timestamp) -> Result<Vec<AuditCopy>, Failure> {
+    pub async fn find(
+        &self,
+        query: &AuditQuery,
+        keys: &[SenderKey],
+        now: Timestamp,
+    ) -> Result<Vec<AuditCopy>, Failure> {
         match self {
             Self::Embedded(reader) => reader.find(query, keys, now).map_err(Failure::of),
             Self::Cluster(archive) => archive.find(query, keys, now).await.map_err(Failure::of),

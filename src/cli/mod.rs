@@ -6,6 +6,7 @@
 //! Not here: what the commands do inside; each calls one room and prints.
 
 mod archive;
+mod backfill;
 mod check;
 mod explain;
 mod http;
@@ -55,6 +56,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Pushes a text to the running server as an account's carrier would
     Simulate(simulate::Arguments),
+    /// Asks a carrier which texts it received, and takes in those that never came
+    Backfill(backfill::Arguments),
     /// Shows a department's records, one JSON object a line
     Tail(tail::Arguments),
 }
@@ -142,6 +145,7 @@ fn run(command: Command) -> Outcome {
         Command::Setup(arguments) => setup::setup(&arguments, &environment),
         Command::Explain(arguments) => explain::explain(&arguments, &environment),
         Command::Simulate(arguments) => simulate::simulate(&arguments, &environment),
+        Command::Backfill(arguments) => backfill::backfill(&arguments, &environment),
         Command::Tail(arguments) => tail::tail(&arguments, &environment),
     }
 }
@@ -177,4 +181,9 @@ fn print(line: impl std::fmt::Display) -> Outcome {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(Failure::of(error)),
     }
+}
+
+/// Says something beside the answer, on standard error.
+fn say(line: impl std::fmt::Display) -> Outcome {
+    writeln!(std::io::stderr(), "{line}").map_err(Failure::of)
 }

@@ -57,15 +57,7 @@ pub fn simulate(arguments: &Arguments, environment: &Environment) -> Outcome {
         now: Timestamp::now(),
     };
     let signed = account.carrier.compose(&draft, &account).map_err(Failure::of)?;
-    let target = match &arguments.url {
-        Some(url) => url.clone(),
-        None if config.inbound.listener.tls.is_some() => {
-            return Err(Failure::of(
-                "the inbound listener speaks TLS and simulate does not: name a plain one with --url",
-            ));
-        }
-        None => format!("http://{}/inbound/{}", http::reachable(config.inbound.listener.listen), account.name),
-    };
+    let target = target(&config, &account, arguments.url.as_deref())?;
     let status = block_on(push(&target, signed))??;
     match arguments.output {
         Output::Text => print(format_args!("{} id {id}", status.as_u16()))?,
@@ -74,7 +66,20 @@ pub fn simulate(arguments: &Arguments, environment: &Environment) -> Outcome {
     if status.is_success() { Ok(()) } else { Err(Failure::of(format!("the server answered {status}"))) }
 }
 
-fn account(config: &Config, name: &str) -> Result<Account, Failure> {
+/// Where an account's webhooks are pushed: the running server's listener, or the URL given.
+pub fn target(config: &Config, account: &Account, url: Option<&str>) -> Result<String, Failure> {
+    let listener = &config.inbound.listener;
+    match url {
+        Some(url) => Ok(url.to_owned()),
+        None if listener.tls.is_some() => {
+            Err(Failure::of("the inbound listener speaks TLS and this command does not: name a plain one with --url"))
+        }
+        None => Ok(format!("http://{}/inbound/{}", http::reachable(listener.listen), account.name)),
+    }
+}
+
+/// The account of that name.
+pub fn account(config: &Config, name: &str) -> Result<Account, Failure> {
     let names = || config.accounts.iter().map(|(account, _)| account.name.as_str()).collect::<Vec<_>>().join(", ");
     let wanted = AccountName::parse(name).map_err(|error| Failure::usage(error.to_string()))?;
     let found = config.accounts.iter().find(|(account, _)| account.name == wanted);
@@ -83,7 +88,8 @@ fn account(config: &Config, name: &str) -> Result<Account, Failure> {
         .ok_or_else(|| Failure::usage(format!("account {name} is not in the settings; there are: {}", names())))
 }
 
-async fn push(target: &str, signed: Signed) -> Result<StatusCode, Failure> {
+/// Pushes a webhook; the status it is answered.
+pub async fn push(target: &str, signed: Signed) -> Result<StatusCode, Failure> {
     let (authority, request) = request(target, signed)?;
     let answer = http::send(&authority, request, TIMEOUT).await?;
     Ok(answer.status())
@@ -93,7 +99,7 @@ fn request(target: &str, signed: Signed) -> anyhow::Result<(String, Request<Full
     let uri: Uri = target.parse().context("--url is not a URL")?;
     if uri.scheme_str() != Some("http") {
         bail!(
-            "simulate speaks plain HTTP only, so the number and the text would cross the network unencrypted: push to an http:// address on this machine"
+            "this command speaks plain HTTP only, so the number and the text would cross the network unencrypted: push to an http:// address on this machine"
         );
     }
     let host = uri.authority().context("--url names no host")?.as_str().to_owned();

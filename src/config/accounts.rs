@@ -2,10 +2,11 @@
 
 use ipnet::IpNet;
 
-use crate::carrier::{self, Account, Auth, Parameters};
+use crate::carrier::{self, Account, ApiAccess, Auth, Parameters};
 use crate::message::{AccountName, Country, Number};
 
 use super::document::Place;
+use super::listing;
 use super::read::Section;
 use super::secrets::Vault;
 
@@ -22,6 +23,8 @@ pub struct AccountNote {
     pub names_id: bool,
     /// It takes texts from anybody.
     pub is_open: bool,
+    /// How to ask the carrier itself for texts; only `backfill` reads the secret for it.
+    pub api: Option<ApiAccess>,
 }
 
 /// One account; `None` when something about it is wrong, which has then been noted.
@@ -64,6 +67,8 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
     let body_max = carrier.map_or(0, |carrier| carrier.contract().body_max);
     let body_max = section.count("body_max", body_max, 1024..=BODY_MAX);
     let place = section.place().clone();
+    let api = section.section("api");
+    let api = carrier.and_then(|carrier| listing::read(api, carrier, country, vault));
 
     let (account_name, carrier) = (account?, carrier?);
     let contract = carrier.contract();
@@ -74,7 +79,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
         Account { name: account_name, carrier, auth, secrets, url, allow, country, number, parameters, body_max };
     let is_open = protect(&section, &account, unauthenticated);
     section.finish();
-    let note = AccountNote { place, loss_accepted, is_open, names_id };
+    let note = AccountNote { place, loss_accepted, is_open, names_id, api };
     Some((account, note))
 }
 

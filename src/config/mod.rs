@@ -10,6 +10,7 @@
 
 mod accounts;
 mod document;
+mod listing;
 mod origin;
 mod publish;
 mod read;
@@ -30,10 +31,12 @@ use read::{Problems, Section};
 /// What a command needs of the secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretsNeeded {
-    /// All of them, and those of the sample are made if they are not there: `serve`.
+    /// As `Must`, and those of the sample are made if they are not there: `serve`.
     Make,
-    /// All of them.
+    /// All but those for carriers' own APIs.
     Must,
+    /// All of them: `backfill`.
+    Backfill,
     /// None: the sample's need not exist yet. Those of a file of one's own are read all the same.
     Sample,
 }

@@ -64,7 +64,7 @@ impl Vault<'_> {
                     sample::make_secret(&full)
                         .map_err(|error| format!("{} cannot be made: {error}", full.display()))?;
                 }
-                SecretsNeeded::Must => {}
+                SecretsNeeded::Must | SecretsNeeded::Backfill => {}
                 SecretsNeeded::Sample if full.exists() => {}
                 // The command does not use it: any value does.
                 SecretsNeeded::Sample => return Ok(Secret::new(*b"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")),

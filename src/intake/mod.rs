@@ -242,8 +242,7 @@ impl Intake {
         if let Some(namespace) = self.namespaces.get(account) {
             return *namespace;
         }
-        let url = format!("{}/accounts/{account}", self.settings.origin);
-        let namespace = EventId::new_v5(&EventId::NAMESPACE_URL, url.as_bytes());
+        let namespace = namespace(&self.settings.origin, account);
         self.namespaces.insert(account.clone(), namespace);
         namespace
     }
@@ -254,4 +253,15 @@ impl Intake {
         let id = EventId::new_v5(&id, &key.digest(&[b"dead-letter", &text.fingerprint]));
         self.keep(dead_letter::of_text(text, id, reason, key), reason).await
     }
+}
+
+/// The id that a whole text gets here whose carrier names it so: for asking whether it is known.
+/// `origin` is that of the settings' `EventSource`.
+pub fn event_id(origin: &str, account: &AccountName, carrier_message_id: &str) -> EventId {
+    EventId::new_v5(&namespace(origin, account), carrier_message_id.as_bytes())
+}
+
+/// What the ids of an account's texts are made in.
+fn namespace(origin: &str, account: &AccountName) -> EventId {
+    EventId::new_v5(&EventId::NAMESPACE_URL, format!("{origin}/accounts/{account}").as_bytes())
 }

@@ -70,6 +70,8 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         "}",
         r#""text":"\ud83d""#,
         r#""id":"1""#,
+        r#""source_number":"1","destination_number":"2""#,
+        r#""message":"\ud83d""#,
         ",",
         "://",
         "@",
@@ -96,6 +98,7 @@ proptest! {
     fn any_text_comes_back_exactly(text in any::<String>(), id in "[!-~]{1,20}") {
         for (carrier, auth, secret) in [
             ("twilio", Auth::Signature, "12345"), ("kannel", Auth::Path, "a secret/%"), ("generic", Auth::Signature, GENERIC_SECRET),
+            ("govuk-notify", Auth::Bearer, "a-token"),
         ] {
             let account = account(carrier, auth, &[secret]);
             let drafted = Draft { text: text.clone(), id: id.clone(), ..draft() };

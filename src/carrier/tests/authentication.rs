@@ -42,6 +42,7 @@ fn either_of_two_secrets_is_believed_and_no_third() {
         ("kannel", Auth::Query, TWO),
         ("kannel", Auth::Basic, TWO),
         ("kannel", Auth::Bearer, TWO),
+        ("govuk-notify", Auth::Bearer, TWO),
     ] {
         let rotating = account(carrier, auth, &secrets);
         for secret in secrets {
@@ -64,6 +65,7 @@ fn a_request_without_proof_or_with_another_kind_is_refused() {
         ("kannel", Auth::Query),
         ("kannel", Auth::Basic),
         ("kannel", Auth::Bearer),
+        ("govuk-notify", Auth::Bearer),
     ] {
         let account = account(carrier, auth, &[secret_of(carrier, auth)]);
         assert_eq!(Request::get("").authenticate(&account), Err(AuthFailure::Missing), "{carrier} {auth:?}");

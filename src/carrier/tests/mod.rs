@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod authentication;
+mod listing;
 mod reading;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -300,3 +300,46 @@ fn generic_reads_parts_and_passes_over_times_it_cannot_read() {
     let request: Request = account.carrier.compose(&with_part, &account).expect("it has parts").into();
     assert_eq!(request.texts(&account)[0].part, with_part.part);
 }
+
+fn notify() -> Account {
+    account("govuk-notify", Auth::Bearer, &["a-token"])
+}
+
+#[test]
+fn notify_says_what_is_wrong() {
+    for (body, reason) in [
+        ("", "not JSON"),
+        ("[", "not JSON"),
+        ("[]", "a field is not of its type"),
+        (r#"{"id":1}"#, "a field is not of its type"),
+        ("{}", "destination_number missing"),
+        (r#"{"destination_number":"2"}"#, "id missing"),
+        (r#"{"destination_number":"2","id":"1","source_number":""}"#, "source_number missing"),
+        (r#"{"destination_number":"2","id":"1","source_number":"3"}"#, "message missing"),
+        (r#"{"destination_number":"2","id":"1","source_number":"3","message":null}"#, "message missing"),
+        (r#"{"id":"1","source_number":"3","message":"x"}"#, "destination_number missing"),
+    ] {
+        assert_eq!(refused(&Request::post(body), &notify()), reason, "{body}");
+    }
+    let mut account = notify();
+    account.number = Some(Number::normalise("07700900555", Country::GB));
+    let texts = Request::post(r#"{"id":"1","source_number":"3","message":"x"}"#).texts(&account);
+    assert!(texts[0].to.is_none());
+}
+
+#[test]
+fn notifys_receipts_are_not_texts_and_odd_times_cost_no_text() {
+    let receipt = r#"{"id":"1","reference":null,"to":"07700900123","status":"delivered","template_version":1,
+        "notification_type":"sms","sent_at":null}"#;
+    assert_eq!(nothing(&Request::post(receipt), &notify()), "receipt");
+    for (date_received, sent_at) in
+        [(r#""2023-11-14T22:13:20.000000Z""#, Some(now())), (r#""yesterday""#, None), ("7", None), ("null", None)]
+    {
+        let body = format!(
+            r#"{{"id":"1","source_number":"3","destination_number":"2","message":"a\ud83d","date_received":{date_received}}}"#
+        );
+        let texts = Request::post(body).texts(&notify());
+        assert_eq!(texts[0].sent_at, sent_at, "{date_received}");
+        assert_eq!(texts[0].body, Body::Undecodable(b"a\xed\xa0\xbd".to_vec()));
+    }
+}

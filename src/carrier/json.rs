@@ -1,0 +1,94 @@
+//! Strings of JSON as bytes: a reader of UTF-8 would refuse a whole request for half a character.
+//!
+//! Comes in: a JSON string, perhaps with lone surrogates or bytes that are not UTF-8. Goes out: its
+//! bytes after the escapes (lone surrogates in WTF-8), borrowed where nothing was escaped; and back.
+//! Always true: what `write` wrote, `Raw` reads as the same bytes.
+//! Not here: what the strings mean; making text of them (`charset`).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// The bytes of a JSON string after its escapes: UTF-8, or what could not be made so.
+pub struct Raw<'a>(pub Cow<'a, [u8]>);
+
+/// Reads a `Raw`: asked for bytes, serde_json checks neither UTF-8 nor surrogates.
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(Raw(Cow::Borrowed(bytes)))
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(Raw(Cow::Owned(bytes.to_vec())))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(RawVisitor)
+    }
+}
+
+/// Writes bytes as a JSON string; those that are not UTF-8 stand in it as they are.
+pub fn write(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for chunk in bytes.utf8_chunks() {
+        let quoted = serde_json::Value::from(chunk.valid()).to_string();
+        out.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
+        out.extend_from_slice(chunk.invalid());
+    }
+    out.push(b'"');
+}
+
+/// An object of strings, in the order given.
+pub fn object<'a>(fields: impl IntoIterator<Item = (&'static str, &'a [u8])>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in fields {
+        out.push(if out.is_empty() { b'{' } else { b',' });
+        write(name.as_bytes(), &mut out);
+        out.push(b':');
+        write(value, &mut out);
+    }
+    out.push(b'}');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &[u8]) -> Vec<u8> {
+        serde_json::from_slice::<Raw<'_>>(json).expect("a string").0.into_owned()
+    }
+
+    #[test]
+    fn what_no_text_can_hold_is_read_as_bytes() {
+        for (json, bytes) in [
+            (&br#""snow""#[..], &b"snow"[..]),
+            (br#""a\ud83db""#, b"a\xed\xa0\xbdb"),
+            (b"\"caf\xe9\"", b"caf\xe9"),
+            (br#""\u00e9\n\"""#, "é\n\"".as_bytes()),
+        ] {
+            assert_eq!(read(json), bytes, "{}", json.escape_ascii());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_written_are_read_back(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
+            let mut json = Vec::new();
+            write(&bytes, &mut json);
+            proptest::prop_assert_eq!(read(&json), bytes);
+        }
+    }
+}
