@@ -86,6 +86,9 @@ impl Taken {
             detail: format!("{place}: {reason}; {} bytes{left_out}", self.value.len()),
             content_type: self.content_type.clone(),
             body: Text::from(body),
+            method: None,
+            query: None,
+            relates_to: None,
             received_at: now,
         };
         Event {

@@ -72,6 +72,7 @@ fn fingerprint(key: &SenderKey, from: &Number, to: &Number, body: &Body, part: O
 }
 
 /// What one text is called, and what else is said of it.
+#[derive(Debug, Clone)]
 pub struct Label {
     pub id: EventId,
     pub kind: EventKind,

@@ -9,9 +9,11 @@
 mod counters;
 mod dead_letter;
 mod encode;
+mod recall;
 
-pub use dead_letter::{Reason, of_request};
+pub use dead_letter::{Reason, of_request, replayed};
 pub use encode::{InboundText, Label, encode};
+pub use recall::{NotRecalled, Recalled};
 
 use std::sync::Arc;
 
@@ -111,13 +113,10 @@ impl Intake {
     /// One text to its end: routed, claimed, published; or kept in dead-letter; or deferred.
     pub async fn take(&self, text: InboundText) -> Result<(), Deferral> {
         let table = self.settings.routes.load();
-        let decision = match &text.inbound.body {
-            Body::Text(body) => table.decide(&text.to, body.as_str()),
-            Body::Undecodable(_) => table.default_for(&text.to),
-        };
-        let Some(decision) = decision else {
+        let Some(decision) = Self::decide(&table, &text) else {
             self.settings.metrics.unknown_numbers.inc();
-            return self.keep_text(&text, self.event_id(&text), Reason::UnknownNumber).await;
+            let label = Label::message(self.event_id(&text), Vec::new());
+            return self.keep_text(&text, &label, Reason::UnknownNumber).await;
         };
         let fate = self.claim_and_publish(&table, &text, &decision).await;
         self.count(&table, &text, &decision, fate);
@@ -135,6 +134,13 @@ impl Intake {
         self.settings.metrics.dead_letters.with_label_values(&[account.as_str(), reason.label()]).inc();
         tracing::error!(%account, reason = reason.label(), "kept in dead-letter");
         Ok(())
+    }
+
+    fn decide(table: &Table, text: &InboundText) -> Option<Decision> {
+        match &text.inbound.body {
+            Body::Text(body) => table.decide(&text.to, body.as_str()),
+            Body::Undecodable(_) => table.default_for(&text.to),
+        }
     }
 
     fn count(&self, table: &Table, text: &InboundText, decision: &Decision, fate: Result<Fate, Deferral>) {
@@ -158,12 +164,18 @@ impl Intake {
         if let Some(fate) = self.claimed(table, text, decision, Label::message(id, Vec::new())).await? {
             return Ok(fate);
         }
-        // The carrier's id belongs to another text. This one gets an id that a retry of it would get
-        // again: from a keyed hash that nobody without the key can undo.
         self.settings.metrics.carrier_ids_reused.with_label_values(&[text.account.as_str()]).inc();
-        let id = EventId::new_v5(&id, &self.settings.sender_key.digest(&[&text.fingerprint]));
-        let fate = self.claimed(table, text, decision, Label::message(id, vec![Flag::CarrierIdReused])).await?;
+        let label = self.label_of_reused(text, Label::message(id, Vec::new()));
+        let fate = self.claimed(table, text, decision, label).await?;
         fate.ok_or(Deferral::Log)
+    }
+
+    /// The carrier's id belongs to another text. This one gets an id that a retry of it would get
+    /// again: from a keyed hash that nobody without the key can undo.
+    fn label_of_reused(&self, text: &InboundText, mut label: Label) -> Label {
+        label.id = EventId::new_v5(&label.id, &self.settings.sender_key.digest(&[&text.fingerprint]));
+        label.flags.push(Flag::CarrierIdReused);
+        label
     }
 
     /// `None` when the id belongs to other content.
@@ -203,17 +215,26 @@ impl Intake {
         decision: &Decision,
         label: Label,
     ) -> Result<(Fate, Logged), Deferral> {
-        let id = label.id;
-        let events = encode(text, decision, label, &self.settings.sender_key);
-        let addressed = events.into_iter().map(|event| Addressed::to(table, event)).collect();
-        match self.settings.log.append(addressed).await {
+        match self.append(table, text, decision, label.clone()).await {
             Ok(logged) => Ok((Fate::Published, logged)),
             Err(LogError::Department) => Err(Deferral::Department),
             Err(LogError::Unavailable) => Err(Deferral::Log),
             Err(LogError::Never) => {
-                self.keep_text(text, id, Reason::Refused).await.map(|()| (Fate::DeadLetter, Logged::Stored))
+                self.keep_text(text, &label, Reason::Refused).await.map(|()| (Fate::DeadLetter, Logged::Stored))
             }
         }
+    }
+
+    async fn append(
+        &self,
+        table: &Table,
+        text: &InboundText,
+        decision: &Decision,
+        label: Label,
+    ) -> Result<Logged, LogError> {
+        let events = encode(text, decision, label, &self.settings.sender_key);
+        let addressed = events.into_iter().map(|event| Addressed::to(table, event)).collect();
+        self.settings.log.append(addressed).await
     }
 
     fn duplicate(&self, text: &InboundText) -> Fate {
@@ -247,11 +268,8 @@ impl Intake {
         namespace
     }
 
-    /// `id` may already stand for another text of the carrier's, so the letter's own is made of both.
-    async fn keep_text(&self, text: &InboundText, id: EventId, reason: Reason) -> Result<(), Deferral> {
-        let key = &self.settings.sender_key;
-        let id = EventId::new_v5(&id, &key.digest(&[b"dead-letter", &text.fingerprint]));
-        self.keep(dead_letter::of_text(text, id, reason, key), reason).await
+    async fn keep_text(&self, text: &InboundText, label: &Label, reason: Reason) -> Result<(), Deferral> {
+        self.keep(dead_letter::of_text(text, label, reason, &self.settings.sender_key), reason).await
     }
 }
 

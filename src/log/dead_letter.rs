@@ -22,6 +22,9 @@ pub(super) fn of_event(event: &Event) -> Event {
         detail: "its topic refused the record for good".to_owned(),
         content_type: Some("application/json".to_owned()),
         body: Text::from(STANDARD.encode(&event.value)),
+        method: None,
+        query: None,
+        relates_to: Some(event.id),
         received_at: event.received_at,
     };
     Event {

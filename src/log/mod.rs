@@ -26,13 +26,15 @@ pub use crate::keyword::Standby;
 
 use crate::keyword::{Delivery, Table};
 use crate::message::{Destination, Event};
-use crate::store::{Appended, Store, StoreError};
+use crate::store::{Appended, Beside, Store, StoreError};
 
 /// Where texts become durable.
 #[derive(Clone)]
 pub enum Log {
     /// The embedded store: answered after its commit.
     Embedded(Store),
+    /// The same store for a command beside the process that serves it.
+    Beside(Beside),
     /// Kafka: answered after all in-sync replicas have it, or the journal.
     Kafka(Kafka),
 }
@@ -73,11 +75,8 @@ impl Log {
     /// it is known that they are not.
     pub async fn append(&self, events: Vec<Addressed>) -> Result<Logged, LogError> {
         match self {
-            Self::Embedded(store) => {
-                let events = events.into_iter().map(|addressed| addressed.event).collect();
-                let appended = store.append(events).await.map_err(|error| refused_by_store(&error))?;
-                Ok(appended.first().map_or(Logged::Stored, |appended| Logged::from(*appended)))
-            }
+            Self::Embedded(store) => stored(store.append(events_of(events)).await),
+            Self::Beside(store) => stored(store.append(events_of(events)).await),
             Self::Kafka(kafka) => kafka.append(events).await,
         }
     }
@@ -118,6 +117,16 @@ impl From<Appended> for Logged {
             Appended::Conflicting => Self::Reused,
         }
     }
+}
+
+fn events_of(addressed: Vec<Addressed>) -> Vec<Event> {
+    addressed.into_iter().map(|addressed| addressed.event).collect()
+}
+
+/// What became of a text is what became of its own event, the first.
+fn stored(appended: Result<Vec<Appended>, StoreError>) -> Result<Logged, LogError> {
+    let appended = appended.map_err(|error| refused_by_store(&error))?;
+    Ok(appended.first().map_or(Logged::Stored, |appended| Logged::from(*appended)))
 }
 
 fn refused_by_store(error: &StoreError) -> LogError {

@@ -50,6 +50,8 @@ pub enum EventKind {
     Message,
     Consent,
     DeadLetter,
+    /// A dead letter was called back.
+    Replayed,
     /// A piece of a long text, on its way to be joined.
     Part,
     /// What became of the pieces of one long text.
@@ -61,8 +63,16 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 7] =
-        [Self::Message, Self::Consent, Self::DeadLetter, Self::Part, Self::Joined, Self::Addendum, Self::Probe];
+    pub const ALL: [Self; 8] = [
+        Self::Message,
+        Self::Consent,
+        Self::DeadLetter,
+        Self::Replayed,
+        Self::Part,
+        Self::Joined,
+        Self::Addendum,
+        Self::Probe,
+    ];
 
     /// The type after the configurable prefix.
     pub fn suffix(self) -> &'static str {
@@ -70,6 +80,7 @@ impl EventKind {
             Self::Message => "message.received.v1",
             Self::Consent => "consent.v1",
             Self::DeadLetter => "dead-letter.v1",
+            Self::Replayed => "dead-letter.replayed.v1",
             Self::Part => "part.v1",
             Self::Joined => "joined.v1",
             Self::Addendum => "message.addendum.v1",
@@ -81,7 +92,7 @@ impl EventKind {
     pub fn is_audited(self) -> bool {
         match self {
             Self::Message | Self::Addendum => true,
-            Self::Consent | Self::DeadLetter | Self::Part | Self::Joined | Self::Probe => false,
+            Self::Consent | Self::DeadLetter | Self::Replayed | Self::Part | Self::Joined | Self::Probe => false,
         }
     }
 }

@@ -23,7 +23,9 @@ pub use inbound::{Body, Inbound, Media, Part};
 pub use name::{AccountName, DepartmentName, NameError};
 pub use number::{Country, Number};
 pub use personal::{Secret, Text};
-pub use record::{ConsentRecord, DeadLetterRecord, Flag, Parts, Record, RecordError, SCHEMA_VERSION, iso};
+pub use record::{
+    ConsentRecord, DeadLetterRecord, Flag, Parts, Record, RecordError, ReplayedRecord, SCHEMA_VERSION, iso,
+};
 pub use sender::SenderKey;
 
 /// A moment in UTC. Written as RFC 3339 with milliseconds wherever it leaves the process.

@@ -107,6 +107,28 @@ pub struct DeadLetterRecord {
     pub content_type: Option<String>,
     /// Base64 of the body, or of the query where the carrier sends it there, without secrets.
     pub body: Text,
+    /// Of the request that could not be read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub method: Option<String>,
+    /// The query where `body` is not all there was, without secrets.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub query: Option<Text>,
+    /// The id that the text would have had, and will have if it is called back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub relates_to: Option<EventId>,
+    #[serde(with = "iso")]
+    pub received_at: Timestamp,
+}
+
+/// Says on `sms-router.dead-letter` that a letter was called back: its texts are published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayedRecord {
+    pub schema_version: u32,
+    pub id: EventId,
+    pub account: AccountName,
+    /// The letter.
+    pub relates_to: EventId,
+    /// The letter's.
     #[serde(with = "iso")]
     pub received_at: Timestamp,
 }
@@ -123,12 +145,8 @@ pub enum RecordError {
 impl Record {
     /// Reads a value from a topic or a row. The error names the place, never the content.
     pub fn from_json(value: &[u8]) -> Result<Self, RecordError> {
-        let record: Self = serde_json::from_slice(value)
-            .map_err(|error| RecordError::Malformed(format!("line {} column {}", error.line(), error.column())))?;
-        if record.schema_version > SCHEMA_VERSION {
-            return Err(RecordError::Newer(record.schema_version));
-        }
-        Ok(record)
+        let record: Self = read(value)?;
+        known(record.schema_version).map(|()| record)
     }
 
     /// The same value with one more flag.
@@ -139,6 +157,31 @@ impl Record {
         }
         Ok(serde_json::to_vec(&record).expect("a record has only string keys and finite numbers"))
     }
+}
+
+impl DeadLetterRecord {
+    /// Reads a value from the topic or a row. The error names the place, never the content.
+    pub fn from_json(value: &[u8]) -> Result<Self, RecordError> {
+        let record: Self = read(value)?;
+        known(record.schema_version).map(|()| record)
+    }
+}
+
+impl ReplayedRecord {
+    /// Reads a value from the topic.
+    pub fn from_json(value: &[u8]) -> Result<Self, RecordError> {
+        let record: Self = read(value)?;
+        known(record.schema_version).map(|()| record)
+    }
+}
+
+fn read<'v, R: Deserialize<'v>>(value: &'v [u8]) -> Result<R, RecordError> {
+    serde_json::from_slice(value)
+        .map_err(|error| RecordError::Malformed(format!("line {} column {}", error.line(), error.column())))
+}
+
+fn known(version: u32) -> Result<(), RecordError> {
+    if version > SCHEMA_VERSION { Err(RecordError::Newer(version)) } else { Ok(()) }
 }
 
 /// RFC 3339 in UTC with exactly three decimals, as serde's `with`.

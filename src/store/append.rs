@@ -69,6 +69,7 @@ pub(super) fn code_of(kind: EventKind) -> i64 {
         EventKind::Joined => 5,
         EventKind::Addendum => 6,
         EventKind::Probe => 7,
+        EventKind::Replayed => 8,
     }
 }
 
@@ -82,6 +83,7 @@ pub(super) fn kind_of(code: i64) -> Option<EventKind> {
         5 => Some(EventKind::Joined),
         6 => Some(EventKind::Addendum),
         7 => Some(EventKind::Probe),
+        8 => Some(EventKind::Replayed),
         _ => None,
     }
 }

@@ -18,6 +18,7 @@
 
 mod append;
 mod audit;
+mod beside;
 mod error;
 mod feed;
 mod files;
@@ -49,6 +50,7 @@ use crate::message::{AuditCopy, AuditQuery, Event, EventId, SenderKey};
 
 pub use self::append::Appended;
 pub use self::audit::COPIES_MAX;
+pub use self::beside::Beside;
 pub use self::error::StoreError;
 pub use self::feed::{Cursor, ENTRIES_MAX, Entry};
 pub use self::journal::Waiting;

@@ -1,21 +1,23 @@
-//! Audit copies, and what waits in the journal, for a one-shot command, beside a running `serve` or without one.
+//! The store for a one-shot command, beside a running `serve` or without one: audit copies, what waits in
+//! the journal, dead letters and the way back from there.
 //!
 //! Comes in: the data folder. Goes out: audit copies, entries, and a line in the access log before they are shown.
-//! Always true: takes no lock on the folder (SQLite's own locks order the one small write), never
+//! Always true: takes no lock on the folder (SQLite's own locks order the small writes), never
 //! changes the tables' form, and makes no file where there is no store.
-//! Not here: the log of events; it has one writer.
+//! Not here: texts coming in; they have one writer, which shares a commit among many.
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::append::{self, Appended};
 use super::error::StoreError;
-use super::feed::Cursor;
+use super::feed::{self, Cursor, Entry};
 use super::files::Files;
 use super::journal::Waiting;
 use super::waiting::JournalState;
-use super::{audit, journal, schema};
-use crate::message::{Access, AuditCopy, AuditQuery, SenderKey, Timestamp};
+use super::{audit, journal, schema, sweep};
+use crate::message::{Access, AuditCopy, AuditQuery, Event, SenderKey, Timestamp};
 
 /// A connection of its own to the store in a folder. Blocks; not for async code.
 pub struct Reader {
@@ -46,6 +48,27 @@ impl Reader {
     /// Writes an access down; on the disk when this returns.
     pub fn record_access(&self, access: &Access) -> Result<(), StoreError> {
         audit::record_access(&self.connection, access).map_err(|error| self.files.explain(error))
+    }
+
+    /// The events of a stream after a position, as `Store::read` gives them.
+    pub fn read(&self, stream: &str, after: Cursor, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        feed::read(&self.connection, stream, after, limit).map_err(|fault| self.files.explain(fault))
+    }
+
+    /// Writes events in one transaction, as `Store::append` does; on the disk when this returns.
+    pub fn append(&self, events: &[Event], key_id: &str) -> Result<Vec<Appended>, StoreError> {
+        let write = || -> rusqlite::Result<_> {
+            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+            let write = |event| append::append(&transaction, event, key_id).map(|(appended, _)| appended);
+            let outcomes = events.iter().map(write).collect::<Result<Vec<_>, _>>()?;
+            transaction.commit().map(|()| outcomes)
+        };
+        write().map_err(|error| self.files.explain(error))
+    }
+
+    /// Makes a dead letter hollow: its content is overwritten at once, its id stays known.
+    pub fn forget(&self, position: Cursor) -> Result<(), StoreError> {
+        sweep::forget_letter(&self.connection, position).map_err(|error| self.files.explain(error))
     }
 
     /// How much waits in the journal, as the file says now.

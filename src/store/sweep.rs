@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use super::Store;
 use super::append::code_of;
 use super::error::{Fault, StoreError};
+use super::feed::Cursor;
 use super::files::BUSY_TIMEOUT;
 use super::journal;
 use super::waiting::JournalState;
@@ -127,7 +128,7 @@ impl Store {
         let settings = &self.0.settings;
         match kind {
             EventKind::Message | EventKind::Consent | EventKind::Addendum => settings.feed_retention,
-            EventKind::DeadLetter => settings.dead_letter_retention,
+            EventKind::DeadLetter | EventKind::Replayed => settings.dead_letter_retention,
             EventKind::Part | EventKind::Joined => PARTS_RETENTION,
             EventKind::Probe => PROBE_RETENTION,
         }
@@ -215,6 +216,15 @@ fn age(connection: &Connection, kind: EventKind, until: Timestamp) -> Result<Pro
         )?
         .execute(params![code_of(kind), until.as_millisecond(), STEP_ROWS_MAX as i64])?;
     Ok(Progress { rows: rows as u64, more: rows == STEP_ROWS_MAX })
+}
+
+/// A dead letter that has been called back, as if its time were over.
+pub(super) fn forget_letter(connection: &Connection, position: Cursor) -> rusqlite::Result<()> {
+    connection.execute(
+        "UPDATE log SET hollow = 1, value = zeroblob(length(value)) WHERE position = ?1 AND kind = ?2 AND hollow = 0",
+        params![position.0, code_of(EventKind::DeadLetter)],
+    )?;
+    Ok(())
 }
 
 /// The last hollow row that may go: below every living row, and `HOLLOW_KEPT` hollow ones above it.

@@ -116,7 +116,9 @@ pub(super) fn other(id: u128, kind: EventKind, received_at: Timestamp, words: &s
         EventKind::Consent => Destination::Consent,
         EventKind::Part | EventKind::Joined => Destination::Parts,
         EventKind::Probe => Destination::Probe,
-        EventKind::DeadLetter | EventKind::Message | EventKind::Addendum => Destination::DeadLetter,
+        EventKind::DeadLetter | EventKind::Replayed | EventKind::Message | EventKind::Addendum => {
+            Destination::DeadLetter
+        }
     };
     Event { kind, destination, value: words.as_bytes().to_vec(), ..text(id, "highways", "x", received_at, words) }
 }
