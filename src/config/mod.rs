@@ -24,6 +24,7 @@ pub use document::{Place, Problem};
 pub use origin::{Environment, Origin};
 pub use publish::{Journal, Publish};
 pub use routes::{RoutesFile, Stamp};
+pub use secrets::operator_token;
 pub use settings::{Api, Archive, Config, Inbound, Listener, Shutdown, Standing, TlsFiles};
 
 use read::{Problems, Section};

@@ -83,6 +83,23 @@ impl Vault<'_> {
     }
 }
 
+/// The variable with an operator's token, for commands that show residents' words.
+const OPERATOR_VARIABLE: &str = "SMS_ROUTER_OPERATOR_TOKEN";
+
+/// The token a caller shows: from a file, else from the environment. The error says which was missing.
+pub fn operator_token(file: Option<&Path>, environment: &Environment) -> Result<Secret, String> {
+    match file {
+        Some(path) => {
+            let bytes = std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+            trimmed(bytes).ok_or_else(|| format!("{} is empty", path.display()))
+        }
+        None => environment
+            .variable(OPERATOR_VARIABLE)
+            .and_then(|value| trimmed(value.as_bytes().to_vec()))
+            .ok_or_else(|| format!("an operator's token is needed: --token-file FILE, or {OPERATOR_VARIABLE}")),
+    }
+}
+
 const HOW: &str = "is not a secret: write { file = \"PATH\" } or { env = \"NAME\" }";
 
 /// Editors end files with a newline that is no part of the secret.
