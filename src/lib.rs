@@ -13,7 +13,7 @@
 //! ```text
 //! 8  what a person types
 //!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate ·
-//!                tail · backfill
+//!                tail · backfill · dead-letter
 //! 7  putting together
 //!    app         settings → rooms → tasks; the order in which they start and end
 //! 6  text → settings
@@ -81,6 +81,14 @@
 //! the departments' topics, [`archive::Archive`] writes three rows whose TTL ends at
 //! [`message::expires_at`], and the offset is committed after that. `archive get` writes who, when,
 //! why and which ids to the access log before it prints anything.
+//!
+//! # The walk of a dead letter
+//!
+//! [`intake`] keeps what it cannot read or route, with all that a second try needs. Once the cause is
+//! mended, `dead-letter replay` takes the open letters ([`app::DeadLetters`]) one after the other:
+//! [`intake::Intake::recall`] reads each again, decides by the routes in force and logs it under the id
+//! and the time of receipt its text would have had. Then the letter is overwritten ([`store`]) or, as a
+//! topic cannot forget, a record beside it says that it was called back.
 //!
 //! # Invariants
 //!

@@ -1,11 +1,12 @@
 //! Putting together: settings → rooms → tasks, and the order in which they end.
 //!
 //! Comes in: a `Config` and a clock. Goes out: a running `Instance` or a running archive, each with
-//! the addresses it listens on.
+//! the addresses it listens on; dead-letter and the way back from it.
 //! Always true: this is the only room that knows them all; every task's end is awaited at shutdown.
 //! Not here: signals and the command line (`cli`).
 
 mod archive;
+mod dead_letters;
 mod journal;
 mod listeners;
 mod log;
@@ -14,6 +15,7 @@ mod serve;
 mod topics;
 
 pub use archive::ArchiveInstance;
+pub use dead_letters::{DeadLetters, Letter, LettersError, NotReplayed, Replayer};
 pub use journal::{Emptied, empty_journal};
 pub use reload::Reload;
 pub use serve::{Addresses, Instance};

@@ -14,6 +14,7 @@ use crate::config::{Archive, Config, Publish, Shutdown};
 use crate::dedup::{self, Claims, Recent};
 use crate::intake::{self, Intake};
 use crate::keyword::Live;
+use crate::log::Log;
 use crate::message::{Country, Number};
 use crate::operations::{self, Feed, Health};
 use crate::publish::TopicAdmin;
@@ -83,7 +84,7 @@ impl Instance {
             monitoring: monitoring.bound.address(),
         };
         let config = Arc::new(config);
-        let intake = intake(&config, &routes, &log, &clock, &metrics);
+        let intake = intake(&config, &routes, log.log(), &clock, &metrics);
         let door = door(&config, &intake, &clock, &metrics);
         let (drain, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let leaving = CancellationToken::new();
@@ -180,12 +181,13 @@ fn describe(config: &Config, metrics: &Metrics) {
     }
 }
 
-fn intake(config: &Config, routes: &Live, log: &OpenLog, clock: &Clock, metrics: &Metrics) -> Arc<Intake> {
+/// What takes texts in, over any log.
+pub fn intake(config: &Config, routes: &Live, log: Log, clock: &Clock, metrics: &Metrics) -> Arc<Intake> {
     let inbound = &config.inbound;
     let remembered = dedup::Settings { ids_max: inbound.dedup_ids_max, age_max: inbound.dedup_age_max };
     Intake::new(intake::Settings {
         routes: routes.clone(),
-        log: log.log(),
+        log,
         claims: Claims::new(remembered, clock.clone()),
         repeats: Recent::new(inbound.dedup_ids_max, inbound.repeat_age_max, clock.clone()),
         sender_key: config.standing.sender_key.clone(),

@@ -120,7 +120,7 @@ impl Copies {
         }
     }
 
-    async fn record_access(&self, access: &Access) -> Outcome {
+    pub async fn record_access(&self, access: &Access) -> Outcome {
         match self {
             Self::Embedded(reader) => reader.record_access(access).map_err(Failure::of),
             Self::Cluster(archive) => archive.record_access(access).await.map_err(Failure::of),

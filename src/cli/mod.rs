@@ -8,6 +8,7 @@
 mod archive;
 mod backfill;
 mod check;
+mod dead_letter;
 mod explain;
 mod http;
 mod journal;
@@ -58,6 +59,9 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Asks a carrier which texts it received, and takes in those that never came
     Backfill(backfill::Arguments),
+    /// What nobody could read or take: list it, show it, send it on its way again
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
     /// Shows a department's records, one JSON object a line
     Tail(tail::Arguments),
 }
@@ -146,6 +150,7 @@ fn run(command: Command) -> Outcome {
         Command::Explain(arguments) => explain::explain(&arguments, &environment),
         Command::Simulate(arguments) => simulate::simulate(&arguments, &environment),
         Command::Backfill(arguments) => backfill::backfill(&arguments, &environment),
+        Command::DeadLetter(command) => dead_letter::run(&command, &environment),
         Command::Tail(arguments) => tail::tail(&arguments, &environment),
     }
 }

@@ -8,16 +8,15 @@ use clap::Args;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Request, StatusCode};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::ClientConfig;
 use rdkafka::message::Message;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::app::build_table;
 use crate::config::{Config, Environment, Publish, SecretsNeeded};
 use crate::message::{DepartmentName, topics};
-use crate::publish;
+use crate::publish::{self, TopicReader};
 
 use super::{Failure, Outcome, Settings, block_on, http, print};
 
@@ -26,8 +25,6 @@ const COUNT: usize = 10;
 /// How long one question to the feed may stay open while following.
 const POLL: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(45);
-/// How long the brokers are waited for.
-const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub struct Arguments {
@@ -155,37 +152,18 @@ async fn ask(authority: &str, path: &str, bearer: &str) -> Result<Vec<FeedEvent>
 
 /// Reads without a group, so nobody's offsets move.
 fn from_kafka(config: &ClientConfig, topic: &str, mut window: Window, follow: bool) -> Outcome {
-    let consumer: BaseConsumer = config.create().map_err(Failure::of)?;
-    let metadata = consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT).map_err(Failure::of)?;
-    let partitions: Vec<i32> = metadata
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id))
-        .collect();
-    if partitions.is_empty() {
-        return Err(Failure::of(format!("topic {topic} does not exist; `sms-router setup` creates it")));
-    }
-    let (mut assignment, mut ends) = (TopicPartitionList::new(), Vec::new());
-    for partition in partitions {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT).map_err(Failure::of)?;
-        assignment.add_partition_offset(topic, partition, Offset::Offset(low)).map_err(Failure::of)?;
-        ends.push((partition, low, high));
-    }
-    consumer.assign(&assignment).map_err(Failure::of)?;
+    let mut reader = TopicReader::open(config, topic).map_err(Failure::of)?;
     let mut opened = false;
     loop {
-        if !opened && ends.iter().all(|(_, next, high)| next >= high) {
+        if !opened && reader.is_at_end() {
             window.open()?;
             opened = true;
         }
         if opened && !follow {
             return Ok(());
         }
-        let Some(message) = consumer.poll(Duration::from_millis(200)) else { continue };
-        let message = message.map_err(Failure::of)?;
-        if let Some(end) = ends.iter_mut().find(|(partition, ..)| *partition == message.partition()) {
-            end.1 = message.offset() + 1;
+        if let Some(message) = reader.poll(Duration::from_millis(200)).map_err(Failure::of)? {
+            window.take(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned())?;
         }
-        window.take(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned())?;
     }
 }

@@ -26,11 +26,13 @@ mod client;
 mod context;
 mod gauges;
 mod lane;
+mod reader;
 mod topics;
 
 pub use breaker::BreakerState;
 pub use client::{FORBIDDEN, Settings, check_properties, consumer_config, producer_config};
 pub use context::Calm;
+pub use reader::{ReadError, TopicReader};
 pub use topics::{Change, TopicAdmin, TopicFault, TopicSettings};
 
 use std::sync::Arc;
