@@ -52,7 +52,7 @@ fn set_up_with(prefix: &str, publish: &str) -> Folder {
 }
 
 /// At least `count` records of a topic, from its beginning.
-fn consume(topic: &str, count: usize) -> Vec<OwnedMessage> {
+pub fn consume(topic: &str, count: usize) -> Vec<OwnedMessage> {
     consume_with(&ClientConfig::new(), &given("SMS_ROUTER_TEST_KAFKA"), topic, count)
 }
 
@@ -82,7 +82,7 @@ fn consume_each(security: &ClientConfig, brokers: &str, topic: &str, mut enough:
     });
 }
 
-fn value(record: &OwnedMessage) -> Value {
+pub fn value(record: &OwnedMessage) -> Value {
     serde_json::from_slice(record.payload().expect("a value")).expect("JSON")
 }
 
@@ -233,7 +233,7 @@ fn what_a_topic_will_never_take_is_kept_in_dead_letter() {
     assert!(kept.into_iter().any(|letter| letter["reason"] == "too_large"), "{letters}");
 }
 
-fn limit_record_size(topic: &str, bytes: &str) {
+pub fn limit_record_size(topic: &str, bytes: &str) {
     use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", given("SMS_ROUTER_TEST_KAFKA"));

@@ -7,6 +7,7 @@ mod archive;
 mod backfill;
 mod carriers;
 mod cli;
+mod dead_letter;
 mod harness;
 mod input;
 mod kafka;

@@ -4,6 +4,7 @@
 //! they are while the store is open. Not here: killing a process; that is an integration test.
 
 mod appending;
+mod beside;
 mod disk;
 mod journalling;
 mod keeping;
