@@ -117,9 +117,7 @@ fn department_warnings(config: &Config, table: &Table) -> Vec<Problem> {
         let closed = table.departments().iter().map(|department| &department.name).filter(is_closed);
         warnings.extend(closed.map(|name| warn(name, ".tokens", "no token opens this department's feed")));
     }
-    if matches!(config.publish, Publish::Local { .. }) {
-        warnings.extend(without_topics(config, table));
-    }
+    warnings.extend(delivery_warnings(config, table));
     if matches!((&config.publish, &config.archive), (Publish::Kafka { .. }, Archive::Local)) {
         let place = Place { file: config.name.clone(), line: 0 };
         let reason =
@@ -129,18 +127,30 @@ fn department_warnings(config: &Config, table: &Table) -> Vec<Problem> {
     warnings
 }
 
-/// What the routes ask of topics where there are none: departments read the embedded store themselves.
-fn without_topics(config: &Config, table: &Table) -> Vec<Problem> {
+/// What the routes ask for and these settings do not give: holding back needs a journal, standing in
+/// needs topics.
+fn delivery_warnings(config: &Config, table: &Table) -> Vec<Problem> {
+    let (hold, failover) = match &config.publish {
+        Publish::Local { .. } => (
+            Some("hold holds back nothing from a feed; publish.to is \"local\""),
+            Some("a standby stands in for nobody without topics; publish.to is \"local\""),
+        ),
+        Publish::Kafka { journal: None, .. } => {
+            (Some("hold refuses its texts with 503, for there is no journal that could take them"), None)
+        }
+        Publish::Kafka { journal: Some(_), .. } => (None, None),
+    };
     let warn = |department: &DepartmentSpec, key: &str, reason: &str| Problem {
         place: Place { file: config.routes.name(), line: department.line },
         key: format!("department.{key}"),
-        reason: format!("department {}: {reason}; publish.to is \"local\"", department.name),
+        reason: format!("department {}: {reason}", department.name),
     };
-    let held = table.departments().iter().filter(|department| department.hold);
-    let held = held.map(|department| warn(department, "hold", "hold holds back nothing from a feed"));
-    let stood_in_for = table.departments().iter().filter(|department| department.failover.is_some());
-    let stood_in_for = stood_in_for.map(|it| warn(it, "failover", "a standby stands in for nobody without topics"));
-    held.chain(stood_in_for).collect()
+    let of = |department: &DepartmentSpec| {
+        let hold = hold.filter(|_| department.hold).map(|reason| warn(department, "hold", reason));
+        let stands_in = failover.filter(|_| department.failover.is_some());
+        [hold, stands_in.map(|reason| warn(department, "failover", reason))]
+    };
+    table.departments().iter().flat_map(of).flatten().collect()
 }
 
 fn report(output: Output, problems: &[Problem], warnings: &[Problem]) -> Outcome {

@@ -61,7 +61,7 @@ fn a_text_to_an_unknown_number_comes_back_once_the_number_is_known() {
     let (code, told, err) = run(&server.folder, &["replay", "--all"]);
     assert!(code == Some(1) && err.contains("1 of them stay"), "{err}");
     assert_eq!(told[0]["outcome"], "stays");
-    assert_eq!(list(&server.folder), [letter.clone()], "it stays, once");
+    assert_eq!(list(&server.folder), std::slice::from_ref(&letter), "it stays, once");
     server.folder.write("routes.toml", &mended_routes());
     let (code, told, err) = run(&server.folder, &["replay", id(&letter)]);
     assert_eq!(code, Some(0), "{told:?}{err}");

@@ -111,6 +111,13 @@ fn hold_and_failover_are_read_and_explained() {
     let (code, out, _) = said(&folder.run(&["check"]));
     assert_eq!(code, Some(0), "{out}");
     assert!(out.contains("holds back nothing") && out.contains("stands in for nobody"), "{out}");
+    let cluster = format!("{SETTINGS}[publish]\nto = \"kafka\"\nbrokers = \"127.0.0.1:1\"\n");
+    folder.write("sms-router.toml", &format!("{cluster}journal = false\n"));
+    let (_, out, _) = said(&folder.run(&["check"]));
+    assert!(out.contains("hold refuses its texts") && !out.contains("stands in for nobody"), "{out}");
+    folder.write("sms-router.toml", &cluster);
+    let (_, out, _) = said(&folder.run(&["check"]));
+    assert!(out.contains("highways is held") && !out.contains("hold refuses"), "{out}");
     for (wrong, said_of_it) in [
         ("failover_after_s = 60", "needs failover"),
         ("failover = \"parking\"\nfailover_after_s = 0", "whole number from 1"),
