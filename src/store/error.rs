@@ -78,6 +78,8 @@ pub enum StoreError {
 pub(super) enum Fault {
     Sqlite(rusqlite::Error),
     Explained(StoreError),
+    /// The file says what no release writes.
+    Damaged,
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -97,8 +99,12 @@ impl Files {
     pub(super) fn explain(&self, fault: impl Into<Fault>) -> StoreError {
         let error = match fault.into() {
             Fault::Explained(error) => return error,
+            Fault::Damaged => return StoreError::Corrupt { file: self.database() },
             Fault::Sqlite(error) => error,
         };
+        if is_of_another_type(&error) {
+            return StoreError::Corrupt { file: self.database() };
+        }
         let Some(code) = error.sqlite_error_code() else {
             return StoreError::Io(error.to_string());
         };
@@ -125,6 +131,12 @@ impl Files {
             _ => StoreError::NotWritable { folder: self.folder(), cause: error.to_string() },
         }
     }
+}
+
+/// Whether a column holds what no release writes there.
+fn is_of_another_type(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
 }
 
 fn extended(error: &rusqlite::Error) -> Option<i32> {

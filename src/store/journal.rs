@@ -3,13 +3,17 @@
 //! Comes in: events with the topic each is for; positions of those that were published since. Goes
 //! out: the events as they were, oldest first.
 //! Always true: an entry leaves only when it is settled, never by age; an id waits once; an event comes
-//! back exactly as it went in, down to the byte, its time to the millisecond as the clock gives it.
+//! back exactly as it went in, down to the byte, its time to the millisecond as the clock gives it, or
+//! the file is refused: a checksum tells.
 //! What is settled is made hollow at once and removed later, for the reason that `sweep` gives.
 //! Not here: when a text goes to the journal, and replaying it; how much waits (`waiting`).
 
+use std::collections::BTreeSet;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use siphasher::sip::SipHasher13;
 
 use super::Store;
 use super::append::{Appended, code_of, destination_of, kind_of, stream_of};
@@ -135,8 +139,8 @@ fn write_one(
     let size = size_of(topic, event);
     let mut statement = connection.prepare_cached(
         "INSERT INTO journal (id, topic, bytes, kind, stream, account, subject, received_at, journalled_at,
-                              key, fingerprint, traceparent, value)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                              key, fingerprint, traceparent, checksum, value)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (id) WHERE hollow = 0 DO NOTHING",
     )?;
     let written = statement.execute(params![
@@ -152,6 +156,7 @@ fn write_one(
         event.key.as_slice(),
         event.fingerprint.as_slice(),
         event.traceparent,
+        checksum(topic, event).cast_signed(),
         event.value,
     ])?;
     if written == 0 {
@@ -175,7 +180,7 @@ pub(super) fn settle(
                             value = zeroblob(length(value))
          WHERE position = ?1 AND hollow = 0 RETURNING topic, bytes",
     )?;
-    let (mut topics, mut taken) = (std::collections::BTreeSet::new(), Vec::with_capacity(positions.len()));
+    let (mut topics, mut taken) = (BTreeSet::new(), Vec::with_capacity(positions.len()));
     for position in positions {
         let settled = statement.query_row([position.0], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))).optional()?;
         let Some((topic, bytes)) = settled else { continue };
@@ -223,17 +228,17 @@ pub(super) fn remove(
 pub(super) fn read(connection: &Connection, topic: &str, after: Cursor, limit: usize) -> Result<Vec<Waiting>, Fault> {
     let limit = limit.min(ENTRIES_MAX);
     let mut statement = connection.prepare_cached(
-        "SELECT position, id, kind, stream, account, subject, received_at, key, fingerprint, traceparent, value
+        "SELECT position, topic, id, kind, stream, account, subject, received_at, key, fingerprint, traceparent,
+                checksum, value
          FROM journal WHERE topic = ?1 AND hollow = 0 AND position > ?2 ORDER BY position LIMIT ?3",
     )?;
     let mut rows = statement.query(params![topic, after.0, limit as i64])?;
-    let topic: Arc<str> = topic.into();
     let mut entries = Vec::new();
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
-        let event = event_of(row)?;
-        bytes += event.value.len();
-        entries.push(Waiting { position: Cursor(row.get(0)?), topic: Arc::clone(&topic), event });
+        let entry = entry_of(row)?;
+        bytes += entry.event.value.len();
+        entries.push(entry);
         if bytes >= READ_BYTES_MAX {
             break;
         }
@@ -241,21 +246,53 @@ pub(super) fn read(connection: &Connection, topic: &str, after: Cursor, limit: u
     Ok(entries)
 }
 
-fn event_of(row: &Row<'_>) -> Result<Event, Fault> {
-    let damaged =
-        |column: &str| StoreError::Io(format!("an entry of the journal has a {column} that no release writes"));
-    let stream: String = row.get(3)?;
-    let account: String = row.get(4)?;
-    Ok(Event {
-        id: EventId::from_bytes(row.get(1)?),
-        kind: kind_of(row.get(2)?).ok_or_else(|| damaged("kind"))?,
-        destination: destination_of(&stream).ok_or_else(|| damaged("stream"))?,
-        account: AccountName::parse(&account).map_err(|_| damaged("account"))?,
-        subject: row.get(5)?,
-        received_at: Timestamp::from_millisecond(row.get(6)?).map_err(|_| damaged("time"))?,
-        key: row.get(7)?,
-        fingerprint: row.get(8)?,
-        traceparent: row.get(9)?,
-        value: row.get(10)?,
-    })
+/// Reads every entry, so that one that is damaged is known before anything is answered or replayed.
+pub(super) fn check(connection: &Connection) -> Result<(), Fault> {
+    let mut statement = connection.prepare(
+        "SELECT position, topic, id, kind, stream, account, subject, received_at, key, fingerprint, traceparent,
+                checksum, value
+         FROM journal WHERE +hollow = 0",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        entry_of(row)?;
+    }
+    Ok(())
+}
+
+/// A hash of all that must come back as it went in. It guards against disks, not against people.
+fn checksum(topic: &str, event: &Event) -> u64 {
+    let mut hasher = SipHasher13::new();
+    for piece in [topic, stream_of(&event.destination), event.account.as_str(), &event.subject] {
+        hasher.write(piece.as_bytes());
+        hasher.write_u8(0);
+    }
+    hasher.write_i64(code_of(event.kind));
+    hasher.write_i64(event.received_at.as_millisecond());
+    hasher.write(event.id.as_bytes());
+    hasher.write(&event.key);
+    hasher.write(&event.fingerprint);
+    hasher.write(&event.value);
+    hasher.write(event.traceparent.as_deref().unwrap_or("-").as_bytes());
+    hasher.finish()
+}
+
+fn entry_of(row: &Row<'_>) -> Result<Waiting, Fault> {
+    let stream: String = row.get(4)?;
+    let account: String = row.get(5)?;
+    let event = Event {
+        id: EventId::from_bytes(row.get(2)?),
+        kind: kind_of(row.get(3)?).ok_or(Fault::Damaged)?,
+        destination: destination_of(&stream).ok_or(Fault::Damaged)?,
+        account: AccountName::parse(&account).map_err(|_| Fault::Damaged)?,
+        subject: row.get(6)?,
+        received_at: Timestamp::from_millisecond(row.get(7)?).map_err(|_| Fault::Damaged)?,
+        key: row.get(8)?,
+        fingerprint: row.get(9)?,
+        traceparent: row.get(10)?,
+        value: row.get(12)?,
+    };
+    let entry = Waiting { position: Cursor(row.get(0)?), topic: row.get(1)?, event };
+    let written = row.get::<_, i64>(11)?.cast_unsigned();
+    if checksum(&entry.topic, &entry.event) == written { Ok(entry) } else { Err(Fault::Damaged) }
 }

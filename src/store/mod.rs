@@ -134,6 +134,8 @@ impl Store {
         let lock = files.take()?;
         let mut connection = files.open_writing()?;
         schema::migrate(&mut connection, &files)?;
+        schema::check(&connection, &files)?;
+        journal::check(&connection).map_err(|fault| files.explain(fault))?;
         let position = feed::newest(&connection).map_err(|error| files.explain(error))?;
         let journal = JournalState::read(&connection).map_err(|error| files.explain(error))?;
         let journal = Arc::new(ArcSwap::from_pointee(journal));

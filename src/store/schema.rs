@@ -1,6 +1,7 @@
 //! The tables, and how data of earlier releases becomes data of this one.
 //!
-//! Comes in: a connection. Goes out: tables as this build expects them, or the refusal of newer data.
+//! Comes in: a connection. Goes out: tables as this build expects them, or the refusal of newer data
+//! and of data that is damaged.
 //! Always true: `user_version` counts the steps of `MIGRATIONS` that the file has seen; a step that
 //! has been released is never changed, only followed by another.
 //! Not here: statements that read or write rows.
@@ -14,7 +15,7 @@
 //!   (0 = the record's JSON as it is), then whatever is personal.
 //! - `access_log`: who read audit copies, when and why.
 //! - `journal`: events that wait for their topic, in the order they were taken in; `bytes` is what an
-//!   entry counts against the bounds. An id waits once.
+//!   entry counts against the bounds, `checksum` is over everything of the event. An id waits once.
 //!
 //! A row whose time is over is first made hollow (see `sweep`), so the indexes leave hollow rows out.
 
@@ -91,6 +92,7 @@ CREATE TABLE journal (
     key           BLOB NOT NULL,
     fingerprint   BLOB NOT NULL,
     traceparent   TEXT,
+    checksum      INTEGER NOT NULL,
     value         BLOB NOT NULL CHECK (length(value) > 0)
 ) STRICT;
 CREATE UNIQUE INDEX journal_by_id ON journal (id) WHERE hollow = 0;
@@ -132,6 +134,28 @@ pub(super) fn require(connection: &Connection, files: &Files) -> Result<(), Stor
         std::cmp::Ordering::Less => Err(StoreError::Older { file: files.database(), found, known: KNOWN }),
         std::cmp::Ordering::Greater => Err(StoreError::Newer { file: files.database(), found, known: KNOWN }),
     }
+}
+
+/// Largest database that is checked whole at start: about a second on a slow disk.
+const CHECKED_BYTES_MAX: i64 = 256 * 1024 * 1024;
+
+/// Refuses a file that does not hang together: the journal and its indexes always, the rest where the
+/// file is small enough for that at each start. Damage elsewhere in a larger one shows when it is met.
+pub(super) fn check(connection: &Connection, files: &Files) -> Result<(), StoreError> {
+    let number =
+        |name: &str| -> rusqlite::Result<i64> { connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)) };
+    let sound = |check: &str| {
+        let found: String = connection.query_row(&format!("PRAGMA {check}"), [], |row| row.get(0))?;
+        if found == "ok" { Ok(()) } else { Err(Fault::Damaged) }
+    };
+    let ask = || {
+        if number("page_count")? * number("page_size")? <= CHECKED_BYTES_MAX {
+            sound("quick_check(1)")?;
+        }
+        // Unlike the quick one it finds an index that leaves an entry out.
+        sound("integrity_check(journal)")
+    };
+    ask().map_err(|fault| files.explain(fault))
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<u32> {

@@ -9,6 +9,7 @@ mod disk;
 mod journalling;
 mod keeping;
 mod opening;
+mod power;
 mod sweeping;
 
 use std::fs;
