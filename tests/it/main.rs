@@ -13,6 +13,7 @@ mod input;
 mod kafka;
 mod kannel;
 mod operations;
+mod order;
 mod routes;
 mod standalone;
 mod tls;

@@ -137,8 +137,14 @@ impl Server {
 
     pub fn start_with(folder: Folder, environment: &[(&str, &str)]) -> Self {
         let mut command = binary();
+        command.envs(environment.iter().copied());
+        Self::start_as(command, folder)
+    }
+
+    /// Starts `command`, which is the binary or a program that becomes it.
+    pub fn start_as(mut command: Command, folder: Folder) -> Self {
         command.arg("serve").arg("-c").arg(folder.path("sms-router.toml")).current_dir(folder.dir.path());
-        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary");
         let (say, log) = mpsc::channel();
         let stdout = child.stdout.take().expect("a pipe");
