@@ -7,6 +7,8 @@
 //! Not here: durability. After a restart the embedded store's unique id, or the equal `ce_id`
 //! downstream, takes over.
 
+#[cfg(test)]
+mod model;
 mod recent;
 
 pub use recent::Recent;
@@ -99,7 +101,7 @@ impl Ticket {
     /// The text is durable: whoever sends it again is told so.
     pub fn confirm(mut self) {
         self.confirmed = true;
-        self.claims.0.taken.keep(*self.id.as_bytes(), self.fingerprint);
+        self.claims.0.taken.insert(*self.id.as_bytes(), self.fingerprint);
     }
 }
 

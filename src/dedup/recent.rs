@@ -1,14 +1,15 @@
 //! A map that forgets: at least the last `count_max` entries, none older than `age_max`, twice
-//! `count_max` at most.
+//! `count_max` at most and one more for each thread that writes just then.
 //!
 //! Two generations: new entries go to the young one; when it is full or old enough it becomes the old
 //! one and the former old one is dropped as a whole. No entry is ever visited to be forgotten.
+//! One lock guards which generations there are: whoever reads or adds an entry shares it, whoever
+//! turns them has it alone. So no entry can fall between two generations, and none turns them twice.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use crate::clock::Clock;
@@ -16,13 +17,20 @@ use crate::clock::Clock;
 /// 128 bits that name a text.
 pub type Key = [u8; 16];
 
-type Generation = DashMap<Key, (Key, i64)>;
+/// A value, and when it was kept.
+type Kept = (Key, i64);
+
+#[derive(Default)]
+struct Generations {
+    young: DashMap<Key, Kept>,
+    old: DashMap<Key, Kept>,
+    /// Keys in `young`: its own count would visit every shard.
+    young_count: AtomicUsize,
+    young_since_ms: i64,
+}
 
 pub struct Recent {
-    generations: ArcSwap<(Arc<Generation>, Arc<Generation>)>,
-    young_count: AtomicUsize,
-    young_since_ms: AtomicI64,
-    turning: Mutex<()>,
+    generations: RwLock<Generations>,
     count_max: usize,
     age_max_ms: i64,
     clock: Clock,
@@ -30,11 +38,9 @@ pub struct Recent {
 
 impl Recent {
     pub fn new(count_max: usize, age_max: Duration, clock: Clock) -> Self {
+        let generations = Generations { young_since_ms: clock.now().as_millisecond(), ..Generations::default() };
         Self {
-            generations: ArcSwap::default(),
-            young_count: AtomicUsize::new(0),
-            young_since_ms: AtomicI64::new(clock.now().as_millisecond()),
-            turning: Mutex::new(()),
+            generations: RwLock::new(generations),
             count_max,
             age_max_ms: i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX),
             clock,
@@ -43,47 +49,62 @@ impl Recent {
 
     /// The value kept under `key`, unless it is too old.
     pub fn value(&self, key: &Key) -> Option<Key> {
-        let oldest = self.clock.now().as_millisecond().saturating_sub(self.age_max_ms);
-        let generations = self.generations.load();
-        let entry = generations.0.get(key).or_else(|| generations.1.get(key))?;
-        let (value, at) = *entry;
-        (at >= oldest).then_some(value)
-    }
-
-    /// Keeps `value` under `key`; the value before it, if it is not too old.
-    pub fn insert(&self, key: Key, value: Key) -> Option<Key> {
-        let before = self.value(&key);
-        self.keep(key, value);
-        before
-    }
-
-    /// Keeps `value` under `key`, whatever was there.
-    pub fn keep(&self, key: Key, value: Key) {
         let now = self.clock.now().as_millisecond();
-        self.turn_if_due(now);
-        if self.generations.load().0.insert(key, (value, now)).is_none() {
-            self.young_count.fetch_add(1, Ordering::Relaxed);
-        }
+        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = generations.young.get(key).or_else(|| generations.old.get(key))?;
+        self.unless_too_old(*kept, now)
     }
 
-    fn turn_if_due(&self, now: i64) {
-        let full = self.young_count.load(Ordering::Relaxed) >= self.count_max;
-        let old = now.saturating_sub(self.young_since_ms.load(Ordering::Relaxed)) > self.age_max_ms;
-        if !full && !old {
-            return;
+    /// Keeps `value` under `key`; the value before it, if it is not too old. Of two that keep the same
+    /// key at once, one sees the other's value.
+    pub fn insert(&self, key: Key, value: Key) -> Option<Key> {
+        let now = self.clock.now().as_millisecond();
+        let generations = self.with_room(now);
+        let before = generations.young.insert(key, (value, now)).or_else(|| {
+            generations.young_count.fetch_add(1, Ordering::Relaxed);
+            generations.old.get(&key).map(|kept| *kept)
+        });
+        self.unless_too_old(before?, now)
+    }
+
+    fn unless_too_old(&self, (value, at): Kept, now: i64) -> Option<Key> {
+        (at >= now.saturating_sub(self.age_max_ms)).then_some(value)
+    }
+
+    /// The generations, turned if the young one is full or old enough.
+    fn with_room(&self, now: i64) -> RwLockReadGuard<'_, Generations> {
+        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_due(&generations, now) {
+            return generations;
         }
-        // Whoever finds the lock taken goes on: one turn is enough.
-        let Ok(_turning) = self.turning.try_lock() else { return };
-        let young = self.generations.load().0.clone();
-        self.generations.store(Arc::new((Arc::default(), young)));
-        self.young_count.store(0, Ordering::Relaxed);
-        self.young_since_ms.store(now, Ordering::Relaxed);
+        drop(generations);
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have turned them while nobody held the lock.
+        let forgotten = self.is_due(&generations, now).then(|| generations.turn(now));
+        let generations = RwLockWriteGuard::downgrade(generations);
+        // Giving back a million entries takes a while, during which others may read and write.
+        drop(forgotten);
+        generations
+    }
+
+    fn is_due(&self, generations: &Generations, now: i64) -> bool {
+        let full = generations.young_count.load(Ordering::Relaxed) >= self.count_max;
+        full || now.saturating_sub(generations.young_since_ms) > self.age_max_ms
     }
 
     #[cfg(test)]
     fn len(&self) -> usize {
-        let generations = self.generations.load();
-        generations.0.len() + generations.1.len()
+        let generations = self.generations.read().expect("no panic in a test");
+        generations.young.len() + generations.old.len()
+    }
+}
+
+impl Generations {
+    /// Makes the young generation the old one; gives what is forgotten.
+    fn turn(&mut self, now: i64) -> DashMap<Key, Kept> {
+        *self.young_count.get_mut() = 0;
+        self.young_since_ms = now;
+        std::mem::replace(&mut self.old, std::mem::take(&mut self.young))
     }
 }
 
