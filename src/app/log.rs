@@ -29,6 +29,7 @@ pub enum OpenLog {
 
 /// The journal's writer and the task that empties it.
 pub struct OpenJournal {
+    store: Store,
     writer: Writer,
     replay: JoinHandle<()>,
     stop_replay: CancellationToken,
@@ -57,12 +58,12 @@ impl OpenLog {
                     Some(journal) => Some(open_journal(config, journal, settings.in_flight_max, clock).await?),
                     None => None,
                 };
-                let (journal, writer) = opened.unzip();
+                let (journal, files) = opened.unzip();
                 let source = config.standing.source.clone();
                 let publisher = Publisher::start(settings.as_ref().clone(), source, metrics.clone())?;
                 know(&publisher, &table);
                 let kafka = Kafka::new(publisher, journal);
-                let journal = writer.and_then(|writer| OpenJournal::start(&kafka, writer, routes, metrics));
+                let journal = files.and_then(|files| OpenJournal::start(&kafka, files, routes, metrics));
                 Ok(Self::Kafka { kafka, journal })
             }
         }
@@ -86,6 +87,14 @@ impl OpenLog {
         match self {
             Self::Embedded { .. } => None,
             Self::Kafka { kafka, .. } => Some(kafka.publisher().clone()),
+        }
+    }
+
+    /// The embedded store, where there is one: what has outlived its time must leave its files.
+    pub fn store(&self) -> Option<&Store> {
+        match self {
+            Self::Embedded { store, .. } => Some(store),
+            Self::Kafka { journal, .. } => journal.as_ref().map(|journal| &journal.store),
         }
     }
 
@@ -120,9 +129,9 @@ impl OpenLog {
                 kafka.finish().await;
                 let publisher = kafka.publisher().clone();
                 let _ = tokio::task::spawn_blocking(move || publisher.flush(FLUSH_TIMEOUT)).await;
-                if let Some(OpenJournal { writer, replay, .. }) = journal {
+                if let Some(OpenJournal { store, writer, replay, .. }) = journal {
                     let _ = replay.await;
-                    drop(kafka);
+                    drop((kafka, store));
                     writer.close().await;
                 }
             }
@@ -131,11 +140,11 @@ impl OpenLog {
 }
 
 impl OpenJournal {
-    fn start(kafka: &Kafka, writer: Writer, routes: &Live, metrics: &Metrics) -> Option<Self> {
+    fn start(kafka: &Kafka, (store, writer): (Store, Writer), routes: &Live, metrics: &Metrics) -> Option<Self> {
         let stop_replay = CancellationToken::new();
         let (kafka, journal) = (kafka.clone(), kafka.journal()?.clone());
         let replay = Replay { kafka, journal, routes: routes.clone(), metrics: metrics.clone() };
-        Some(Self { writer, replay: tokio::spawn(replay.run(stop_replay.clone())), stop_replay })
+        Some(Self { store, writer, replay: tokio::spawn(replay.run(stop_replay.clone())), stop_replay })
     }
 }
 
@@ -145,7 +154,7 @@ async fn open_journal(
     journal: &config::Journal,
     in_flight_max: usize,
     clock: &Clock,
-) -> Result<(Journal, Writer), StartError> {
+) -> Result<(Journal, (Store, Writer)), StartError> {
     let settings = store::Settings {
         // Whatever is in flight may have to go there at once.
         queue_max: in_flight_max,
@@ -156,7 +165,7 @@ async fn open_journal(
     };
     let (store, writer) = Store::open(settings, config.standing.sender_key.clone(), clock.clone())?;
     let settings = JournalSettings { patience: journal.after, bytes_max: journal.bytes_max, age_max: journal.age_max };
-    Ok((Journal::open(store, settings, clock.clone()).await?, writer))
+    Ok((Journal::open(store.clone(), settings, clock.clone()).await?, (store, writer)))
 }
 
 /// Makes room for the topics that a table names.

@@ -100,7 +100,7 @@ impl Instance {
         };
         let (reload, reloading) = reloader.start(end.clone());
         tasks.spawn(reloading);
-        if let OpenLog::Embedded { store, .. } = &log {
+        if let Some(store) = log.store() {
             tasks.spawn(sweep(store.clone(), metrics.clone(), end.clone()));
         }
         let feed = Arc::new(Feed {
