@@ -10,7 +10,7 @@ use crate::config::{self, Config, Publish};
 use crate::keyword::{Live, Table};
 use crate::log::{Journal, JournalSettings, Kafka, Log, Replay};
 use crate::operations::{FeedSource, Service};
-use crate::publish::Publisher;
+use crate::publish::{Publisher, TopicState};
 use crate::store::{self, Store, Writer};
 use crate::telemetry::Metrics;
 
@@ -108,10 +108,8 @@ impl OpenLog {
     pub fn services(&self) -> impl Fn() -> Vec<Service> + Send + Sync + 'static {
         let publisher = self.publisher();
         move || match &publisher {
-            None => vec![Service { name: "embedded store".to_owned(), up: true }],
-            Some(publisher) => {
-                publisher.states().into_iter().map(|(topic, up)| Service { name: topic.to_string(), up }).collect()
-            }
+            None => vec![Service { name: "embedded store".to_owned(), up: true, note: None }],
+            Some(publisher) => publisher.states().into_iter().map(service).collect(),
         }
     }
 
@@ -137,6 +135,13 @@ impl OpenLog {
             }
         }
     }
+}
+
+/// A topic's line for `/readyz?verbose`.
+fn service(topic: TopicState) -> Service {
+    let state = topic.breaker.label();
+    let note = topic.away.map(|away| format!("breaker {state}, on the quarantine producer for {} s", away.as_secs()));
+    Service { name: topic.name.to_string(), up: topic.away.is_none(), note }
 }
 
 impl OpenJournal {

@@ -15,6 +15,8 @@ use super::reply;
 pub struct Service {
     pub name: String,
     pub up: bool,
+    /// What else there is to say of it.
+    pub note: Option<String>,
 }
 
 /// What the monitoring listener shows.
@@ -46,7 +48,8 @@ impl Health {
             let _ = writeln!(text, "[{}] {condition}", if met { "+" } else { "-" });
         }
         for service in (self.services)() {
-            let _ = writeln!(text, "[{}] takes texts: {}", if service.up { "+" } else { "!" }, service.name);
+            let _ = write!(text, "[{}] takes texts: {}", if service.up { "+" } else { "!" }, service.name);
+            let _ = writeln!(text, "{}", service.note.map(|note| format!(" ({note})")).unwrap_or_default());
         }
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         reply::text(status, text)

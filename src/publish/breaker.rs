@@ -35,10 +35,12 @@ pub(super) enum Outcome {
     Failed {
         topic_is_at_fault: bool,
     },
+    /// It failed for a reason that says nothing of the topic: our own producer's.
+    Unjudged,
 }
 
 /// What a breaker lets through; a topic whose breaker is not closed is on the quarantine producer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BreakerState {
     /// Texts pass.
     Closed,
@@ -130,6 +132,8 @@ impl Breaker {
                 *failures = 0;
                 return None;
             }
+            // A text says nothing; a probe has been used up and the next one is due.
+            (Outcome::Unjudged, State::Closed { .. }) => return None,
             (Outcome::Failed { topic_is_at_fault: false }, State::Closed { failures })
                 if *failures + 1 < FAILURES_MAX =>
             {
@@ -140,7 +144,7 @@ impl Breaker {
                 *state = State::Closed { failures: 0 };
                 self.sooner.notify_waiters();
             }
-            (Outcome::Stalled | Outcome::Failed { .. }, _) => {
+            (Outcome::Stalled | Outcome::Failed { .. } | Outcome::Unjudged, _) => {
                 let since = away_since.unwrap_or(now);
                 *state = State::Open { since, probe_at: now + self.probe_interval };
             }
@@ -240,6 +244,19 @@ mod tests {
             let (breaker, now) = breaker();
             assert_eq!(breaker.settle(home(&breaker, now), outcome, now), Some(true), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn a_producers_trouble_opens_no_breaker_and_uses_up_a_probe() {
+        let (breaker, now) = breaker();
+        for _ in 0..=FAILURES_MAX {
+            assert_eq!(breaker.settle(home(&breaker, now), Outcome::Unjudged, now), None);
+        }
+        breaker.settle(home(&breaker, now), Outcome::Stalled, now);
+        let later = now + PROBE;
+        assert_eq!(breaker.settle(probe(&breaker, later), Outcome::Unjudged, later), None);
+        assert_eq!((breaker.state(), breaker.admit(later)), (BreakerState::Open, Pass::Refused));
+        probe(&breaker, later + PROBE);
     }
 
     #[test]

@@ -9,30 +9,37 @@
 //! Not here: deadlines of carriers, what is answered, keyword decisions.
 //!
 //! ```text
-//! event ─ bound of the department ─ breaker ─┬ closed ─→ producer 0..n (by topic) ─┐
-//!                                            ├ open ───→ refused at once           ├─→ report
-//!                                            └ probe ──→ quarantine producer ──────┘
+//! event ─ bound of the department ─ breaker ─┬ closed ─→ lane 0..n (by topic) ─┐
+//!                                            ├ open ───→ refused, or waits     ├─→ report
+//!                                            └ probe ──→ quarantine producer ──┘
 //! ```
 //!
 //! Why several producers: a broker answers one produce request of a connection at a time, so a
-//! partition that waits for a frozen replica blocks every topic of that connection. Measured with one
-//! of three brokers frozen for 6 s: a healthy topic waited 6.6 s behind the shared producer, 1.45 s
-//! with `request.timeout.ms=500`, 0.01 s through a second producer.
+//! partition that waits for a frozen replica blocks every topic of that connection, and again with
+//! every retry. So a topic that stalls goes on in the quarantine producer, and the lane it stalled in
+//! takes a spare producer for its other topics while the old one waits for its reports. Measured with
+//! one of three brokers frozen for 7 s, through one lane: a healthy topic waited 1.0 s in the first
+//! stall and again with each retry; now 0.5 s in the first stall, and its usual p99 afterwards.
 //! Why one request in flight: idempotence with several over several partitions makes librdkafka spin
 //! (130 of 180 µs a record at 10 topics).
 
 mod breaker;
 mod client;
 mod context;
+mod fault;
 mod gauges;
+mod keeper;
 mod lane;
 mod reader;
+mod record;
+mod topic;
 mod topics;
 
 pub use breaker::BreakerState;
 pub use client::{FORBIDDEN, Settings, check_properties, consumer_config, producer_config};
 pub use context::Calm;
 pub use reader::{ReadError, TopicReader};
+pub use topic::TopicState;
 pub use topics::{Change, TopicAdmin, TopicFault, TopicSettings};
 
 use std::sync::Arc;
@@ -41,15 +48,17 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::message::{Event, EventKind, EventSource, topics as own_topics};
+use crate::message::{Event, EventSource, topics as own_topics};
 use crate::telemetry::Metrics;
-use breaker::{Breaker, Outcome, Pass, Turn};
-use gauges::Gauges;
-use lane::{Batching, Lane};
+use breaker::{Outcome, Pass, Turn};
+use fault::Fault;
+use keeper::Keeper;
+use lane::{Batching, Lane, Serial};
+use record::{Envelope, key_text};
+use topic::Topic;
 
 /// Why a text is not on its topic; variants are what the caller can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,63 +88,28 @@ pub enum PublishError {
 pub struct Publisher(Arc<Inner>);
 
 struct Inner {
-    lanes: Vec<Lane>,
-    quarantine: Lane,
+    /// The shared ones, and last the quarantine.
+    lanes: Arc<[Lane]>,
+    keeper: Keeper,
     topics: DashMap<Arc<str>, Arc<Topic>>,
-    source: EventSource,
-    /// `ce_type` and `ce_dataschema` of each kind of event, written once.
-    kinds: [(String, String); EventKind::ALL.len()],
+    envelope: Envelope,
     settings: Settings,
     waiting: AtomicUsize,
     metrics: Metrics,
-}
-
-/// What is known of one topic: its bound, its breaker, the producer it belongs to.
-struct Topic {
-    name: Arc<str>,
-    lane: usize,
-    waiting: AtomicUsize,
-    breaker: Breaker,
-    gauges: Gauges,
-}
-
-impl Topic {
-    /// Resolves when the breaker lets a text through.
-    async fn let_through(&self) {
-        loop {
-            let sooner = self.breaker.sooner();
-            let Some(due) = self.breaker.opens_at(Instant::now()) else { return };
-            tokio::select! {
-                () = sooner => {}
-                () = tokio::time::sleep_until(due.into()) => {}
-            }
-        }
-    }
-
-    /// Says that the breaker was opened or closed, once for each change.
-    fn note(&self, open: bool, why: Outcome) {
-        self.gauges.changed(open);
-        if open {
-            tracing::error!(topic = %self.name, ?why, "breaker opened: the topic is on the quarantine producer until a probe succeeds");
-        } else {
-            tracing::info!(topic = %self.name, "breaker closed: the topic takes texts again");
-        }
-    }
 }
 
 impl Publisher {
     /// Makes the producers. They look for the brokers and fetch their ids in the background, which
     /// takes half a second: do it before the first text.
     pub fn start(settings: Settings, source: EventSource, metrics: Metrics) -> Result<Self, PublishError> {
-        let lanes = (0..settings.producers.max(1))
-            .map(|index| Lane::start(&settings, &format!("sms-router-{index}"), Batching::Shared))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(PublishError::Settings)?;
-        let quarantine =
-            Lane::start(&settings, "sms-router-quarantine", Batching::Alone).map_err(PublishError::Settings)?;
+        let shared = (0..settings.producers.max(1))
+            .map(|index| Lane::start(&settings, &format!("sms-router-{index}"), Batching::Shared));
+        let quarantine = Lane::start(&settings, "sms-router-quarantine", Batching::Alone);
+        let lanes = shared.chain([quarantine]).collect::<Result<Arc<[_]>, _>>().map_err(PublishError::Settings)?;
+        let keeper = Keeper::start(settings.clone(), lanes.clone()).map_err(PublishError::Settings)?;
         let (topics, waiting) = (DashMap::new(), AtomicUsize::new(0));
-        let kinds = EventKind::ALL.map(|kind| (source.event_type(kind), source.data_schema(kind)));
-        let publisher = Self(Arc::new(Inner { lanes, quarantine, topics, source, kinds, settings, waiting, metrics }));
+        let envelope = Envelope::new(source);
+        let publisher = Self(Arc::new(Inner { lanes, keeper, topics, envelope, settings, waiting, metrics }));
         publisher.know([("consent", own_topics::CONSENT), ("dead-letter", own_topics::DEAD_LETTER)].into_iter());
         Ok(publisher)
     }
@@ -145,13 +119,8 @@ impl Publisher {
         for (label, name) in topics {
             let index = self.0.topics.len();
             self.0.topics.entry(name.into()).or_insert_with(|| {
-                Arc::new(Topic {
-                    name: name.into(),
-                    lane: index % self.0.lanes.len(),
-                    waiting: AtomicUsize::new(0),
-                    breaker: Breaker::new(self.0.settings.stall, self.0.settings.probe_interval),
-                    gauges: Gauges::new(&self.0.metrics, label),
-                })
+                let lane = index % self.shared().len();
+                Arc::new(Topic::new(name, label, lane, &self.0.settings, &self.0.metrics))
             });
         }
     }
@@ -205,121 +174,135 @@ impl Publisher {
         let (lane, turn) = match pass {
             Pass::Home(turn) => (&self.0.lanes[topic.lane], turn),
             Pass::Probe(turn) => {
-                topic.gauges.show(topic.breaker.state());
-                (&self.0.quarantine, turn)
+                topic.show();
+                (self.quarantine(), turn)
             }
             Pass::Refused => return Err(PublishError::Unavailable { topic: topic.name.clone() }),
         };
-        match self.deliver(lane, topic, turn, event).await {
-            // The broker judges a whole batch: the text may only have had too large a neighbour. The
-            // quarantine producer sends every record by itself.
-            Err(PublishError::Final { .. }) => self.deliver(&self.0.quarantine, topic, turn, event).await,
-            result => result,
+        let lane = if topic.fits_others(event.value.len()) { lane } else { self.quarantine() };
+        let mut result = self.deliver(lane, topic, turn, event).await;
+        // The broker judges a whole batch: the text may only have had too large a neighbour. The
+        // quarantine producer sends every record by itself.
+        if self.is_shared(lane) && matches!(result.map_err(Fault::of), Err(Fault::Record | Fault::Neighbour)) {
+            result = self.deliver(self.quarantine(), topic, turn, event).await;
         }
+        topic.learn_size(event.value.len(), result);
+        self.conclude(topic, turn, result)
     }
 
-    async fn deliver(&self, lane: &Lane, topic: &Topic, turn: Turn, event: &Event) -> Result<(), PublishError> {
-        let headers = self.headers(event);
+    async fn deliver(&self, lane: &Lane, topic: &Topic, turn: Turn, event: &Event) -> Result<(), RDKafkaErrorCode> {
+        let headers = self.0.envelope.headers(event);
         let key = key_text(&event.key);
         let record = FutureRecord::to(&topic.name)
             .key(key.as_slice())
             .payload(&event.value)
             .timestamp(event.received_at.as_millisecond())
             .headers(headers);
-        let result = match lane.send(record) {
-            Ok(delivery) => self.await_report(topic, turn, delivery).await,
-            Err(error) => Err(error),
+        let (result, serial) = match lane.send(record) {
+            Ok((delivery, serial)) => (self.await_report(lane, serial, topic, turn, delivery).await, serial),
+            Err((error, serial)) => (Err(error), serial),
         };
-        self.conclude(lane, topic, turn, result)
+        if result.is_err() {
+            lane.leave_if_dead(serial, &self.0.keeper);
+        }
+        result.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
     }
 
-    /// Waits for the report; a wait beyond the stall time opens the breaker without giving up.
-    async fn await_report(&self, topic: &Topic, turn: Turn, mut delivery: DeliveryFuture) -> Result<(), KafkaError> {
-        let report = match tokio::time::timeout(self.0.settings.stall, &mut delivery).await {
-            Ok(report) => report,
-            Err(_) => {
-                self.settle(topic, turn, Outcome::Stalled);
-                delivery.await
+    /// Waits for the report. A wait beyond the stall time opens the breaker without giving up, and
+    /// the other topics of the lane get another producer.
+    async fn await_report(
+        &self,
+        lane: &Lane,
+        serial: Serial,
+        topic: &Topic,
+        turn: Turn,
+        mut delivery: DeliveryFuture,
+    ) -> Result<(), KafkaError> {
+        let report = loop {
+            if let Ok(report) = tokio::time::timeout(self.0.settings.stall, &mut delivery).await {
+                break report;
+            }
+            self.settle(topic, turn, Outcome::Stalled);
+            // Asked again as long as it stalls: another producer may not be ready yet.
+            if self.is_shared(lane) {
+                lane.leave(serial, &self.0.keeper);
             }
         };
         match report {
             Ok(Ok(_)) => Ok(()),
             Ok(Err((error, _))) => Err(error),
-            // The producer was dropped with the record inside: only a renewed lane does that.
-            Err(_) => Err(KafkaError::Canceled),
+            // The producer was dropped with the record inside, as happens when the process ends.
+            Err(_) => Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeInflight)),
         }
     }
 
-    fn conclude(
-        &self,
-        lane: &Lane,
-        topic: &Topic,
-        turn: Turn,
-        result: Result<(), KafkaError>,
-    ) -> Result<(), PublishError> {
-        let Err(error) = result else {
+    fn conclude(&self, topic: &Topic, turn: Turn, result: Result<(), RDKafkaErrorCode>) -> Result<(), PublishError> {
+        let Err(code) = result else {
             self.settle(topic, turn, Outcome::Delivered);
             return Ok(());
         };
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        if is_final(code) {
-            // The broker answered, so the topic works: only this text does not fit it.
-            self.settle(topic, turn, Outcome::Delivered);
-            return Err(PublishError::Final { topic: topic.name.clone(), code });
-        }
-        lane.renew_if_dead();
-        self.settle(topic, turn, Outcome::Failed { topic_is_at_fault: blames_topic(code) });
-        if code == RDKafkaErrorCode::QueueFull {
-            return Err(PublishError::Full);
-        }
-        Err(PublishError::Curable { topic: topic.name.clone(), code })
+        let fault = Fault::of(code);
+        self.settle(
+            topic,
+            turn,
+            match fault {
+                // The broker answered, so the topic works: only this text does not fit it.
+                Fault::Record => Outcome::Delivered,
+                Fault::Topic => Outcome::Failed { topic_is_at_fault: true },
+                Fault::Neighbour | Fault::Passing => Outcome::Failed { topic_is_at_fault: false },
+                Fault::Producer => Outcome::Unjudged,
+            },
+        );
+        Err(match fault {
+            Fault::Record => PublishError::Final { topic: topic.name.clone(), code },
+            Fault::Producer if code == RDKafkaErrorCode::QueueFull => PublishError::Full,
+            Fault::Neighbour | Fault::Topic | Fault::Producer | Fault::Passing => {
+                PublishError::Curable { topic: topic.name.clone(), code }
+            }
+        })
     }
 
     fn settle(&self, topic: &Topic, turn: Turn, outcome: Outcome) {
-        let changed = topic.breaker.settle(turn, outcome, Instant::now());
-        if let Some(open) = changed {
-            topic.note(open, outcome);
-        }
-        if changed == Some(false) {
+        if topic.settle(turn, outcome) {
             // What kept this topic away may have kept others away: they need not wait for their turn.
             self.0.topics.iter().for_each(|other| other.breaker.hurry(Instant::now()));
-        }
-        if outcome != Outcome::Delivered {
-            topic.gauges.show(topic.breaker.state());
         }
     }
 
     /// Notes that the cluster says a topic is missing: its texts are refused at once, not after the
     /// client has looked for it in vain. A probe finds out when it is back.
     pub fn mark_missing(&self, topic: &str) {
-        let topic = self.topic(topic);
-        if topic.breaker.is_open() {
-            return;
-        }
-        if let Some(open) = topic.breaker.open(Instant::now()) {
-            topic.note(open, Outcome::Failed { topic_is_at_fault: true });
-            topic.gauges.show(topic.breaker.state());
-        }
+        self.topic(topic).miss();
     }
 
     /// Whether every producer has its id from the brokers: before that a first text waits for it.
     pub fn has_ids(&self) -> bool {
-        self.0.lanes.iter().chain([&self.0.quarantine]).all(Lane::has_id)
+        self.0.lanes.iter().all(Lane::has_id)
     }
 
-    /// Each topic and whether its breaker is closed, for `/readyz?verbose`.
-    pub fn states(&self) -> Vec<(Arc<str>, bool)> {
-        let mut states: Vec<_> =
-            self.0.topics.iter().map(|topic| (topic.name.clone(), !topic.breaker.is_open())).collect();
+    /// Each topic and the state of its breaker, by name, for `/readyz?verbose`.
+    pub fn states(&self) -> Vec<TopicState> {
+        let mut states: Vec<_> = self.0.topics.iter().map(|topic| topic.state()).collect();
         states.sort();
         states
     }
 
     /// Waits until the producers hold nothing, at most `timeout`. Blocks: run it off the runtime.
     pub fn flush(&self, timeout: Duration) {
-        for lane in self.0.lanes.iter().chain([&self.0.quarantine]) {
-            lane.flush(timeout);
-        }
+        self.0.lanes.iter().for_each(|lane| lane.flush(timeout));
+        self.0.keeper.close();
+    }
+
+    fn shared(&self) -> &[Lane] {
+        &self.0.lanes[..self.0.lanes.len() - 1]
+    }
+
+    fn quarantine(&self) -> &Lane {
+        self.0.lanes.last().expect("the quarantine is always there")
+    }
+
+    fn is_shared(&self, lane: &Lane) -> bool {
+        !std::ptr::eq(lane, self.quarantine())
     }
 
     fn topic(&self, name: &str) -> Arc<Topic> {
@@ -344,30 +327,6 @@ impl Publisher {
         }
         Ok(place)
     }
-
-    /// CloudEvents 1.0 Kafka binding, binary mode.
-    fn headers(&self, event: &Event) -> OwnedHeaders {
-        let (kind, data_schema) = &self.0.kinds[event.kind as usize];
-        let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
-        let time = crate::message::iso::format(event.received_at);
-        let headers = OwnedHeaders::new_with_capacity(9)
-            .insert(header("ce_specversion", "1.0"))
-            .insert(header("ce_id", event.id.hyphenated().encode_lower(&mut id)))
-            .insert(header("ce_source", &self.0.source.of(&event.account)))
-            .insert(header("ce_type", kind))
-            .insert(header("ce_subject", &event.subject))
-            .insert(header("ce_time", &time))
-            .insert(header("ce_dataschema", data_schema))
-            .insert(header("content-type", "application/json"));
-        match &event.traceparent {
-            Some(traceparent) => headers.insert(header("traceparent", traceparent)),
-            None => headers,
-        }
-    }
-}
-
-fn header<'a>(key: &'a str, value: &'a str) -> Header<'a, &'a str> {
-    Header { key, value: Some(value) }
 }
 
 /// A text's place in the bounds, given back when it leaves.
@@ -381,43 +340,4 @@ impl Drop for Place {
         self.topic.waiting.fetch_sub(1, Ordering::AcqRel);
         self.publisher.waiting.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-/// The key as text: every Kafka tool can show and compare 32 hexadecimal characters.
-fn key_text(key: &[u8; 16]) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 32];
-    for (index, byte) in key.iter().enumerate() {
-        text[2 * index] = DIGITS[usize::from(byte >> 4)];
-        text[2 * index + 1] = DIGITS[usize::from(byte & 15)];
-    }
-    text
-}
-
-/// What no later try mends: the record itself does not fit.
-fn is_final(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::MessageSizeTooLarge
-            | RDKafkaErrorCode::InvalidMessageSize
-            | RDKafkaErrorCode::InvalidRecord
-            | RDKafkaErrorCode::InvalidMessage
-            | RDKafkaErrorCode::MessageBatchTooLarge
-    )
-}
-
-/// Whether the failure is of this topic (missing, not allowed, too few replicas) rather than of one
-/// text: then one is enough to open the breaker.
-fn blames_topic(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::InvalidTopic
-            | RDKafkaErrorCode::NotEnoughReplicas
-            | RDKafkaErrorCode::NotEnoughReplicasAfterAppend
-    )
 }

@@ -1,0 +1,152 @@
+//! The keeper of the producers: a spare one that is ready, and an end in peace for those replaced.
+//!
+//! Comes in: producers that a lane has left. Goes out: a producer that has its id and knows where
+//! topics are, at once. One thread does what blocks.
+//! Always true: a producer is closed only when each of its records has its report and nobody hands
+//! it another; at most `RETIRING_MAX` wait for that, and while so many do no lane leaves its producer.
+//! Not here: when a lane needs another producer.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaError;
+
+use super::client::Settings;
+use super::lane::{Batching, Engine, Lane};
+
+/// Producers that were left and still hold records. Each has threads and connections of its own.
+const RETIRING_MAX: usize = 4;
+/// Between two looks at producers that still hold records.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Between two looks while there is nothing to do; a replaced producer ends the wait.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// Time for one question to the brokers.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// What a producer knows of topics it has not used it forgets after `metadata.max.age.ms`, 15
+/// minutes unless set: it is told again well before.
+const REMIND_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    /// Gone once the keeper is closed.
+    replaced: Mutex<Option<SyncSender<Arc<Engine>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    settings: Settings,
+    lanes: Arc<[Lane]>,
+    spare: Mutex<Option<Arc<Engine>>>,
+    retiring: AtomicUsize,
+    closing: AtomicBool,
+}
+
+impl Keeper {
+    pub(super) fn start(settings: Settings, lanes: Arc<[Lane]>) -> Result<Self, KafkaError> {
+        let (spare, retiring, closing) = (Mutex::new(None), AtomicUsize::new(0), AtomicBool::new(false));
+        let shared = Arc::new(Shared { settings, lanes, spare, retiring, closing });
+        let (replaced, left) = sync_channel(RETIRING_MAX * 2);
+        let work = shared.clone();
+        let thread = std::thread::Builder::new().name("producers".to_owned()).spawn(move || work.run(&left));
+        let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self { shared, replaced: Mutex::new(Some(replaced)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The spare producer if there is one that is ready, and room for the one it replaces.
+    pub(super) fn take_spare(&self) -> Option<Arc<Engine>> {
+        if self.shared.retiring.load(Ordering::Acquire) >= RETIRING_MAX {
+            return None;
+        }
+        lock(&self.shared.spare).take_if(|spare| spare.is_warm())
+    }
+
+    /// For a lane whose producer takes nothing any more: any producer is better.
+    pub(super) fn spare_or_new(&self) -> Result<Arc<Engine>, KafkaError> {
+        match lock(&self.shared.spare).take() {
+            Some(spare) => Ok(spare),
+            None => self.shared.make().map(Arc::new),
+        }
+    }
+
+    /// Closes a producer as soon as its records have their reports.
+    pub(super) fn finish(&self, engine: Arc<Engine>) {
+        self.shared.retiring.fetch_add(1, Ordering::AcqRel);
+        let Some(replaced) = lock(&self.replaced).clone() else { return };
+        if let Err(refused) = replaced.try_send(engine) {
+            // More dead producers at once than anybody has seen: this one is closed here and now.
+            self.shared.retiring.fetch_sub(1, Ordering::AcqRel);
+            drop(refused);
+        }
+    }
+
+    /// Ends the thread and waits for it: as long as one question to the brokers takes.
+    pub(super) fn close(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        drop(lock(&self.replaced).take());
+        if let Some(thread) = lock(&self.thread).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn make(&self) -> Result<Engine, KafkaError> {
+        Engine::start(&self.settings, "sms-router-spare", Batching::Shared)
+    }
+
+    fn run(&self, left: &Receiver<Arc<Engine>>) {
+        let mut retiring: Vec<Arc<Engine>> = Vec::new();
+        let mut remind_at = Instant::now();
+        loop {
+            self.keep_spare();
+            let remind = Instant::now() >= remind_at;
+            self.teach(remind);
+            if remind {
+                remind_at = Instant::now() + REMIND_INTERVAL;
+            }
+            match left.recv_timeout(if retiring.is_empty() { IDLE_INTERVAL } else { LOOK_INTERVAL }) {
+                Ok(engine) => retiring.push(engine),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            retiring.retain(still_needed);
+            self.retiring.store(retiring.len(), Ordering::Release);
+        }
+    }
+
+    fn keep_spare(&self) {
+        if lock(&self.spare).is_some() {
+            return;
+        }
+        match self.make() {
+            Ok(engine) => *lock(&self.spare) = Some(Arc::new(engine)),
+            Err(error) => tracing::error!(%error, "no spare Kafka producer could be made"),
+        }
+    }
+
+    /// Tells producers where topics are: all of them now and then, those that never heard at once.
+    fn teach(&self, remind: bool) {
+        let spare = lock(&self.spare).clone();
+        for engine in self.lanes.iter().map(Lane::engine).chain(spare) {
+            if self.closing.load(Ordering::Acquire) {
+                return;
+            }
+            if remind || !engine.knows_topics() {
+                engine.learn_topics(QUESTION_TIMEOUT);
+            }
+        }
+    }
+}
+
+/// Who was about to hand it a record when it was replaced is counted among its owners since then, so
+/// with one owner left there will be no further record; only then it counts whether any wait.
+fn still_needed(engine: &Arc<Engine>) -> bool {
+    Arc::strong_count(engine) > 1 || engine.is_busy()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

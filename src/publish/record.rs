@@ -1,0 +1,56 @@
+//! An event as a Kafka record: the CloudEvents 1.0 Kafka binding, binary mode.
+//!
+//! Comes in: an event whose value is encoded already. Goes out: its headers and its key.
+//! Not here: which topic, and the value.
+
+use rdkafka::message::{Header, OwnedHeaders};
+
+use crate::message::{Event, EventKind, EventSource, iso};
+
+/// What the headers of all our records share.
+pub(super) struct Envelope {
+    source: EventSource,
+    /// `ce_type` and `ce_dataschema` of each kind of event, written once.
+    kinds: [(String, String); EventKind::ALL.len()],
+}
+
+impl Envelope {
+    pub(super) fn new(source: EventSource) -> Self {
+        let kinds = EventKind::ALL.map(|kind| (source.event_type(kind), source.data_schema(kind)));
+        Self { source, kinds }
+    }
+
+    pub(super) fn headers(&self, event: &Event) -> OwnedHeaders {
+        let (kind, data_schema) = &self.kinds[event.kind as usize];
+        let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
+        let time = iso::format(event.received_at);
+        let headers = OwnedHeaders::new_with_capacity(9)
+            .insert(header("ce_specversion", "1.0"))
+            .insert(header("ce_id", event.id.hyphenated().encode_lower(&mut id)))
+            .insert(header("ce_source", &self.source.of(&event.account)))
+            .insert(header("ce_type", kind))
+            .insert(header("ce_subject", &event.subject))
+            .insert(header("ce_time", &time))
+            .insert(header("ce_dataschema", data_schema))
+            .insert(header("content-type", "application/json"));
+        match &event.traceparent {
+            Some(traceparent) => headers.insert(header("traceparent", traceparent)),
+            None => headers,
+        }
+    }
+}
+
+fn header<'a>(key: &'a str, value: &'a str) -> Header<'a, &'a str> {
+    Header { key, value: Some(value) }
+}
+
+/// The key as text: every Kafka tool can show and compare 32 hexadecimal characters.
+pub(super) fn key_text(key: &[u8; 16]) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (index, byte) in key.iter().enumerate() {
+        text[2 * index] = DIGITS[usize::from(byte >> 4)];
+        text[2 * index + 1] = DIGITS[usize::from(byte & 15)];
+    }
+    text
+}
