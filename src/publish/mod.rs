@@ -137,23 +137,6 @@ impl Publisher {
         }
     }
 
-    /// Publishes one event as soon as the topic's breaker lets it through: at once while it is
-    /// closed, otherwise as the probe when one is due. Waits for that without asking again and again,
-    /// and without a place in the bounds; cancelled while it waits, nothing has happened. The other
-    /// errors are those of `publish`.
-    pub async fn publish_waiting(&self, topic: &str, event: &Event) -> Result<(), PublishError> {
-        let topic = self.topic(topic);
-        loop {
-            topic.let_through().await;
-            let _place = self.enter(&topic)?;
-            match topic.breaker.admit(Instant::now()) {
-                // Another waiter became the probe.
-                Pass::Refused => {}
-                pass => return self.send(&topic, pass, event).await,
-            }
-        }
-    }
-
     /// Resolves when the topic's breaker lets a text through: at once while it is closed.
     pub async fn takes_texts(&self, topic: &str) {
         self.topic(topic).let_through().await;

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -130,14 +129,22 @@ impl Bound {
                 }
             }
         }
-        // Who has connected already may have sent a request.
-        while let Some(Ok((stream, peer))) = self.listener.accept().now_or_never() {
-            accept(stream, peer);
-        }
-        drop(self.listener);
+        waiting(self.listener).into_iter().for_each(|(stream, peer)| accept(stream, peer));
         connections.close();
         connections.wait().await;
     }
+}
+
+/// Closes the port. Who had connected by then may have sent a request: asked of the kernel itself,
+/// because the runtime may not have heard of them yet.
+fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let streams: Vec<_> = std::iter::from_fn(|| listener.accept().ok()).collect();
+    drop(listener);
+    let to_runtime = |(stream, peer): (std::net::TcpStream, SocketAddr)| {
+        stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).ok().map(|stream| (stream, peer))
+    };
+    streams.into_iter().filter_map(to_runtime).collect()
 }
 
 async fn connection<H, F>(
