@@ -132,16 +132,20 @@ fn a_second_sigterm_ends_the_wait_for_load_balancers() {
 struct Proxy {
     process: Child,
     address: SocketAddr,
+    /// Where it tells what it knows of the routers.
+    state: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
 impl Proxy {
     fn start(servers: [&Ports; 2]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let address = free_address();
+        let (address, state) = (free_address(), free_address());
         let mut config = format!(
-            "defaults\n mode http\n timeout connect 1s\n timeout client 30s\n timeout server 30s\n option redispatch\n \
-             retries 3\n retry-on conn-failure\nfrontend carriers\n bind {address}\n default_backend routers\n\
+            "defaults\n mode http\n timeout connect 1s\n timeout client 30s\n timeout server 30s\n timeout check 5s\n \
+             option redispatch\n retries 3\n retry-on conn-failure\n\
+             frontend state\n bind {state}\n stats enable\n stats uri /\n\
+             frontend carriers\n bind {address}\n default_backend routers\n\
              backend routers\n option httpchk GET /readyz\n"
         );
         for (index, ports) in servers.iter().enumerate() {
@@ -156,7 +160,18 @@ impl Proxy {
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().expect("haproxy, which tests/run installs");
-        Self { process, address, _folder: folder }
+        Self { process, address, state, _folder: folder }
+    }
+
+    /// Waits until it would send requests to so many routers.
+    fn has_found(&self, count: usize) {
+        wait_until("the load balancer has found the routers", || {
+            if TcpStream::connect(self.state).is_err() {
+                return false;
+            }
+            let servers = http::get(self.state, "/;csv").text();
+            servers.lines().filter(|line| line.starts_with("routers,router") && line.contains(",UP,")).count() == count
+        });
     }
 }
 
@@ -206,11 +221,7 @@ fn a_rolling_restart_behind_a_load_balancer_fails_no_request() {
         })
         .collect();
     let proxy = Proxy::start([&ports[0], &ports[1]]);
-    wait_until("the load balancer listens", || TcpStream::connect(proxy.address).is_ok());
-    wait_until("it has found the routers", || {
-        TcpStream::connect(proxy.address).ok().and_then(|stream| status(stream, &Sms::new("first", "snow first")))
-            == Some(200)
-    });
+    proxy.has_found(2);
     let load = Load::start(proxy.address, 4);
     for _ in 0..2 {
         load.goes_on();
@@ -218,6 +229,7 @@ fn a_rolling_restart_behind_a_load_balancer_fails_no_request() {
         assert_eq!(code, Some(0));
         load.goes_on();
         servers.push(Server::start(folder).ready());
+        proxy.has_found(2);
         load.goes_on();
     }
     let outcomes = load.stop();
