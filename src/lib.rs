@@ -13,7 +13,7 @@
 //! ```text
 //! 8  what a person types
 //!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate ·
-//!                tail · backfill · dead-letter
+//!                tail · backfill · dead-letter · reconcile
 //! 7  putting together
 //!    app         settings → rooms → tasks; the order in which they start and end
 //! 6  text → settings
@@ -22,6 +22,7 @@
 //!    webhook     carriers: a request → its texts, each durable → the answer
 //!    operations  departments' feed; health and metrics: every route in two tables
 //!    archiver    topics → audit copies, offsets after success
+//!    reconcile   log, journal and archive held against one another, by id
 //! 4  one text
 //!    intake      decide → claim → encode → log; dead-letter for what has nowhere to go
 //! 3  the durable log
@@ -123,6 +124,7 @@ pub mod log;
 pub mod message;
 pub mod operations;
 pub mod publish;
+pub mod reconcile;
 pub mod server;
 pub mod store;
 pub mod telemetry;

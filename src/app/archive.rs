@@ -17,7 +17,7 @@ use crate::publish::{self, Publisher, TopicAdmin};
 use crate::telemetry::{Latches, Metrics};
 
 use super::reload::Reloader;
-use super::{Reload, StartError, build_table, listeners};
+use super::{Reload, StartError, build_table, listeners, reconcile};
 
 /// A running `archive run`.
 pub struct ArchiveInstance {
@@ -49,9 +49,11 @@ impl ArchiveInstance {
         let settings = archiver::Settings::new(publish::consumer_config(kafka, group));
         let admin = Arc::new(TopicAdmin::new(kafka)?);
         let (topics, consumed) = watch::channel(Vec::new());
+        let routes = Live::new(table);
+        reconcile::watch(&config, &routes, &clock, &metrics, &tasks, &end);
         let reloader = Reloader {
             config: config.clone(),
-            routes: Live::new(table),
+            routes,
             metrics: metrics.clone(),
             kafka: Some((admin, None)),
             built_from,

@@ -83,6 +83,14 @@ impl OpenLog {
         }
     }
 
+    /// The embedded store, where it is the log.
+    pub fn embedded(&self) -> Option<Store> {
+        match self {
+            Self::Embedded { store, .. } => Some(store.clone()),
+            Self::Kafka { .. } => None,
+        }
+    }
+
     pub fn publisher(&self) -> Option<Publisher> {
         match self {
             Self::Embedded { .. } => None,

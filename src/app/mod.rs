@@ -10,6 +10,8 @@ mod dead_letters;
 mod journal;
 mod listeners;
 mod log;
+mod probe;
+mod reconcile;
 mod reload;
 mod serve;
 mod topics;
@@ -17,6 +19,7 @@ mod topics;
 pub use archive::ArchiveInstance;
 pub use dead_letters::{DeadLetters, Letter, LettersError, NotReplayed, Replayer};
 pub use journal::{Emptied, empty_journal};
+pub use reconcile::judge;
 pub use reload::Reload;
 pub use serve::{Addresses, Instance};
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Problem, Stamp};
 use crate::keyword::{Live, Table};
+use crate::message::topics::PROBE;
 use crate::publish::{Publisher, TopicAdmin};
 use crate::telemetry::Metrics;
 
@@ -42,7 +43,7 @@ pub struct Reloader {
     pub kafka: Option<(Arc<TopicAdmin>, Option<Publisher>)>,
     /// What the file was when the table in force was read from it.
     pub built_from: Stamp,
-    /// Names of the departments' topics, for who consumes them.
+    /// Names of the topics whose texts are archived, for who consumes them.
     pub topics: watch::Sender<Vec<String>>,
 }
 
@@ -146,7 +147,9 @@ impl Reloader {
     fn publish_state(&self, table: &Table) {
         self.metrics.routes_info.with_label_values(&[table.version()]).set(1);
         self.metrics.routes_last_reload_successful.set(1);
-        self.topics.send_replace(table.departments().iter().map(crate::keyword::DepartmentSpec::topic).collect());
+        let departments = table.departments().iter().map(crate::keyword::DepartmentSpec::topic);
+        let probe = self.config.probe.map(|_| PROBE.to_owned());
+        self.topics.send_replace(departments.chain(probe).collect());
         for warning in table.warnings() {
             tracing::warn!(problem = %self.config.routes.problem(warning), "routes could be better");
         }

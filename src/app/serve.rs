@@ -24,6 +24,8 @@ use crate::webhook::{self, Door, Limits, Service};
 
 use super::listeners;
 use super::log::OpenLog;
+use super::probe::{self, Prober};
+use super::reconcile;
 use super::reload::Reloader;
 use super::topics::TopicWatch;
 use super::{Reload, StartError, build_table};
@@ -66,7 +68,8 @@ pub struct Instance {
 impl Instance {
     /// Opens the log, then the ports, then starts the tasks. Nothing is answered before all of it
     /// worked.
-    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+    pub async fn start(mut config: Config, clock: Clock) -> Result<Self, StartError> {
+        let probed = probe::admit(&mut config);
         let (metrics, latches) = (Metrics::new(), Latches::default());
         let (routes_latch, listening) = (latches.latch("routes loaded"), latches.latch("listeners open"));
         describe(&config, &metrics);
@@ -103,6 +106,9 @@ impl Instance {
         if let Some(store) = log.store() {
             tasks.spawn(sweep(store.clone(), metrics.clone(), end.clone()));
         }
+        if log.embedded().is_some() {
+            reconcile::watch(&config, &routes, &clock, &metrics, &tasks, &end);
+        }
         let feed = Arc::new(Feed {
             source: log.feed(),
             tokens: config.departments.clone(),
@@ -116,6 +122,11 @@ impl Instance {
         let answer_inbound = move |request, peer| service.clone().call(request, peer);
         let inbound = inbound.watch(&tasks, &end).serve(answer_inbound, metrics.clone(), drain.clone());
         let inbound = tokio::spawn(inbound);
+        if let Some((every, account)) = probed {
+            let (inbound, store) = (addresses.inbound, log.embedded());
+            let prober = Prober { account, inbound, every, clock: clock.clone(), metrics: metrics.clone(), store };
+            tasks.spawn(prober.run(drain.clone()));
+        }
         let answer_api = move |request, _| operations::api(feed.clone(), request);
         tasks.spawn(api.watch(&tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
         let answer_monitoring = move |request, _| operations::monitoring(health.clone(), request);
@@ -230,6 +241,7 @@ fn kafka_tasks(
         routes: routes.clone(),
         wanted: *topics,
         dead_letter_retention: *dead_letter_retention,
+        probes: config.probe.is_some(),
         metrics: metrics.clone(),
         contact: latches.latch("first contact with the brokers"),
     };

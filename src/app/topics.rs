@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::keyword::{Live, Table};
-use crate::message::topics::{CONSENT, DEAD_LETTER};
+use crate::message::PROBE_LIFE;
+use crate::message::topics::{CONSENT, DEAD_LETTER, PROBE};
 use crate::publish::{Publisher, TopicAdmin, TopicFault, TopicSettings};
 use crate::telemetry::{Latch, Metrics};
 
@@ -25,6 +26,8 @@ pub struct TopicWatch {
     pub routes: Live,
     pub wanted: TopicSettings,
     pub dead_letter_retention: Duration,
+    /// Whether synthetic texts are sent, which need a topic of their own.
+    pub probes: bool,
     pub metrics: Metrics,
     /// Set at the first contact with the brokers.
     pub contact: Latch,
@@ -63,8 +66,13 @@ impl TopicWatch {
         let table = self.routes.load();
         let departments = table.departments().iter().map(|department| (department.name.as_str(), department.topic()));
         let own = [("dead-letter", DEAD_LETTER.to_owned()), ("consent", CONSENT.to_owned())];
-        for (department, topic) in departments.chain(own) {
-            let retention = if topic == DEAD_LETTER { self.dead_letter_retention } else { self.wanted.retention };
+        let probe = self.probes.then(|| ("probe", PROBE.to_owned()));
+        for (department, topic) in departments.chain(own).chain(probe) {
+            let retention = match topic.as_str() {
+                DEAD_LETTER => self.dead_letter_retention,
+                PROBE => PROBE_LIFE,
+                _ => self.wanted.retention,
+            };
             let wanted = TopicSettings { retention, ..self.wanted };
             match self.admin.faults(&topic, &wanted, existing).await {
                 Ok(faults) => self.report(department, &topic, &faults),

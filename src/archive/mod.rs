@@ -14,6 +14,7 @@
 mod access;
 mod calendar;
 mod error;
+mod ids;
 mod reader;
 mod schema;
 mod session;

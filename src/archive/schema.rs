@@ -123,6 +123,7 @@ pub(super) struct Queries {
     pub select_id: String,
     pub select_sender: String,
     pub select_department: String,
+    pub select_ids: String,
     pub insert_access: String,
 }
 
@@ -147,6 +148,10 @@ impl Queries {
             select_department: select(
                 "by_department",
                 "department = ? AND day = ? AND shard = ? AND received_at >= ? AND received_at < ?",
+            ),
+            select_ids: format!(
+                "SELECT id FROM {keyspace}.by_department WHERE department = ? AND day = ? AND shard = ? \
+                 AND received_at >= ? AND received_at < ?"
             ),
             insert_access: insert("access_log", "month, at, access_id, part, who, why, query, ids, text_shown"),
         }

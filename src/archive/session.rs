@@ -33,6 +33,7 @@ pub(super) struct Connected {
     pub select_id: PreparedStatement,
     pub select_sender: PreparedStatement,
     pub select_department: PreparedStatement,
+    pub select_ids: PreparedStatement,
     pub insert_access: PreparedStatement,
 }
 
@@ -49,6 +50,7 @@ impl Archive {
             select_id: prepare(&session, queries.select_id).await?,
             select_sender: prepare(&session, queries.select_sender).await?,
             select_department: prepare(&session, queries.select_department).await?,
+            select_ids: prepare(&session, queries.select_ids).await?,
             insert_access: prepare(&session, queries.insert_access).await?,
             session,
         })))

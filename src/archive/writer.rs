@@ -9,7 +9,7 @@ use scylla::value::CqlTimestamp;
 use tokio::try_join;
 
 use super::{Archive, ArchiveError, calendar, schema};
-use crate::message::{EventId, Record, SenderKey, Timestamp, expires_at, time_to_live};
+use crate::message::{EventId, EventKind, Record, SenderKey, Timestamp, expires_at, time_to_live, topics};
 
 const LIFE_SECONDS_MAX: u64 = schema::LIFE_DAYS_MAX as u64 * schema::DAY_SECONDS;
 
@@ -50,6 +50,32 @@ impl Archive {
         Ok(Written::Stored)
     }
 
+    /// Stores a synthetic text for a day: under the name of its topic in place of a department, which no
+    /// department can have, and not by its sender, who is nobody. Safe to repeat.
+    pub async fn write_probe(
+        &self,
+        value: &[u8],
+        record: &Record,
+        sender_key: &SenderKey,
+        now: Timestamp,
+    ) -> Result<Written, ArchiveError> {
+        let expires_at = EventKind::Probe.expires_at(record.received_at);
+        let Some(left) = time_to_live(expires_at, now) else {
+            return Ok(Written::Expired);
+        };
+        if left.as_secs() > LIFE_SECONDS_MAX {
+            return Err(ArchiveError::FromTheFuture);
+        }
+        if self.knows(record.id).await? {
+            return Ok(Written::Known);
+        }
+        let ttl = i32::try_from(left.as_secs()).expect("a life of 367 days at most");
+        let row = Row::of(&Copy { value, record, sender_key, expires_at, ttl });
+        self.insert_by_department(topics::PROBE, &row).await?;
+        self.insert_by_id(topics::PROBE, &row).await?;
+        Ok(Written::Stored)
+    }
+
     async fn knows(&self, id: EventId) -> Result<bool, ArchiveError> {
         let answer = self.0.session.execute_unpaged(&self.0.known, (id,)).await?;
         let rows = answer.into_rows_result().map_err(|error| ArchiveError::Away(error.to_string()))?;
@@ -57,35 +83,37 @@ impl Archive {
     }
 
     async fn insert(&self, copy: Copy<'_>) -> Result<(), ArchiveError> {
-        let record = copy.record;
-        let mut content = Vec::with_capacity(copy.value.len() + 1);
-        content.push(FORMAT_PLAIN);
-        content.extend_from_slice(copy.value);
-        let sender_hash = copy.sender_key.hash(&record.from);
-        let (id, key_id) = (record.id, copy.sender_key.id());
-        let (department, ttl) = (record.department.as_str(), copy.ttl);
-        let (received, expires) = (timestamp(record.received_at), timestamp(copy.expires_at));
-        let month = calendar::month(record.received_at);
-        let day = calendar::day(record.received_at);
-        let connected = &self.0;
-        let session = &connected.session;
-        try_join!(
-            session.execute_unpaged(
-                &connected.insert_by_sender,
-                (&month, department, &sender_hash[..], received, id, expires, key_id, &content, ttl),
-            ),
-            session.execute_unpaged(
-                &connected.insert_by_department,
-                (&day, shard(id), department, &sender_hash[..], received, id, expires, key_id, &content, ttl),
-            ),
-        )?;
+        let row = Row::of(&copy);
+        let department = copy.record.department.as_str();
+        try_join!(self.insert_by_sender(department, &row), self.insert_by_department(department, &row))?;
         // Last, for it is what makes the id known.
-        session
-            .execute_unpaged(
-                &connected.insert_by_id,
-                (department, &sender_hash[..], received, id, expires, key_id, &content, ttl),
-            )
-            .await?;
+        self.insert_by_id(department, &row).await
+    }
+
+    async fn insert_by_sender(&self, department: &str, row: &Row<'_>) -> Result<(), ArchiveError> {
+        let month = calendar::month(row.received_at);
+        let received = timestamp(row.received_at);
+        let (id, expires, key_id) = (row.id, row.expires, row.key_id);
+        let values = (&month, department, &row.sender_hash[..], received, id, expires, key_id, &row.content, row.ttl);
+        self.0.session.execute_unpaged(&self.0.insert_by_sender, values).await?;
+        Ok(())
+    }
+
+    async fn insert_by_department(&self, department: &str, row: &Row<'_>) -> Result<(), ArchiveError> {
+        let (day, shard) = (calendar::day(row.received_at), shard(row.id));
+        let received = timestamp(row.received_at);
+        let (id, expires, key_id) = (row.id, row.expires, row.key_id);
+        let values =
+            (&day, shard, department, &row.sender_hash[..], received, id, expires, key_id, &row.content, row.ttl);
+        self.0.session.execute_unpaged(&self.0.insert_by_department, values).await?;
+        Ok(())
+    }
+
+    async fn insert_by_id(&self, department: &str, row: &Row<'_>) -> Result<(), ArchiveError> {
+        let received = timestamp(row.received_at);
+        let (id, expires, key_id) = (row.id, row.expires, row.key_id);
+        let values = (department, &row.sender_hash[..], received, id, expires, key_id, &row.content, row.ttl);
+        self.0.session.execute_unpaged(&self.0.insert_by_id, values).await?;
         Ok(())
     }
 }
@@ -96,6 +124,34 @@ struct Copy<'a> {
     sender_key: &'a SenderKey,
     expires_at: Timestamp,
     ttl: i32,
+}
+
+/// What the rows of one copy have in common.
+struct Row<'a> {
+    id: EventId,
+    sender_hash: [u8; 16],
+    received_at: Timestamp,
+    expires: CqlTimestamp,
+    key_id: &'a str,
+    content: Vec<u8>,
+    ttl: i32,
+}
+
+impl<'a> Row<'a> {
+    fn of(copy: &Copy<'a>) -> Self {
+        let mut content = Vec::with_capacity(copy.value.len() + 1);
+        content.push(FORMAT_PLAIN);
+        content.extend_from_slice(copy.value);
+        Self {
+            id: copy.record.id,
+            sender_hash: copy.sender_key.hash(&copy.record.from),
+            received_at: copy.record.received_at,
+            expires: timestamp(copy.expires_at),
+            key_id: copy.sender_key.id(),
+            content,
+            ttl: copy.ttl,
+        }
+    }
 }
 
 pub(super) fn timestamp(moment: Timestamp) -> CqlTimestamp {

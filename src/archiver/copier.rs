@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use prometheus::IntCounter;
+use prometheus::{Gauge, Histogram, IntCounter};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use super::partitions::Place;
 use super::reading::Taken;
 use crate::archive::{self, Archive, ArchiveError, Written};
 use crate::clock::Clock;
-use crate::message::{EventId, Record, SenderKey, topics};
+use crate::message::{EventId, Record, SenderKey, Timestamp, topics};
 use crate::publish::{PublishError, Publisher};
 use crate::telemetry::Metrics;
 
@@ -29,6 +29,7 @@ pub(super) struct Job {
 
 pub(super) enum Task {
     Copy(Box<Record>),
+    Probe(Box<Record>),
     Bury(String),
 }
 
@@ -36,7 +37,7 @@ impl Job {
     /// Two jobs of one id must not run at once: the first shall be the one that is kept.
     pub(super) fn id(&self) -> Option<EventId> {
         match &self.task {
-            Task::Copy(record) => Some(record.id),
+            Task::Copy(record) | Task::Probe(record) => Some(record.id),
             Task::Bury(_) => None,
         }
     }
@@ -74,6 +75,9 @@ pub(super) struct Copier {
     known: IntCounter,
     expired: IntCounter,
     dead_letter: IntCounter,
+    probe: IntCounter,
+    probe_duration: Histogram,
+    probe_last_success: Gauge,
 }
 
 impl Copier {
@@ -92,6 +96,9 @@ impl Copier {
             known: counter(&parts.metrics, "known"),
             expired: counter(&parts.metrics, "expired"),
             dead_letter: counter(&parts.metrics, "dead_letter"),
+            probe: counter(&parts.metrics, "probe"),
+            probe_duration: parts.metrics.probe_duration.with_label_values(&["archived"]),
+            probe_last_success: parts.metrics.probe_last_success.with_label_values(&["archived"]),
         }
     }
 
@@ -139,6 +146,7 @@ impl Copier {
     async fn attempt(&self, job: &Job) -> Result<&IntCounter, Trouble> {
         match &job.task {
             Task::Copy(record) => self.copy(&job.taken, record).await,
+            Task::Probe(record) => self.probe(&job.taken, record).await,
             Task::Bury(reason) => self.bury(&job.taken, reason).await,
         }
     }
@@ -152,6 +160,28 @@ impl Copier {
             Err(error @ ArchiveError::FromTheFuture) => self.bury(taken, &error.to_string()).await,
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The end of a synthetic text's way, and the time it took.
+    async fn probe(&self, taken: &Taken, record: &Record) -> Result<&IntCounter, Trouble> {
+        let written = self.archive().await?.write_probe(&taken.value, record, &self.sender_key, self.clock.now()).await;
+        match written {
+            Ok(Written::Stored) => {
+                self.probe_archived(record.received_at);
+                Ok(&self.probe)
+            }
+            Ok(Written::Known | Written::Expired) => Ok(&self.probe),
+            Err(error @ ArchiveError::FromTheFuture) => self.bury(taken, &error.to_string()).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn probe_archived(&self, received_at: Timestamp) {
+        let now = self.clock.now();
+        let took_ms = (now.as_millisecond() - received_at.as_millisecond()).max(0).unsigned_abs();
+        self.probe_duration.observe(Duration::from_millis(took_ms).as_secs_f64());
+        let now_ms = Duration::from_millis(now.as_millisecond().unsigned_abs());
+        self.probe_last_success.set(now_ms.as_secs_f64());
     }
 
     async fn bury(&self, taken: &Taken, reason: &str) -> Result<&IntCounter, Trouble> {

@@ -20,6 +20,8 @@ const MESSAGE_TYPE: &str = ".message.received.";
 #[derive(Debug)]
 pub(super) enum Reading {
     Copy(Box<Record>),
+    /// A synthetic text: kept for a day.
+    Probe(Box<Record>),
     /// An event of another kind: nothing to archive.
     Other,
     /// For dead-letter, with what was wrong.
@@ -58,6 +60,10 @@ impl Taken {
     pub(super) fn read(&self) -> Reading {
         let version = self.event_type.as_deref().and_then(|kind| kind.split_once(MESSAGE_TYPE));
         match (&self.event_type, version) {
+            (Some(kind), None) if kind.ends_with(EventKind::Probe.suffix()) => match Record::from_json(&self.value) {
+                Ok(record) => Reading::Probe(Box::new(record)),
+                Err(error) => Reading::Unreadable(error.to_string()),
+            },
             // A record without a type was put here by hand: what it is shows in its value.
             (None, _) | (Some(_), Some((_, "v1"))) => match Record::from_json(&self.value) {
                 Ok(record) => Reading::Copy(Box::new(record)),
@@ -137,6 +143,7 @@ mod tests {
     fn check(event_type: Option<&str>, value: &str, expected: &str) {
         let reading = match taken(event_type, value).read() {
             Reading::Copy(record) => format!("copy for {}", record.department),
+            Reading::Probe(record) => format!("probe of {}", record.account),
             Reading::Other => "other".to_owned(),
             Reading::Unreadable(reason) => reason,
         };
@@ -148,6 +155,8 @@ mod tests {
         check(Some("sms-router.message.received.v1"), RECORD, "copy for highways");
         check(Some("council.message.received.v1"), RECORD, "copy for highways");
         check(None, RECORD, "copy for highways");
+        check(Some("council.probe.v1"), RECORD, "probe of demo");
+        check(Some("sms-router.probe.v1"), "{}", "the value is not a record: line 1 column 2");
         check(Some("sms-router.consent.v1"), "{}", "other");
         check(Some("sms-router.message.received.v2"), RECORD, "the text's version is newer than this build");
         let newer = RECORD.replace("\"schema_version\":1", "\"schema_version\":2");

@@ -148,6 +148,7 @@ impl Worker {
         }
         let task = match taken.read() {
             Reading::Copy(record) => Task::Copy(record),
+            Reading::Probe(record) => Task::Probe(record),
             Reading::Unreadable(reason) => Task::Bury(reason),
             Reading::Other => return self.consumer.context().partitions().done(&taken.place, taken.offset),
         };

@@ -10,8 +10,8 @@ mod backfill;
 mod check;
 mod dead_letter;
 mod explain;
-mod http;
 mod journal;
+mod reconcile;
 mod serve;
 mod setup;
 mod simulate;
@@ -62,6 +62,8 @@ enum Command {
     /// What nobody could read or take: list it, show it, send it on its way again
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
+    /// Says whether log, journal and archive agree, by id, on what was received in a closed hour
+    Reconcile(reconcile::Arguments),
     /// Shows a department's records, one JSON object a line
     Tail(tail::Arguments),
 }
@@ -151,6 +153,7 @@ fn run(command: Command) -> Outcome {
         Command::Simulate(arguments) => simulate::simulate(&arguments, &environment),
         Command::Backfill(arguments) => backfill::backfill(&arguments, &environment),
         Command::DeadLetter(command) => dead_letter::run(&command, &environment),
+        Command::Reconcile(arguments) => reconcile::reconcile(&arguments, &environment),
         Command::Tail(arguments) => tail::tail(&arguments, &environment),
     }
 }

@@ -9,7 +9,7 @@ use crate::app::build_table;
 use crate::archive;
 use crate::config::{Archive, Config, Environment, Publish, SecretsNeeded};
 use crate::keyword::DepartmentSpec;
-use crate::message::topics;
+use crate::message::{PROBE_LIFE, topics};
 use crate::publish::{Change, TopicAdmin, TopicSettings};
 
 use super::{Failure, Outcome, Output, Settings, block_on, print};
@@ -94,6 +94,8 @@ fn planned_topics(
     let letters = TopicSettings { retention: dead_letter_retention, ..*settings };
     let wanted = departments.chain([topics::CONSENT.to_owned()]).map(|name| (name, *settings));
     let wanted = wanted.chain([(topics::DEAD_LETTER.to_owned(), letters)]);
+    let probes = TopicSettings { retention: PROBE_LIFE, ..*settings };
+    let wanted = wanted.chain(config.probe.map(|_| (topics::PROBE.to_owned(), probes)));
     let planned = |(name, settings): (String, TopicSettings)| PlannedTopic {
         name,
         partitions: settings.partitions,

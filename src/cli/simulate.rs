@@ -12,8 +12,9 @@ use hyper::{Request, StatusCode, Uri};
 use crate::carrier::{Account, Draft, Signed};
 use crate::config::{Config, Environment, SecretsNeeded};
 use crate::message::{AccountName, EventId, Timestamp};
+use crate::server::client;
 
-use super::{Failure, Outcome, Output, Settings, block_on, http, print, text_argument};
+use super::{Failure, Outcome, Output, Settings, block_on, print, text_argument};
 
 /// A carrier's longest patience, and some.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -74,7 +75,7 @@ pub fn target(config: &Config, account: &Account, url: Option<&str>) -> Result<S
         None if listener.tls.is_some() => {
             Err(Failure::of("the inbound listener speaks TLS and this command does not: name a plain one with --url"))
         }
-        None => Ok(format!("http://{}/inbound/{}", http::reachable(listener.listen), account.name)),
+        None => Ok(format!("http://{}/inbound/{}", client::reachable(listener.listen), account.name)),
     }
 }
 
@@ -91,7 +92,7 @@ pub fn account(config: &Config, name: &str) -> Result<Account, Failure> {
 /// Pushes a webhook; the status it is answered.
 pub async fn push(target: &str, signed: Signed) -> Result<StatusCode, Failure> {
     let (authority, request) = request(target, signed)?;
-    let answer = http::send(&authority, request, TIMEOUT).await?;
+    let answer = client::send(&authority, request, TIMEOUT).await.map_err(Failure::of)?;
     Ok(answer.status())
 }
 

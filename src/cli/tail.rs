@@ -17,8 +17,9 @@ use crate::app::build_table;
 use crate::config::{Config, Environment, Publish, SecretsNeeded};
 use crate::message::{DepartmentName, topics};
 use crate::publish::{self, TopicReader};
+use crate::server::client;
 
-use super::{Failure, Outcome, Settings, block_on, http, print};
+use super::{Failure, Outcome, Settings, block_on, print};
 
 /// Records shown without `-n` or `--from-start`, as the Unix tool does.
 const COUNT: usize = 10;
@@ -115,7 +116,7 @@ async fn from_feed(arguments: &Arguments, config: &Config, mut window: Window) -
         ));
     }
     let bearer = format!("Bearer {}", String::from_utf8_lossy(token.bytes()));
-    let authority = http::reachable(config.api.listener.listen).to_string();
+    let authority = client::reachable(config.api.listener.listen).to_string();
     let (mut last, mut caught_up) = (String::new(), false);
     loop {
         let wait = if caught_up { POLL } else { Duration::ZERO };
@@ -141,7 +142,7 @@ async fn from_feed(arguments: &Arguments, config: &Config, mut window: Window) -
 async fn ask(authority: &str, path: &str, bearer: &str) -> Result<Vec<FeedEvent>, Failure> {
     let request = Request::get(path).header(HOST, authority).header(AUTHORIZATION, bearer);
     let request = request.body(Full::<Bytes>::default()).map_err(Failure::of)?;
-    let answer = http::send(authority, request, TIMEOUT).await?;
+    let answer = client::send(authority, request, TIMEOUT).await.map_err(Failure::of)?;
     if answer.status() != StatusCode::OK {
         let said = String::from_utf8_lossy(answer.body()).trim().to_owned();
         return Err(Failure::of(format!("the feed answered {}: {said}", answer.status())));

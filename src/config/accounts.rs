@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use crate::carrier::{self, Account, ApiAccess, Auth, Parameters};
-use crate::message::{AccountName, Country, Number};
+use crate::message::{AccountName, Country, Number, PROBE_ACCOUNT};
 
 use super::document::Place;
 use super::listing;
@@ -30,6 +30,9 @@ pub struct AccountNote {
 /// One account; `None` when something about it is wrong, which has then been noted.
 pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'_>) -> Option<(Account, AccountNote)> {
     let account = AccountName::parse(name).map_err(|error| section.refuse("", error.to_string())).ok();
+    if name == PROBE_ACCOUNT {
+        section.refuse("", "the name is the router's own: its synthetic texts come from it ([probe])");
+    }
     let known = || carrier::CARRIERS.iter().map(|carrier| carrier.contract().name).collect::<Vec<_>>().join(", ");
     let carrier_word = section.required("carrier");
     let carrier = carrier_word.and_then(|word| {

@@ -18,6 +18,7 @@ mod routes;
 mod sample;
 mod secrets;
 mod settings;
+mod watching;
 
 pub use accounts::AccountNote;
 pub use document::{Place, Problem};
@@ -26,6 +27,7 @@ pub use publish::{Journal, Publish};
 pub use routes::{RoutesFile, Stamp};
 pub use secrets::operator_token;
 pub use settings::{Api, Archive, Config, Inbound, Listener, Shutdown, Standing, TlsFiles};
+pub use watching::Reconcile;
 
 use read::{Problems, Section};
 

@@ -17,6 +17,7 @@ use super::publish::{self, Publish, credentials};
 use super::read::{Problems, Section};
 use super::routes::RoutesFile;
 use super::secrets::Vault;
+use super::watching::{self, Reconcile};
 use super::{Environment, Origin, SecretsNeeded, sample};
 
 /// Longest time a text may wait for its log, whatever the carrier allows.
@@ -43,6 +44,9 @@ pub struct Config {
     pub accounts: Vec<(Account, AccountNote)>,
     /// Tokens of each department, for the feed.
     pub departments: BTreeMap<DepartmentName, Vec<Secret>>,
+    /// Between two synthetic texts; `None` for none.
+    pub probe: Option<Duration>,
+    pub reconcile: Reconcile,
     pub shutdown: Shutdown,
 }
 
@@ -160,6 +164,7 @@ pub(super) fn read(
     let log = root.section("log");
     let log_level = log.string("level").unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned());
     log.finish();
+    let (probe, reconcile) = (watching::probe(root.section("probe")), watching::reconcile(root.section("reconcile")));
     let shutdown = Shutdown {
         drain_delay: root.milliseconds("drain_delay_ms", Duration::ZERO, 0..=120_000),
         grace: root.milliseconds("grace_ms", Duration::from_secs(25), 1_000..=600_000),
@@ -182,6 +187,8 @@ pub(super) fn read(
         standing,
         accounts,
         departments,
+        probe,
+        reconcile,
         shutdown,
     };
     problems.extend(config.contradictions());
@@ -369,6 +376,13 @@ impl Config {
                     ),
                 });
             }
+        }
+        if self.probe.is_some() && self.inbound.listener.tls.is_some() {
+            problems.push(Problem {
+                place: Place { file: self.name.clone(), line: 0 },
+                key: "probe.every_ms".to_owned(),
+                reason: "synthetic texts come over plain HTTP, and the inbound listener speaks TLS".to_owned(),
+            });
         }
         if let Publish::Kafka { settings, .. } = &self.publish
             && let Err(reason) = check_properties(settings)

@@ -103,7 +103,10 @@ pub fn encode(text: &InboundText, decision: &Decision, label: Label, key: &Sende
         traceparent: text.traceparent.clone(),
         value,
     };
-    let destination = Destination::Department(decision.department.clone());
+    let destination = match kind {
+        EventKind::Probe => Destination::Probe,
+        _ => Destination::Department(decision.department.clone()),
+    };
     let own = event(id, kind, destination, to_json(&record(text, decision, label)));
     let consent = decision.consent.map(|consent| {
         let record = consent_record(text, decision, consent, id);

@@ -18,6 +18,9 @@ pub mod topics {
     pub const OWN: [&str; 4] = [DEAD_LETTER, CONSENT, PARTS, PROBE];
 }
 
+/// The account of synthetic texts: no carrier's account may have its name.
+pub const PROBE_ACCOUNT: &str = "probe";
+
 /// Where an event goes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Destination {

@@ -5,10 +5,12 @@ use std::time::Duration;
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
 
-use super::Timestamp;
+use super::{EventKind, Timestamp};
 
 /// Months an audit copy is kept (Derbyshire County Council's privacy impact assessment: 12 months).
 const RETENTION_MONTHS: i64 = 12;
+/// How long a synthetic text is kept, wherever it went.
+pub const PROBE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Receipt plus 12 calendar months in UTC; a day that month lacks becomes its last (29 February → 28).
 pub fn expires_at(received_at: Timestamp) -> Timestamp {
@@ -16,6 +18,23 @@ pub fn expires_at(received_at: Timestamp) -> Timestamp {
         .to_zoned(TimeZone::UTC)
         .checked_add(RETENTION_MONTHS.months())
         .map_or(Timestamp::MAX, |zoned| zoned.timestamp())
+}
+
+impl EventKind {
+    /// When an event of this kind is over: the audit copy of a text after its 12 months, and so long its
+    /// id is known; a synthetic text after a day.
+    pub fn expires_at(self, received_at: Timestamp) -> Timestamp {
+        match self {
+            Self::Probe => received_at.saturating_add(PROBE_LIFE).unwrap_or(Timestamp::MAX),
+            Self::Message
+            | Self::Consent
+            | Self::DeadLetter
+            | Self::Replayed
+            | Self::Part
+            | Self::Joined
+            | Self::Addendum => expires_at(received_at),
+        }
+    }
 }
 
 /// What is left of a life, in whole seconds rounded up; `None` once it is over.
@@ -44,6 +63,15 @@ mod tests {
             ("2026-12-31T23:59:59.999Z", "2027-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(expires_at(at(received)), at(expires), "{received}");
+        }
+    }
+
+    #[test]
+    fn a_synthetic_text_lives_a_day_and_every_other_event_as_long_as_a_copy() {
+        let received = at("2024-02-29T23:59:59.999Z");
+        for kind in EventKind::ALL {
+            let expires = if kind == EventKind::Probe { at("2024-03-01T23:59:59.999Z") } else { expires_at(received) };
+            assert_eq!(kind.expires_at(received), expires, "{kind:?}");
         }
     }
 

@@ -17,8 +17,8 @@ mod sender;
 
 pub use audit::{Access, AuditCopy, AuditQuery};
 pub use decision::{Consent, Decision, Rule, RuleKind};
-pub use event::{Destination, Event, EventKind, EventSource, topics};
-pub use expiry::{expires_at, time_to_live};
+pub use event::{Destination, Event, EventKind, EventSource, PROBE_ACCOUNT, topics};
+pub use expiry::{PROBE_LIFE, expires_at, time_to_live};
 pub use inbound::{Body, Inbound, Media, Part};
 pub use name::{AccountName, DepartmentName, NameError};
 pub use number::{Country, Number};

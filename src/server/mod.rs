@@ -5,6 +5,7 @@
 //! connection is accepted and open ones end with the answer they owe.
 //! Not here: paths, bodies, statuses.
 
+pub mod client;
 mod tls;
 
 pub use tls::{Certificates, TlsError};

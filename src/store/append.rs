@@ -7,7 +7,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::message::{DepartmentName, Destination, Event, EventKind, expires_at, topics};
+use crate::message::{DepartmentName, Destination, Event, EventKind, topics};
 
 /// First byte of an audit copy's content: the record's JSON follows as it is.
 pub(super) const PLAIN: u8 = 0;
@@ -119,7 +119,7 @@ fn write_id(connection: &Connection, event: &Event, position: i64) -> rusqlite::
         event.id.as_bytes().as_slice(),
         position,
         event.fingerprint.as_slice(),
-        expires_at(event.received_at).as_millisecond(),
+        event.kind.expires_at(event.received_at).as_millisecond(),
     ])?;
     Ok(())
 }
@@ -137,7 +137,7 @@ fn write_audit(connection: &Connection, event: &Event, position: i64, key_id: &s
         event.id.as_bytes().as_slice(),
         stream_of(&event.destination),
         event.received_at.as_millisecond(),
-        expires_at(event.received_at).as_millisecond(),
+        event.kind.expires_at(event.received_at).as_millisecond(),
         event.key.as_slice(),
         key_id,
         Value::Blob(content),

@@ -11,7 +11,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::append::{self, Appended};
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use super::feed::{self, Cursor, Entry};
 use super::files::Files;
 use super::journal::Waiting;
@@ -32,6 +32,15 @@ impl Reader {
         let connection = files.open_beside()?;
         schema::require(&connection, &files)?;
         Ok(Self { connection, files })
+    }
+
+    /// Asks several things of one moment.
+    pub(super) fn in_one_moment<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+        let asked = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            ask(&transaction)
+        };
+        asked().map_err(|fault: Fault| self.files.explain(fault))
     }
 
     /// The audit copies that answer, oldest first, none past its expiry. A sender is looked for under

@@ -4,8 +4,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 /// Upper bounds of the webhook's duration, in seconds: from a commit in memory to Twilio's patience.
@@ -47,6 +47,11 @@ pub struct Metrics {
     pub routes_last_reload_successful: IntGauge,
     pub connections: IntGaugeVec,
     pub connections_refused: IntCounterVec,
+    pub reconcile_differences: IntGaugeVec,
+    pub reconcile_last_hour: IntGauge,
+    pub probe_duration: HistogramVec,
+    pub probe_last_success: GaugeVec,
+    pub probe_failures: IntCounter,
     pub sample: IntGauge,
     pub build_info: IntGaugeVec,
 }
@@ -167,6 +172,26 @@ impl Metrics {
                 "Connections closed because there were too many",
                 &["listener"],
             ),
+            reconcile_differences: make.gauges(
+                "sms_router_reconcile_differences",
+                "What differs between log, journal and archive in the closed hours of late; 0 when all is well",
+                &["kind"],
+            ),
+            reconcile_last_hour: make
+                .gauge("sms_router_reconcile_last_hour_timestamp_seconds", "End of the last hour that was reconciled"),
+            probe_duration: make.histograms(
+                "sms_router_probe_duration_seconds",
+                "From a synthetic text's post to its stage",
+                &["stage"],
+                &DURATION_BUCKETS,
+            ),
+            probe_last_success: make.times(
+                "sms_router_probe_last_success_timestamp_seconds",
+                "When a synthetic text last came to its stage",
+                &["stage"],
+            ),
+            probe_failures: make
+                .counter("sms_router_probe_failures_total", "Synthetic texts that did not come through in time"),
             sample: make.gauge("sms_router_sample", "1 while the built-in sample is in force"),
             build_info: make.gauges("sms_router_build_info", "1, with the version", &["version"]),
             registry,
@@ -223,6 +248,10 @@ impl Maker<'_> {
 
     fn seconds(&self, name: &str, help: &str) -> Gauge {
         self.register(Gauge::new(name, help))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {

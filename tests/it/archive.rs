@@ -1,6 +1,7 @@
 //! The archive and its worker, on a real Kafka and a real CQL node.
 
 mod lab;
+mod reconcile;
 
 use std::time::{Duration, Instant};
 

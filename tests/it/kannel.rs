@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use serde_json::Value;
 
+use crate::harness::archiver::Archiver;
 use crate::harness::services::{given, script};
 use crate::harness::{Folder, Server, said, wait_until};
 use crate::kafka::{cluster_settings, unique};
@@ -84,7 +85,9 @@ fn a_thousand_texts_from_a_real_gateway_reach_topic_and_archive_once() {
     drop(gateway);
     let found = read_topics(&prefix);
     check_topics(&expected, &found);
-    wait_until("the archive has caught up", || archive.stored() >= COUNT as f64);
+    wait_until("the archive has caught up", || {
+        archive.metric("sms_router_archive_records_total{outcome=\"stored\"}") >= COUNT as f64
+    });
     check_archive(&server.folder, &expected);
     archive.stop();
 }
@@ -168,42 +171,5 @@ fn check_archive(folder: &Folder, expected: &BTreeMap<String, Expected>) {
         assert_eq!(record["text"], wanted.text.as_str());
         let time = |value: &Value| value.as_str().expect("a time").parse().expect("a time");
         assert_eq!(sms_router::message::expires_at(time(&record["received_at"])), time(&copy["expires_at"]));
-    }
-}
-
-/// `sms-router archive run` beside the server.
-struct Archiver {
-    child: std::process::Child,
-    monitoring: std::net::SocketAddr,
-}
-
-impl Archiver {
-    fn start(folder: &Folder) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
-        let mut command = crate::harness::binary();
-        command.args(["archive", "run", "-c"]).arg(folder.path("sms-router.toml"));
-        command.env("SMS_ROUTER__MONITORING__LISTEN", port.to_string()).stdout(std::process::Stdio::null());
-        let child = command.spawn().expect("the binary");
-        wait_until("the archive consumer listens", || std::net::TcpStream::connect(port).is_ok());
-        Self { child, monitoring: port }
-    }
-
-    fn stored(&self) -> f64 {
-        let metrics = crate::harness::http::get(self.monitoring, "/metrics").text();
-        let line =
-            metrics.lines().find(|line| line.starts_with("sms_router_archive_records_total{outcome=\"stored\"}"));
-        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().expect("a number"))
-    }
-
-    fn stop(&mut self) {
-        crate::harness::signal_process(self.child.id(), "TERM");
-        assert_eq!(self.child.wait().expect("the child").code(), Some(0), "ends in good order");
-    }
-}
-
-impl Drop for Archiver {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

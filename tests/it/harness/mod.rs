@@ -1,5 +1,6 @@
 //! A running `sms-router serve` of one's own, texts for it, and the proof that none got lost.
 
+pub mod archiver;
 pub mod feed;
 pub mod http;
 pub mod services;
