@@ -33,6 +33,7 @@
 //!    store       SQLite: log, feed, audit copies, dead-letter; group commit, sweeper
 //!    archive     CQL: schema, writer, reader, access log
 //!    dedup       what has been taken, what is on its way
+//!    parts       pieces of long texts → texts: a state machine over the stream of pieces
 //! 1  plumbing
 //!    server      accept loop, bounds of connections, TLS, drain: for all listeners
 //!    fetch       one request to somebody else's server: TLS, bounds, no redirects
@@ -122,6 +123,7 @@ pub mod keyword;
 pub mod log;
 pub mod message;
 pub mod operations;
+pub mod parts;
 pub mod publish;
 pub mod server;
 pub mod store;

@@ -19,6 +19,7 @@ const FLOORS: [(&str, u8); 19] = [
     ("store", 2),
     ("archive", 2),
     ("dedup", 2),
+    ("parts", 2),
     ("server", 1),
     ("fetch", 1),
     ("telemetry", 1),
