@@ -29,16 +29,13 @@ pub(super) enum Phase {
     /// Takes pieces.
     Open,
     /// Waits to be given out; `evicted`: a marker has to be written first.
-    Ready {
-        outcome: Outcome,
-        evicted: bool,
-    },
+    Ready { outcome: Outcome, evicted: bool },
     /// Given out; its marker has not been read.
-    Taken {
-        outcome: Outcome,
-    },
+    Taken { outcome: Outcome },
     Sent {
         outcome: Outcome,
+        /// The text's id.
+        text: EventId,
         department: Option<DepartmentName>,
     },
 }
@@ -48,6 +45,8 @@ pub(super) struct Late<P> {
     pub at: P,
     pub piece: PieceRef,
     pub record: Option<Box<PartRecord>>,
+    /// Its number and words were late before.
+    pub is_twin: bool,
 }
 
 pub(super) struct Group<P> {
@@ -157,13 +156,17 @@ impl<P: Copy> Group<P> {
 
     /// Takes a piece in. False when there are too many twins of its kind already.
     pub(super) fn add(&mut self, at: P, record: Box<PartRecord>, is_twin: bool, in_doubt: bool) -> bool {
-        if is_twin && self.members.len() >= usize::from(self.total) * (1 + TWINS_MAX) {
+        if is_twin && !self.has_room_for_twins() {
             return false;
         }
         self.bytes += record.bytes();
         let piece = reference(&record);
         self.members.push(Member { at, piece, record: Some(record), is_twin, in_doubt });
         true
+    }
+
+    pub(super) fn has_room_for_twins(&self) -> bool {
+        self.members.len() + self.late.len() < usize::from(self.total) * (1 + TWINS_MAX)
     }
 
     /// When it is to be closed whatever it lacks. A clock that is ahead does not delay it, and what
@@ -202,15 +205,15 @@ impl<P> Group<P> {
 
     /// The addendum of a late piece, and what its record took in memory.
     pub(super) fn give_out_late(&mut self, piece: EventId) -> (Joined, usize) {
-        let late = self.late.iter_mut().find(|late| late.piece.id == piece);
+        let late = self.late.iter_mut().find(|late| late.piece.id == piece && !late.is_twin);
         let late = late.expect("a listed late piece is with its group");
         let record = late.record.take().expect("a late piece is given out once");
         let bytes = record.bytes();
         let (number, received_at, refs) = (record.number, record.received_at, vec![late.piece]);
         let mut joined = Joined::of(self.id, received_at, Outcome::Addendum, BTreeMap::from([(number, *record)]));
-        joined.id = EventId::new_v5(&self.id, number.to_string().as_bytes());
-        joined.relates_to = Some(self.id);
-        if let Phase::Sent { department, .. } = &self.phase {
+        if let Phase::Sent { text, department, .. } = &self.phase {
+            joined.id = EventId::new_v5(text, piece.as_bytes());
+            joined.relates_to = Some(*text);
             joined.department.clone_from(department);
         }
         joined.pieces = refs;
@@ -252,13 +255,17 @@ impl<P> Group<P> {
         held.chain(self.late.iter().map(|late| &late.piece)).chain(&self.settled)
     }
 
-    /// Takes the members out that `leave` chooses: those with their words, and the positions of those
-    /// whose words are gone.
+    /// Takes the members out that `leave` chooses.
     pub(super) fn part_with(&mut self, leave: impl Fn(&Member<P>) -> bool) -> Vec<Member<P>> {
         let (leaving, staying) = std::mem::take(&mut self.members).into_iter().partition(|member| leave(member));
-        self.members = staying;
-        self.bytes = self.members.iter().filter_map(|member| member.record.as_ref()).map(|record| record.bytes()).sum();
+        self.hold(staying);
         leaving
+    }
+
+    /// Holds exactly these members.
+    pub(super) fn hold(&mut self, members: Vec<Member<P>>) {
+        self.bytes = members.iter().filter_map(|member| member.record.as_ref()).map(|record| record.bytes()).sum();
+        self.members = members;
     }
 }
 

@@ -180,9 +180,12 @@ impl<P: Copy + Ord> Groups<P> {
         // The last wait is for pieces that were received in time and reach the stream late.
         let forgotten_after = self.late_after_ms() + self.wait_ms();
         while let Some((at, (key, id))) = self.remembered.pop_first() {
-            let received_ms = find(&mut self.keys, key, id).received_at.as_millisecond();
+            let group = find(&mut self.keys, key, id);
+            let received_ms = group.received_at.as_millisecond();
             let is_past = self.is_live && received_ms + forgotten_after < now.as_millisecond();
-            if !is_past && self.remembered.len() < self.settings.remembered_max {
+            let is_one_too_many = self.remembered.len() >= self.settings.remembered_max;
+            // A late piece that waits to go out still needs its text.
+            if !group.late.is_empty() || !(is_past || is_one_too_many) {
                 self.remembered.insert(at, (key, id));
                 break;
             }

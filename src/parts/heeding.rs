@@ -10,7 +10,7 @@ use super::joined::Outcome;
 use super::marker::{Marker, MarkerRecord, PieceRef};
 use super::placing::Closing;
 use super::record::JoinKey;
-use crate::message::{DepartmentName, EventId, Timestamp};
+use crate::message::{EventId, Timestamp};
 
 impl<P: Copy + Ord> Groups<P> {
     pub(super) fn heed(&mut self, at: P, marker: MarkerRecord, now: Timestamp) {
@@ -33,12 +33,12 @@ impl<P: Copy + Ord> Groups<P> {
                 }
                 self.place_again(leaving, now);
             }
-            Marker::Sent { outcome, total, department, pieces, .. } => {
+            Marker::Sent { id, outcome, total, department, pieces } => {
                 if self.find(key, group).is_none() {
                     self.remember_unread(at, key, group, received_at, total);
                 }
                 let mut leaving = self.take_apart(key, group, &pieces);
-                leaving.extend(self.settle_text(key, group, outcome, department, &pieces));
+                leaving.extend(self.settle_text(key, group, Phase::Sent { outcome, text: id, department }, &pieces));
                 self.place_again(leaving, now);
             }
         }
@@ -48,24 +48,23 @@ impl<P: Copy + Ord> Groups<P> {
         self.keys.get(&key)?.iter().find(|group| group.id == id)
     }
 
-    /// Exactly these pieces have gone out, or will; what else the group took is late.
+    /// Exactly these pieces have gone out, or will; what else the group took is late. In force also when
+    /// this reader had no room either and let the group go with more or fewer pieces.
     fn evict(&mut self, key: JoinKey, id: EventId, pieces: &[EventId], now: Timestamp) {
-        let Some(group) = self.find(key, id) else { return };
-        match group.phase {
-            Phase::Open => self.close(key, id, Closing::Usual, now),
-            Phase::Ready { evicted: false, .. } => {}
-            // Our own, or too late to matter.
-            Phase::Ready { .. } | Phase::Taken { .. } | Phase::Sent { .. } => return,
+        if !self.find(key, id).is_some_and(|group| matches!(group.phase, Phase::Open | Phase::Ready { .. })) {
+            return;
         }
+        let members = self.take_members(key, id);
         let group = find(&mut self.keys, key, id);
-        let before = group.bytes;
-        let leaving = group.part_with(|member| !pieces.contains(&member.piece.id));
-        self.ready_bytes -= before - group.bytes;
-        if !group.is_full() {
-            group.phase = Phase::Ready { outcome: Outcome::Incomplete, evicted: false };
-        }
+        let (staying, leaving) = members.into_iter().partition(|member| pieces.contains(&member.piece.id));
+        group.hold(staying);
         if group.members.is_empty() {
-            self.drop_unsent(key, id);
+            self.remove(key, id);
+        } else {
+            let outcome = if group.is_full() { Outcome::Complete } else { Outcome::Incomplete };
+            group.phase = Phase::Ready { outcome, evicted: false };
+            self.ready_bytes += group.bytes;
+            self.ready.insert(group.first, Waiting::Text(key, id));
         }
         self.place_again(leaving, now);
     }
@@ -78,7 +77,7 @@ impl<P: Copy + Ord> Groups<P> {
                 self.held.remove(&repeat.at);
             }
         }
-        self.settle_late(key, pieces);
+        let mut twins = self.settle_late(key, pieces);
         let is_waiting = |group: &&Group<P>| matches!(group.phase, Phase::Open | Phase::Ready { .. });
         let holds = |group: &&Group<P>| group.members.iter().any(|member| is_among(pieces, member.piece.id));
         let groups = self.keys.get(&key).into_iter().flatten().filter(|group| group.id != named);
@@ -89,20 +88,32 @@ impl<P: Copy + Ord> Groups<P> {
         for member in settled {
             self.held.remove(&member.at);
         }
-        leaving
+        twins.extend(leaving);
+        twins
     }
 
     /// Takes a group that was not given out from all lists.
     fn drop_unsent(&mut self, key: JoinKey, id: EventId) -> Vec<Member<P>> {
+        let members = self.take_members(key, id);
+        self.remove(key, id);
+        members
+    }
+
+    /// Everything a group holds that was not given out, late pieces as well; it is in no list afterwards.
+    fn take_members(&mut self, key: JoinKey, id: EventId) -> Vec<Member<P>> {
         self.unlist(key, id);
         let group = find(&mut self.keys, key, id);
         let mut members = std::mem::take(&mut group.members);
-        for Late { at, piece, record } in std::mem::take(&mut group.late) {
-            self.ready_bytes -= record.as_ref().map_or(0, |record| record.bytes());
-            members.push(Member { at, piece, record, is_twin: false, in_doubt: false });
-        }
-        self.remove(key, id);
+        let late = std::mem::take(&mut group.late);
+        members.extend(late.into_iter().map(|late| self.not_late(late)));
         members
+    }
+
+    fn not_late(&mut self, late: Late<P>) -> Member<P> {
+        let Late { at, piece, record, is_twin } = late;
+        self.ready.remove(&at);
+        self.ready_bytes -= record.as_ref().map_or(0, |record| record.bytes());
+        Member { at, piece, record, is_twin, in_doubt: false }
     }
 
     /// A group waits no more, for pieces or to be given out.
@@ -130,14 +141,7 @@ impl<P: Copy + Ord> Groups<P> {
     }
 
     /// The group is sent, made of these pieces. Gives back the members that are not among them.
-    fn settle_text(
-        &mut self,
-        key: JoinKey,
-        id: EventId,
-        outcome: Outcome,
-        department: Option<DepartmentName>,
-        pieces: &[PieceRef],
-    ) -> Vec<Member<P>> {
+    fn settle_text(&mut self, key: JoinKey, id: EventId, sent: Phase, pieces: &[PieceRef]) -> Vec<Member<P>> {
         self.unlist(key, id);
         let group = find(&mut self.keys, key, id);
         let members = std::mem::take(&mut group.members);
@@ -151,35 +155,35 @@ impl<P: Copy + Ord> Groups<P> {
         group.members = staying;
         if !group.is_sent() {
             group.settled.extend_from_slice(pieces);
-            group.phase = Phase::Sent { outcome, department };
-            for late in &group.late {
+            group.phase = sent;
+            for late in group.late.iter().filter(|late| !late.is_twin) {
                 self.ready.insert(late.at, Waiting::Addendum(key, id, late.piece.id));
             }
         }
-        if group.late.is_empty() {
-            self.remembered.insert(group.first, (key, id));
-        }
+        self.remembered.insert(group.first, (key, id));
         leaving
     }
 
-    /// Late pieces that are settled, whichever text they were thought to belong to.
-    fn settle_late(&mut self, key: JoinKey, pieces: &[PieceRef]) {
-        for group in self.keys.get_mut(&key).into_iter().flatten() {
-            if group.late.is_empty() {
-                continue;
-            }
+    /// Late pieces that are settled, whichever text they were thought to belong to. Gives back their
+    /// twins, which now need a marker of their own.
+    fn settle_late(&mut self, key: JoinKey, pieces: &[PieceRef]) -> Vec<Member<P>> {
+        let mut leaving = Vec::new();
+        let groups = self.keys.get_mut(&key).into_iter().flatten();
+        for group in groups.filter(|group| !group.late.is_empty()) {
             let late = std::mem::take(&mut group.late);
-            let (settled, staying): (Vec<_>, _) = late.into_iter().partition(|late| is_among(pieces, late.piece.id));
+            let (settled, mut staying): (Vec<_>, Vec<_>) =
+                late.into_iter().partition(|late| is_among(pieces, late.piece.id));
+            let is_orphan =
+                |late: &Late<P>| late.is_twin && settled.iter().any(|gone| gone.piece.number == late.piece.number);
+            leaving.extend(staying.extract_if(.., |late| is_orphan(late)));
             group.late = staying;
             for Late { at, record, .. } in settled {
                 self.held.remove(&at);
                 self.ready.remove(&at);
                 self.ready_bytes -= record.map_or(0, |record| record.bytes());
             }
-            if group.is_sent() && group.late.is_empty() {
-                self.remembered.insert(group.first, (key, group.id));
-            }
         }
+        leaving.into_iter().map(|late| self.not_late(late)).collect()
     }
 
     /// Forgets a group.

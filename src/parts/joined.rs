@@ -24,6 +24,7 @@ pub enum Outcome {
 /// One text to publish under a given id. `Debug` shows nothing personal.
 #[derive(Debug)]
 pub struct Joined {
+    /// UUIDv5 of the group's id and the ids of the pieces: the same words in the same place, always.
     pub id: EventId,
     pub outcome: Outcome,
     pub account: AccountName,
@@ -80,6 +81,7 @@ impl Joined {
     ) -> Self {
         let received = u16::try_from(pieces.len()).expect("as many as there are numbers");
         let has_beginning = pieces.contains_key(&1);
+        let ids: Vec<u8> = pieces.values().flat_map(|piece| *piece.id.as_bytes()).collect();
         let body = join(pieces.values());
         let mut flags = Vec::new();
         for flag in pieces.values().flat_map(|piece| &piece.flags) {
@@ -100,7 +102,7 @@ impl Joined {
             media,
         };
         Self {
-            id: group,
+            id: EventId::new_v5(&group, &ids),
             outcome,
             account: lowest.account,
             carrier: lowest.carrier,

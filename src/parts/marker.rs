@@ -29,8 +29,10 @@ pub enum Marker {
     Close,
     /// There was no room for the group: exactly these pieces go out.
     Evict { pieces: Vec<EventId> },
-    /// The text or addendum `id` is where it belongs; it is made of these pieces and their twins.
+    /// A text or addendum is where it belongs; it is made of these pieces and their twins.
     Sent {
+        /// Its id.
+        #[serde(rename = "text")]
         id: EventId,
         outcome: Outcome,
         total: u16,
@@ -49,7 +51,7 @@ pub struct MarkerRecord {
     pub schema_version: u32,
     pub account: AccountName,
     pub key: JoinKey,
-    /// The group's id, which is the id of its text.
+    /// UUIDv5 of the group's first piece on the stream.
     pub group: EventId,
     /// When the group's first piece was received.
     #[serde(with = "iso")]

@@ -39,9 +39,6 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-mod tests;
-
 use std::time::Duration;
 
 pub use groups::{Groups, Todo};

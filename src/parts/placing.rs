@@ -43,7 +43,7 @@ impl<P: Copy + Ord> Groups<P> {
             }
             Judgement::Late(index) => {
                 let id = of(index);
-                self.add_late(at, piece, id);
+                self.add_late(at, piece, id, false);
             }
             Judgement::Begins => self.begin(at, piece, now),
         }
@@ -120,12 +120,16 @@ impl<P: Copy + Ord> Groups<P> {
         let key = piece.key;
         let group = find(&mut self.keys, key, id);
         let received_at = group.received_at;
-        let is_late = |late: &Late<P>| late.piece.number == piece.number;
-        if group.is_sent() || group.late.iter().any(is_late) {
+        if group.late.iter().any(|late| late.piece.number == piece.number) {
+            return self.add_late(at, piece, id, true);
+        }
+        if group.is_sent() {
             return self.repeat(at, &piece, id, received_at);
         }
         let before = group.bytes;
-        if !group.add(at, piece, true, false) {
+        // A twin goes where its piece goes.
+        let in_doubt = group.members.iter().any(|member| member.in_doubt && member.piece.number == piece.number);
+        if !group.add(at, piece, true, in_doubt) {
             self.held.remove(&at);
             return;
         }
@@ -137,15 +141,18 @@ impl<P: Copy + Ord> Groups<P> {
         }
     }
 
-    fn add_late(&mut self, at: P, piece: Box<PartRecord>, id: EventId) {
+    fn add_late(&mut self, at: P, piece: Box<PartRecord>, id: EventId, is_twin: bool) {
         let key = piece.key;
         let refs: PieceRef = reference(&piece);
         let group = find(&mut self.keys, key, id);
+        if is_twin && !group.has_room_for_twins() {
+            self.held.remove(&at);
+            return;
+        }
         self.ready_bytes += piece.bytes();
-        group.late.push(Late { at, piece: refs, record: Some(piece) });
+        group.late.push(Late { at, piece: refs, record: Some(piece), is_twin });
         // Before that nobody knows where the text went.
-        if group.is_sent() {
-            self.remembered.remove(&group.first);
+        if group.is_sent() && !is_twin {
             self.ready.insert(at, Waiting::Addendum(key, id, refs.id));
         }
     }
