@@ -22,6 +22,7 @@
 //!    webhook     carriers: a request → its texts, each durable → the answer
 //!    operations  departments' feed; health and metrics: every route in two tables
 //!    archiver    topics → audit copies, offsets after success
+//!    joiner      pieces of long texts → texts, by a stream of pieces and markers
 //! 4  one text
 //!    intake      decide → claim → encode → log; dead-letter for what has nowhere to go
 //! 3  the durable log
@@ -119,6 +120,7 @@ pub mod config;
 pub mod dedup;
 pub mod fetch;
 pub mod intake;
+pub mod joiner;
 pub mod keyword;
 pub mod log;
 pub mod message;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which floor each room is on; the same picture as in `src/lib.rs`.
-const FLOORS: [(&str, u8); 19] = [
+const FLOORS: [(&str, u8); 20] = [
     ("cli", 8),
     ("app", 7),
     ("config", 6),
     ("webhook", 5),
     ("operations", 5),
     ("archiver", 5),
+    ("joiner", 5),
     ("intake", 4),
     ("log", 3),
     ("carrier", 2),

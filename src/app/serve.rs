@@ -52,6 +52,7 @@ pub struct Instance {
     pub metrics: Metrics,
     latches: Latches,
     door: Arc<Door>,
+    joining: Joining,
     log: OpenLog,
     /// Answers on the inbound listener end their connections.
     leaving: CancellationToken,
@@ -86,6 +87,7 @@ impl Instance {
         let config = Arc::new(config);
         let intake = intake(&config, &routes, log.log(), &clock, &metrics);
         let door = door(&config, &intake, &clock, &metrics);
+        let joining = Joining::start(&config, &intake, &log, &clock, &metrics);
         let (drain, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let leaving = CancellationToken::new();
         let kafka = kafka_tasks(&config, &log, &routes, &metrics, &latches, &tasks, &end)?;
@@ -124,7 +126,22 @@ impl Instance {
         let _ = Number::normalise("07700900123", Country::GB);
         listening.set();
         let times = config.shutdown;
-        Ok(Self { addresses, reload, routes, metrics, latches, door, log, leaving, drain, end, inbound, tasks, times })
+        Ok(Self {
+            addresses,
+            reload,
+            routes,
+            metrics,
+            latches,
+            door,
+            joining,
+            log,
+            leaving,
+            drain,
+            end,
+            inbound,
+            tasks,
+            times,
+        })
     }
 
     /// Not ready → answers that end their connections, for as long as load balancers need to notice →
@@ -132,7 +149,7 @@ impl Instance {
     /// ends the wait for the load balancers and leaves two seconds for the rest. `false` when time
     /// ran out first.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
-        let Self { latches, door, log, leaving, drain, end, inbound, tasks, times, .. } = self;
+        let Self { latches, door, joining, log, leaving, drain, end, inbound, tasks, times, .. } = self;
         latches.drain();
         leaving.cancel();
         let orderly = async {
@@ -145,6 +162,7 @@ impl Instance {
             let _ = inbound.await;
             door.finish().await;
             drop(door);
+            joining.stop().await;
             log.close().await;
             end.cancel();
             tasks.close();

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::joiner;
 use crate::keyword::{Live, Table};
-use crate::message::topics::{CONSENT, DEAD_LETTER};
+use crate::message::topics::{CONSENT, DEAD_LETTER, PARTS};
 use crate::publish::{Publisher, TopicAdmin, TopicFault, TopicSettings};
 use crate::telemetry::{Latch, Metrics};
 
@@ -62,9 +63,14 @@ impl TopicWatch {
     async fn judge(&self, existing: &Existing) {
         let table = self.routes.load();
         let departments = table.departments().iter().map(|department| (department.name.as_str(), department.topic()));
-        let own = [("dead-letter", DEAD_LETTER.to_owned()), ("consent", CONSENT.to_owned())];
+        let own = [("dead-letter", DEAD_LETTER), ("consent", CONSENT), ("parts", PARTS)];
+        let own = own.map(|(name, topic)| (name, topic.to_owned()));
         for (department, topic) in departments.chain(own) {
-            let retention = if topic == DEAD_LETTER { self.dead_letter_retention } else { self.wanted.retention };
+            let retention = match topic.as_str() {
+                DEAD_LETTER => self.dead_letter_retention,
+                PARTS => joiner::RETENTION,
+                _ => self.wanted.retention,
+            };
             let wanted = TopicSettings { retention, ..self.wanted };
             match self.admin.faults(&topic, &wanted, existing).await {
                 Ok(faults) => self.report(department, &topic, &faults),

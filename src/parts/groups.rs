@@ -165,6 +165,11 @@ impl<P: Copy + Ord> Groups<P> {
         self.open.len()
     }
 
+    /// Pieces that are not settled.
+    pub fn held_pieces(&self) -> usize {
+        self.held.len()
+    }
+
     /// Bytes of pieces held, about.
     pub fn bytes(&self) -> usize {
         self.open_bytes + self.ready_bytes

@@ -44,7 +44,7 @@ use std::time::Duration;
 pub use groups::{Groups, Todo};
 pub use joined::{Joined, Outcome};
 pub use marker::{Marker, MarkerRecord, PieceRef};
-pub use record::{JoinKey, PartRecord, Received};
+pub use record::{JoinKey, PartRecord, Received, is_joinable};
 
 use crate::message::RecordError;
 

@@ -14,6 +14,9 @@ use crate::message::{
     SCHEMA_VERSION, SenderKey, Text, Timestamp, iso,
 };
 
+/// Most pieces of one text.
+const TOTAL_MAX: u16 = 255;
+
 /// What holders of the sender key call all pieces with one account, sender, recipient, reference and total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JoinKey([u8; 16]);
@@ -120,7 +123,7 @@ impl PartRecord {
     /// `None` for a text that is no piece, or whose pieces could never be joined: fewer than two, or a
     /// number outside the total. Such a text is published as it is.
     pub fn of(inbound: &Inbound, received: Received<'_>, key: &SenderKey) -> Option<Self> {
-        let part = inbound.part.as_ref().filter(|part| is_place(part.number, part.total) && part.total > 1)?;
+        let part = inbound.part.as_ref().filter(|part| is_joinable(part))?;
         let (text, raw) = match &inbound.body {
             Body::Text(words) => (words.clone(), None),
             Body::Undecodable(bytes) => (Text::default(), Some(Text::from(STANDARD.encode(bytes)))),
@@ -208,6 +211,12 @@ impl fmt::Debug for PartRecord {
             .field("total", &self.total)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the piece can be joined with others: there are others, and it has a place among them. The
+/// user data header has 8 bits for their number (3GPP TS 23.040, 9.2.3.24.1).
+pub fn is_joinable(part: &Part) -> bool {
+    (2..=TOTAL_MAX).contains(&part.total) && is_place(part.number, part.total)
 }
 
 fn is_place(number: u16, total: u16) -> bool {
