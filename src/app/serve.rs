@@ -22,6 +22,7 @@ use crate::store::Store;
 use crate::telemetry::{Latch, Latches, Metrics};
 use crate::webhook::{self, Door, Limits, Service};
 
+use super::joining::Joining;
 use super::listeners;
 use super::log::OpenLog;
 use super::reload::Reloader;
@@ -105,13 +106,7 @@ impl Instance {
         if let Some(store) = log.store() {
             tasks.spawn(sweep(store.clone(), metrics.clone(), end.clone()));
         }
-        let feed = Arc::new(Feed {
-            source: log.feed(),
-            tokens: config.departments.clone(),
-            routes: routes.clone(),
-            events: config.standing.source.clone(),
-            drain: drain.clone(),
-        });
+        let feed = feed(&config, &log, &routes, &drain);
         let health =
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
         let service = inbound_service(&config, &door, &metrics, &leaving);
@@ -197,6 +192,16 @@ fn describe(config: &Config, metrics: &Metrics) {
     for (account, _) in config.accounts.iter().filter(|(_, note)| note.is_open) {
         tracing::warn!(account = %account.name, "this account takes texts from anybody");
     }
+}
+
+fn feed(config: &Config, log: &OpenLog, routes: &Live, drain: &CancellationToken) -> Arc<Feed> {
+    Arc::new(Feed {
+        source: log.feed(),
+        tokens: config.departments.clone(),
+        routes: routes.clone(),
+        events: config.standing.source.clone(),
+        drain: drain.clone(),
+    })
 }
 
 /// What takes texts in, over any log.

@@ -160,11 +160,12 @@ impl Intake {
             Claim::Reused => return Ok(Logged::Reused),
             Claim::Known | Claim::Twin(_) => return Ok(Logged::Known),
         };
-        let logged = self.append(Way::Department(table, decision), text, label.clone()).await.map_err(|error| match error {
-            LogError::Department => NotRecalled::Deferred(Deferral::Department),
-            LogError::Unavailable => NotRecalled::Deferred(Deferral::Log),
-            LogError::Never => NotRecalled::Refused,
-        })?;
+        let logged =
+            self.append(Way::Department(table, decision), text, label.clone()).await.map_err(|error| match error {
+                LogError::Department => NotRecalled::Deferred(Deferral::Department),
+                LogError::Unavailable => NotRecalled::Deferred(Deferral::Log),
+                LogError::Never => NotRecalled::Refused,
+            })?;
         if logged != Logged::Reused {
             ticket.confirm();
         }

@@ -55,7 +55,7 @@ impl Crew {
     pub(super) fn serve<P: Copy + Ord>(&self, groups: &mut Groups<P>) -> bool {
         let mut any = false;
         while let Ok(place) = self.0.places.clone().try_acquire_owned() {
-            let Some(todo) = groups.next() else { break };
+            let Some(todo) = groups.next_todo() else { break };
             any = true;
             let (crew, needed) = (self.clone(), groups.needed().map(|(_, id)| id));
             self.begin(place, async move { crew.carry_out(todo, needed).await });

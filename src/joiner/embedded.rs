@@ -43,8 +43,8 @@ async fn start(store: &Store) -> Result<Cursor, JoinerError> {
             let Some(last) = entries.last() else { break };
             after = last.position;
             let markers = entries.iter().filter(|entry| entry.kind == EventKind::Joined);
-            let said = markers.filter_map(|entry| MarkerRecord::from_json(&entry.value).ok()?.needed);
-            needed = said.last().or(needed);
+            let mut said = markers.filter_map(|entry| MarkerRecord::from_json(&entry.value).ok()?.needed);
+            needed = said.next_back().or(needed);
         }
         match needed {
             Some(id) => return Ok(store.cursor_of(PARTS, id).await?.map_or(Cursor::START, Cursor::before)),

@@ -109,7 +109,7 @@ impl<P: Copy + Ord> Groups<P> {
     }
 
     /// What is to be done next. Before `go_live` nothing, unless there is no room for what waits.
-    pub fn next(&mut self) -> Option<Todo> {
+    pub fn next_todo(&mut self) -> Option<Todo> {
         if !self.is_live && !self.is_full() {
             return None;
         }
@@ -127,15 +127,8 @@ impl<P: Copy + Ord> Groups<P> {
 
     /// Asks for the closing of groups whose time is over, and forgets what is long past.
     pub fn tick(&mut self, now: Timestamp) {
-        let (wait, now_ms) = (self.wait_ms(), now.as_millisecond());
         if self.is_live {
-            for (key, id) in self.open.values() {
-                let group = find(&mut self.keys, *key, *id);
-                if !group.close_asked && group.due_ms(wait, wait.min(SETTLE_MS_MAX)) <= now_ms {
-                    group.close_asked = true;
-                    self.asks.push_back(Ask::Close(*key, *id));
-                }
-            }
+            self.ask_for_closing(now);
         }
         self.forget(now);
     }
@@ -178,6 +171,17 @@ impl<P: Copy + Ord> Groups<P> {
     /// Groups that went out incomplete because there was no room, since the beginning.
     pub fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    fn ask_for_closing(&mut self, now: Timestamp) {
+        let (wait, now_ms) = (self.wait_ms(), now.as_millisecond());
+        for (key, id) in self.open.values() {
+            let group = find(&mut self.keys, *key, *id);
+            if !group.close_asked && group.due_ms(wait, wait.min(SETTLE_MS_MAX)) <= now_ms {
+                group.close_asked = true;
+                self.asks.push_back(Ask::Close(*key, *id));
+            }
+        }
     }
 
     /// Forgets texts that can get no addenda any more, and the oldest beyond the bound.

@@ -21,6 +21,12 @@ pub(super) struct Kept {
     pub needed: i64,
 }
 
+/// A partition has no more room, or has room again.
+pub(super) enum Turn {
+    Full,
+    Free,
+}
+
 pub(super) struct Partition {
     pub groups: Groups<i64>,
     /// The offset after the last record read.
@@ -28,7 +34,7 @@ pub(super) struct Partition {
     /// Where the partition ended when it became ours.
     end: Option<i64>,
     pub unreadable: Unreadable,
-    pub is_paused: bool,
+    is_paused: bool,
     committed: Option<Kept>,
 }
 
@@ -70,6 +76,17 @@ impl Partition {
     /// Nothing more is there for now.
     pub(super) fn ended(&mut self) {
         self.groups.go_live();
+    }
+
+    /// Whether it is to be paused or resumed, said once.
+    pub(super) fn turn(&mut self) -> Option<Turn> {
+        let is_full = self.groups.is_full();
+        let was_paused = std::mem::replace(&mut self.is_paused, is_full);
+        match (was_paused, is_full) {
+            (false, true) => Some(Turn::Full),
+            (true, false) => Some(Turn::Free),
+            _ => None,
+        }
     }
 
     fn look_at_end(&mut self) {

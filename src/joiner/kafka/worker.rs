@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::runtime::Handle;
 
 use super::context::Context;
-use super::partition::understand;
+use super::partition::{Turn, understand};
 use super::{Crew, JoinerError, Settings, Tools};
 use crate::message::topics::PARTS;
 
@@ -134,10 +134,14 @@ impl Worker {
     fn keep_flow(&self) {
         let (mut full, mut free) = (TopicPartitionList::new(), TopicPartitionList::new());
         for (number, partition) in self.consumer.context().partitions().iter_mut() {
-            let is_full = partition.groups.is_full();
-            if is_full != partition.is_paused {
-                partition.is_paused = is_full;
-                if is_full { &mut full } else { &mut free }.add_partition(PARTS, *number);
+            match partition.turn() {
+                Some(Turn::Full) => {
+                    full.add_partition(PARTS, *number);
+                }
+                Some(Turn::Free) => {
+                    free.add_partition(PARTS, *number);
+                }
+                None => {}
             }
         }
         if full.count() > 0

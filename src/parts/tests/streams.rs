@@ -144,10 +144,10 @@ fn nothing_is_given_out_before_the_end_of_the_stream_is_known() {
     let mut reader = world.reader(0);
     while reader.next < 3 {
         assert!(world.read(&mut reader));
-        assert!(reader.groups.next().is_none());
+        assert!(reader.groups.next_todo().is_none());
     }
     assert!(!world.read(&mut reader));
-    assert!(matches!(reader.groups.next(), Some(Todo::Publish(_))));
+    assert!(matches!(reader.groups.next_todo(), Some(Todo::Publish(_))));
 }
 
 #[test]

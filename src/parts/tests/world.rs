@@ -79,7 +79,7 @@ impl World {
 
     /// Does the next thing a reader asks for, or only its first `steps` steps. False if there is none.
     pub(super) fn act(&mut self, reader: &mut Reader, steps: usize) -> bool {
-        let joined = match reader.groups.next() {
+        let joined = match reader.groups.next_todo() {
             None => return false,
             Some(Todo::Write { marker, .. }) => {
                 if steps > 0 {
@@ -230,7 +230,9 @@ fn run(settings: Settings, ops: &[Op], readers: usize) -> (World, BTreeSet<Strin
             Op::Wait(seconds) => world.seconds += seconds,
             Op::Read { reader, entries } => {
                 let reader = &mut all[reader % readers];
-                (0..*entries).for_each(|_| drop(world.read(reader)));
+                for _ in 0..*entries {
+                    world.read(reader);
+                }
             }
             Op::Act { reader, steps } => {
                 let reader = reader % readers;
