@@ -69,6 +69,15 @@
 //! out of the journal after its acknowledgement. A journal whose process is gone is emptied by the next
 //! `serve` on its volume or by `sms-router journal replay`.
 //!
+//! # The walk of a long text that comes in pieces
+//!
+//! [`intake`] puts each piece on the stream `sms-router.parts`, keyed so that all pieces of one text are
+//! in one order for every reader, and the carrier is answered. [`joiner`] reads the stream and asks
+//! [`parts::Groups`] what follows: a text whose pieces are all there is taken in like any other, by the
+//! routes in force, and then a marker on the stream says so. What is incomplete when its time is over
+//! goes out as it is, closed by a marker first; a piece that comes later is an addendum. After a crash
+//! the stream says it all again.
+//!
 //! # The walk of a keyword reload
 //!
 //! `app::reload` looks at the file every second, through links, and on SIGHUP. [`config`] parses it,
@@ -106,9 +115,7 @@
 //!
 //! # Deliberately absent
 //!
-//! A protocol between replicas: what they share lives in Kafka and the archive. Outgoing texts. The
-//! joining of long texts that carriers push in pieces: until it is built each piece is an event of its
-//! own, flagged `part`.
+//! A protocol between replicas: what they share lives in Kafka and the archive. Outgoing texts.
 
 pub mod app;
 pub mod archive;

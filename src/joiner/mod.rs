@@ -1,7 +1,7 @@
 //! The worker that makes long texts of their pieces.
 //!
-//! Comes in: the stream `sms-router.parts`: a topic (cluster), or a stream of the embedded log. Goes
-//! out: joined texts, markers on the same stream, the position up to which the stream is done with.
+//! Comes in: the stream `sms-router.parts`: a topic (cluster), or a stream of the embedded log.
+//! Goes out: joined texts, markers on the same stream, the position up to which that is done with.
 //! Always true: a text is published before its marker is written, and both before the position passes
 //! its pieces; nothing is given out before the end of the stream as it was at the start has been read; a
 //! worker that breaks begins again with nothing in memory.

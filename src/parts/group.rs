@@ -88,7 +88,7 @@ pub(super) enum Judgement {
 
 /// Which group a piece belongs to. `late_after_ms`: how long after its receipt a text may get addenda.
 pub(super) fn judge<P>(groups: &[Group<P>], record: &PartRecord, late_after_ms: i64) -> Judgement {
-    if let Some(group) = groups.iter().position(|group| group.knows(record.id)) {
+    if let Some(group) = groups.iter().position(|group| group.knows(record.identity())) {
         return Judgement::Twin(group);
     }
     let is_recent = |group: &Group<P>| {
@@ -117,7 +117,7 @@ impl<P: Copy> Group<P> {
     /// A group begins with its first piece.
     pub(super) fn begin(at: P, record: &PartRecord, now: Timestamp) -> Self {
         Self {
-            id: EventId::new_v5(&record.id, b"joined"),
+            id: EventId::new_v5(&record.identity(), b"joined"),
             key: record.key,
             first: at,
             first_id: record.id,
@@ -270,7 +270,7 @@ impl<P> Group<P> {
 }
 
 pub(super) fn reference(record: &PartRecord) -> PieceRef {
-    PieceRef { id: record.id, number: record.number, fingerprint: record.fingerprint }
+    PieceRef { id: record.identity(), number: record.number, fingerprint: record.fingerprint }
 }
 
 /// Each piece once: the same delivery can be on the stream several times.

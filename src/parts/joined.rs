@@ -24,7 +24,7 @@ pub enum Outcome {
 /// One text to publish under a given id. `Debug` shows nothing personal.
 #[derive(Debug)]
 pub struct Joined {
-    /// UUIDv5 of the group's id and the ids of the pieces: the same words in the same place, always.
+    /// UUIDv5 of the group's id and what the pieces are known by: one id never stands for two contents.
     pub id: EventId,
     pub outcome: Outcome,
     pub account: AccountName,
@@ -81,7 +81,7 @@ impl Joined {
     ) -> Self {
         let received = u16::try_from(pieces.len()).expect("as many as there are numbers");
         let has_beginning = pieces.contains_key(&1);
-        let ids: Vec<u8> = pieces.values().flat_map(|piece| *piece.id.as_bytes()).collect();
+        let ids: Vec<u8> = pieces.values().flat_map(|piece| piece.identity().into_bytes()).collect();
         let body = join(pieces.values());
         let mut flags = Vec::new();
         for flag in pieces.values().flat_map(|piece| &piece.flags) {

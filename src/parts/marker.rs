@@ -15,6 +15,7 @@ pub(super) const SENT: &[u8] = b"sent";
 /// One piece, without its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PieceRef {
+    /// `PartRecord::identity`.
     pub id: EventId,
     pub number: u16,
     #[serde(with = "hex")]

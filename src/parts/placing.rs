@@ -87,10 +87,10 @@ impl<P: Copy + Ord> Groups<P> {
         let marker = Marker::Repeated { pieces: vec![reference(piece)] };
         let marker = Box::new(record(&piece.account, piece.key, group, received_at, marker));
         // The same delivery twice, and neither settled: one marker names both.
-        if let Some(before) = self.repeats.insert(piece.id, Repeat { at, marker, to: piece.to.clone() }) {
+        if let Some(before) = self.repeats.insert(piece.identity(), Repeat { at, marker, to: piece.to.clone() }) {
             self.held.remove(&before.at);
         } else {
-            self.asks.push_back(Ask::Repeated(piece.id));
+            self.asks.push_back(Ask::Repeated(piece.identity()));
         }
     }
 

@@ -185,6 +185,12 @@ impl PartRecord {
         Ok(record)
     }
 
+    /// What the piece is known by: UUIDv5 of its event's id and its fingerprint. Two instances may have
+    /// given one event id to two texts, if a carrier used its own id twice.
+    pub(super) fn identity(&self) -> EventId {
+        EventId::new_v5(&self.id, &self.fingerprint)
+    }
+
     /// The words, or the bytes of them.
     pub(super) fn body(&self) -> Body {
         match &self.raw {

@@ -82,6 +82,19 @@ fn a_reference_used_again_begins_another_text() {
 }
 
 #[test]
+fn one_carrier_id_for_two_texts_swallows_neither() {
+    let mut world = World::new(Settings::default());
+    let mut reader = world.reader(0);
+    for words in ["a1", "b1", "a1"] {
+        let body = Body::Text(Text::from(words));
+        world.push(&piece(&Sketch { id: "1", reference: "7", number: 1, total: 2, words: body, received_at: at(0) }));
+    }
+    world.run_to_the_end(&mut reader);
+    let words: Vec<&str> = world.published.iter().map(|text| text.words.as_str()).collect();
+    assert_eq!((words, world.texts().len()), (vec!["a1", "b1"], 2));
+}
+
+#[test]
 fn pieces_in_doubt_are_joined_to_neither_text() {
     check("a1 b1 a2 b2 a3 b3", "?a1 ?b1 +a2 +b2 +a3 +b3");
     check("a1 b1 b2 +600", "?a1 ?b1 +b2");

@@ -61,13 +61,11 @@ fn records(prefix: &str, count: usize) -> BTreeMap<String, Value> {
     }
 }
 
-fn texts(prefix: &str, reference: &str, count: usize) -> Vec<Vec<Piece>> {
-    let cut = |number: usize| {
-        Piece::cut(&format!("{reference}{number}"), &[&format!("snow {prefix} {number} "), "and ", "so on"])
-    };
-    let mut texts: Vec<Vec<Piece>> = (0..count).map(cut).collect();
-    texts.iter_mut().flatten().for_each(|piece| piece.id = format!("{prefix}/{}", piece.id));
-    texts
+/// Texts of three pieces. The prefix is in their references too: all tests share one stream.
+fn texts(prefix: &str, count: usize) -> Vec<Vec<Piece>> {
+    let cut =
+        |number| Piece::cut(&format!("{prefix}/{number}"), &[&format!("snow {prefix} {number} "), "and ", "so on"]);
+    (0..count).map(cut).collect()
 }
 
 fn nothing_is_held(servers: &[&Server]) {
@@ -79,7 +77,7 @@ fn nothing_is_held(servers: &[&Server]) {
 fn instances_that_come_and_die_between_the_pieces_join_every_text_once() {
     const TEXTS: usize = 40;
     let prefix = unique("pieces");
-    let texts = texts(&prefix, "", TEXTS);
+    let texts = texts(&prefix, TEXTS);
     let one = Server::start(instance(&prefix, "")).ready();
     texts.iter().for_each(|pieces| pieces[2].push(&one));
     let open = |servers: &[&Server]| {
@@ -105,10 +103,11 @@ fn instances_that_come_and_die_between_the_pieces_join_every_text_once() {
     let joined = |server: &Server| server.metric("sms_router_joined_texts_total{outcome=\"complete\"}");
     assert_eq!(two.stop().1, Some(0));
     let three = Server::start(instance(&prefix, "")).ready();
-    let more = Piece::cut("more", &["snow ", &format!("{prefix} more")]);
+    let more = Piece::cut(&format!("{prefix} more"), &["snow ", &format!("{prefix} more")]);
     more.iter().for_each(|piece| piece.push(&three));
     assert_eq!(records(&prefix, TEXTS + 1).len(), TEXTS + 1);
     nothing_is_held(&[&three]);
+    wait_until("it is counted", || joined(&three) >= 1.0);
     assert_eq!(joined(&three), 1.0);
 }
 
@@ -117,9 +116,8 @@ fn instances_that_come_and_die_between_the_pieces_join_every_text_once() {
 fn a_late_piece_is_known_after_a_restart() {
     let prefix = unique("late");
     let server = Server::start(instance(&prefix, "wait_ms = 1000")).ready();
-    let pieces = texts(&prefix, "late", 1).remove(0);
-    pieces[0].push(&server);
-    pieces[2].push(&server);
+    let pieces = texts(&prefix, 1).remove(0);
+    Piece::push_together(&[&pieces[0], &pieces[2]], &server);
     let (id, text) = records(&prefix, 1).pop_first().expect("a record");
     assert_eq!((&text["flags"], &text["parts"]), (&json!(["incomplete"]), &json!({ "received": 2, "total": 3 })));
     nothing_is_held(&[&server]);
@@ -143,7 +141,7 @@ fn a_late_piece_is_known_after_a_restart() {
 fn pieces_of_an_outage_are_joined_when_the_broker_is_back() {
     let prefix = unique("outage-of-pieces");
     let server = Server::start(instance(&prefix, "")).ready();
-    let texts = texts(&prefix, "outage", 5);
+    let texts = texts(&prefix, 5);
     texts.iter().for_each(|pieces| pieces[1].push(&server));
     let frozen = Frozen::broker("kafka");
     texts.iter().for_each(|pieces| pieces[2].push(&server));
