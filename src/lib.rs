@@ -23,6 +23,7 @@
 //!    operations  departments' feed; health and metrics: every route in two tables
 //!    archiver    topics → audit copies, offsets after success
 //!    reconcile   log, journal and archive held against one another, by id
+//!    joiner      pieces of long texts → texts, by a stream of pieces and markers
 //! 4  one text
 //!    intake      decide → claim → encode → log; dead-letter for what has nowhere to go
 //! 3  the durable log
@@ -34,6 +35,7 @@
 //!    store       SQLite: log, feed, audit copies, dead-letter; group commit, sweeper
 //!    archive     CQL: schema, writer, reader, access log
 //!    dedup       what has been taken, what is on its way
+//!    parts       pieces of long texts → texts: a state machine over the stream of pieces
 //! 1  plumbing
 //!    server      accept loop, bounds of connections, TLS, drain: for all listeners
 //!    fetch       one request to somebody else's server: TLS, bounds, no redirects
@@ -67,6 +69,15 @@
 //! waits, a sender's texts one after the other, as soon as the topic takes texts again, and takes each
 //! out of the journal after its acknowledgement. A journal whose process is gone is emptied by the next
 //! `serve` on its volume or by `sms-router journal replay`.
+//!
+//! # The walk of a long text that comes in pieces
+//!
+//! [`intake`] puts each piece on the stream `sms-router.parts`, keyed so that all pieces of one text are
+//! in one order for every reader, and the carrier is answered. [`joiner`] reads the stream and asks
+//! [`parts::Groups`] what follows: a text whose pieces are all there is taken in like any other, by the
+//! routes in force, and then a marker on the stream says so. What is incomplete when its time is over
+//! goes out as it is, closed by a marker first; a piece that comes later is an addendum. After a crash
+//! the stream says it all again.
 //!
 //! # The walk of a keyword reload
 //!
@@ -105,9 +116,7 @@
 //!
 //! # Deliberately absent
 //!
-//! A protocol between replicas: what they share lives in Kafka and the archive. Outgoing texts. The
-//! joining of long texts that carriers push in pieces: until it is built each piece is an event of its
-//! own, flagged `part`.
+//! A protocol between replicas: what they share lives in Kafka and the archive. Outgoing texts.
 
 pub mod app;
 pub mod archive;
@@ -119,10 +128,12 @@ pub mod config;
 pub mod dedup;
 pub mod fetch;
 pub mod intake;
+pub mod joiner;
 pub mod keyword;
 pub mod log;
 pub mod message;
 pub mod operations;
+pub mod parts;
 pub mod publish;
 pub mod reconcile;
 pub mod server;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which floor each room is on; the same picture as in `src/lib.rs`.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 22] = [
     ("cli", 8),
     ("app", 7),
     ("config", 6),
@@ -12,6 +12,7 @@ const FLOORS: [(&str, u8); 20] = [
     ("operations", 5),
     ("archiver", 5),
     ("reconcile", 5),
+    ("joiner", 5),
     ("intake", 4),
     ("log", 3),
     ("carrier", 2),
@@ -20,6 +21,7 @@ const FLOORS: [(&str, u8); 20] = [
     ("store", 2),
     ("archive", 2),
     ("dedup", 2),
+    ("parts", 2),
     ("server", 1),
     ("fetch", 1),
     ("telemetry", 1),

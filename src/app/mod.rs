@@ -7,6 +7,7 @@
 
 mod archive;
 mod dead_letters;
+mod joining;
 mod journal;
 mod listeners;
 mod log;

@@ -22,6 +22,7 @@ use crate::store::Store;
 use crate::telemetry::{Latch, Latches, Metrics};
 use crate::webhook::{self, Door, Limits, Service};
 
+use super::joining::Joining;
 use super::listeners;
 use super::log::OpenLog;
 use super::probe::{self, Prober};
@@ -46,6 +47,41 @@ pub struct Addresses {
     pub monitoring: SocketAddr,
 }
 
+/// What an end begins with, one after the other.
+#[derive(Clone, Default)]
+struct Ends {
+    /// Answers on the inbound listener end their connections.
+    leaving: CancellationToken,
+    /// Stops accepting on the doors; the monitoring listener goes on to the end.
+    drain: CancellationToken,
+    end: CancellationToken,
+}
+
+/// The listeners, their ports taken.
+struct Doors {
+    inbound: listeners::Opened,
+    api: listeners::Opened,
+    monitoring: listeners::Opened,
+}
+
+impl Doors {
+    fn open(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            inbound: listeners::open("inbound", &config.inbound.listener)?,
+            api: listeners::open("api", &config.api.listener)?,
+            monitoring: listeners::open("monitoring", &config.monitoring)?,
+        })
+    }
+
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            inbound: self.inbound.bound.address(),
+            api: self.api.bound.address(),
+            monitoring: self.monitoring.bound.address(),
+        }
+    }
+}
+
 /// A running `serve`.
 pub struct Instance {
     pub addresses: Addresses,
@@ -54,12 +90,9 @@ pub struct Instance {
     pub metrics: Metrics,
     latches: Latches,
     door: Arc<Door>,
+    joining: Joining,
     log: OpenLog,
-    /// Answers on the inbound listener end their connections.
-    leaving: CancellationToken,
-    /// Stops accepting on the doors; the monitoring listener goes on to the end.
-    drain: CancellationToken,
-    end: CancellationToken,
+    ends: Ends,
     inbound: JoinHandle<()>,
     tasks: TaskTracker,
     times: Shutdown,
@@ -76,21 +109,16 @@ impl Instance {
         let built_from = config.routes.stamp();
         let table = build_table(&config).map_err(StartError::Settings)?;
         routes_latch.set();
-        let inbound = listeners::open("inbound", &config.inbound.listener)?;
-        let api = listeners::open("api", &config.api.listener)?;
-        let monitoring = listeners::open("monitoring", &config.monitoring)?;
+        let doors = Doors::open(&config)?;
+        let addresses = doors.addresses();
         let routes = Live::new(table);
         let log = OpenLog::open(&config, &routes, &clock, &metrics).await?;
-        let addresses = Addresses {
-            inbound: inbound.bound.address(),
-            api: api.bound.address(),
-            monitoring: monitoring.bound.address(),
-        };
         let config = Arc::new(config);
         let intake = intake(&config, &routes, log.log(), &clock, &metrics);
         let door = door(&config, &intake, &clock, &metrics);
-        let (drain, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let leaving = CancellationToken::new();
+        let joining = Joining::start(&config, &intake, &log, &clock, &metrics);
+        let (ends, tasks) = (Ends::default(), TaskTracker::new());
+        let Ends { leaving, drain, end } = ends.clone();
         let kafka = kafka_tasks(&config, &log, &routes, &metrics, &latches, &tasks, &end)?;
         let (topics, _) = watch::channel(Vec::new());
         let reloader = Reloader {
@@ -109,18 +137,12 @@ impl Instance {
         if log.embedded().is_some() {
             reconcile::watch(&config, &routes, &clock, &metrics, &tasks, &end);
         }
-        let feed = Arc::new(Feed {
-            source: log.feed(),
-            tokens: config.departments.clone(),
-            routes: routes.clone(),
-            events: config.standing.source.clone(),
-            drain: drain.clone(),
-        });
+        let feed = feed(&config, &log, &routes, &drain);
         let health =
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
         let service = inbound_service(&config, &door, &metrics, &leaving);
         let answer_inbound = move |request, peer| service.clone().call(request, peer);
-        let inbound = inbound.watch(&tasks, &end).serve(answer_inbound, metrics.clone(), drain.clone());
+        let inbound = doors.inbound.watch(&tasks, &end).serve(answer_inbound, metrics.clone(), drain.clone());
         let inbound = tokio::spawn(inbound);
         if let Some((every, account)) = probed {
             let (inbound, store) = (addresses.inbound, log.embedded());
@@ -128,14 +150,14 @@ impl Instance {
             tasks.spawn(prober.run(drain.clone()));
         }
         let answer_api = move |request, _| operations::api(feed.clone(), request);
-        tasks.spawn(api.watch(&tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
+        tasks.spawn(doors.api.watch(&tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
         let answer_monitoring = move |request, _| operations::monitoring(health.clone(), request);
-        tasks.spawn(monitoring.watch(&tasks, &end).serve(answer_monitoring, metrics.clone(), end.clone()));
+        tasks.spawn(doors.monitoring.watch(&tasks, &end).serve(answer_monitoring, metrics.clone(), end.clone()));
         // The first look into the numbers' metadata loads it, which takes longer than a text may.
         let _ = Number::normalise("07700900123", Country::GB);
         listening.set();
         let times = config.shutdown;
-        Ok(Self { addresses, reload, routes, metrics, latches, door, log, leaving, drain, end, inbound, tasks, times })
+        Ok(Self { addresses, reload, routes, metrics, latches, door, joining, log, ends, inbound, tasks, times })
     }
 
     /// Not ready → answers that end their connections, for as long as load balancers need to notice →
@@ -143,7 +165,8 @@ impl Instance {
     /// ends the wait for the load balancers and leaves two seconds for the rest. `false` when time
     /// ran out first.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
-        let Self { latches, door, log, leaving, drain, end, inbound, tasks, times, .. } = self;
+        let Self { latches, door, joining, log, ends, inbound, tasks, times, .. } = self;
+        let Ends { leaving, drain, end } = ends;
         latches.drain();
         leaving.cancel();
         let orderly = async {
@@ -156,6 +179,7 @@ impl Instance {
             let _ = inbound.await;
             door.finish().await;
             drop(door);
+            joining.stop().await;
             log.close().await;
             end.cancel();
             tasks.close();
@@ -190,6 +214,16 @@ fn describe(config: &Config, metrics: &Metrics) {
     for (account, _) in config.accounts.iter().filter(|(_, note)| note.is_open) {
         tracing::warn!(account = %account.name, "this account takes texts from anybody");
     }
+}
+
+fn feed(config: &Config, log: &OpenLog, routes: &Live, drain: &CancellationToken) -> Arc<Feed> {
+    Arc::new(Feed {
+        source: log.feed(),
+        tokens: config.departments.clone(),
+        routes: routes.clone(),
+        events: config.standing.source.clone(),
+        drain: drain.clone(),
+    })
 }
 
 /// What takes texts in, over any log.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::joiner;
 use crate::keyword::{Live, Table};
 use crate::message::PROBE_LIFE;
-use crate::message::topics::{CONSENT, DEAD_LETTER, PROBE};
+use crate::message::topics::{CONSENT, DEAD_LETTER, PARTS, PROBE};
 use crate::publish::{Publisher, TopicAdmin, TopicFault, TopicSettings};
 use crate::telemetry::{Latch, Metrics};
 
@@ -65,11 +66,13 @@ impl TopicWatch {
     async fn judge(&self, existing: &Existing) {
         let table = self.routes.load();
         let departments = table.departments().iter().map(|department| (department.name.as_str(), department.topic()));
-        let own = [("dead-letter", DEAD_LETTER.to_owned()), ("consent", CONSENT.to_owned())];
-        let probe = self.probes.then(|| ("probe", PROBE.to_owned()));
-        for (department, topic) in departments.chain(own).chain(probe) {
+        let own = [("dead-letter", DEAD_LETTER), ("consent", CONSENT), ("parts", PARTS)];
+        let probe = self.probes.then_some(("probe", PROBE));
+        let own = own.into_iter().chain(probe).map(|(name, topic)| (name, topic.to_owned()));
+        for (department, topic) in departments.chain(own) {
             let retention = match topic.as_str() {
                 DEAD_LETTER => self.dead_letter_retention,
+                PARTS => joiner::RETENTION,
                 PROBE => PROBE_LIFE,
                 _ => self.wanted.retention,
             };

@@ -13,8 +13,8 @@ use crate::message::{
     AccountName, DeadLetterRecord, Event, EventId, EventKind, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
 };
 
-/// Before the version in the type of a routed text.
-const MESSAGE_TYPE: &str = ".message.received.";
+/// Before the version in the types of what holds a resident's words.
+const TEXT_TYPES: [&str; 2] = [".message.received.", ".message.addendum."];
 
 /// What the worker shall do with a record.
 #[derive(Debug)]
@@ -58,14 +58,14 @@ impl Taken {
     }
 
     pub(super) fn read(&self) -> Reading {
-        let version = self.event_type.as_deref().and_then(|kind| kind.split_once(MESSAGE_TYPE));
+        let version = self.event_type.as_deref().and_then(text_version);
         match (&self.event_type, version) {
             (Some(kind), None) if kind.ends_with(EventKind::Probe.suffix()) => match Record::from_json(&self.value) {
                 Ok(record) => Reading::Probe(Box::new(record)),
                 Err(error) => Reading::Unreadable(error.to_string()),
             },
             // A record without a type was put here by hand: what it is shows in its value.
-            (None, _) | (Some(_), Some((_, "v1"))) => match Record::from_json(&self.value) {
+            (None, _) | (Some(_), Some("v1")) => match Record::from_json(&self.value) {
                 Ok(record) => Reading::Copy(Box::new(record)),
                 Err(error) => Reading::Unreadable(error.to_string()),
             },
@@ -119,6 +119,12 @@ impl Taken {
     }
 }
 
+/// The version of a type that holds a resident's words; `None` for another type.
+fn text_version(event_type: &str) -> Option<&str> {
+    let (_, version) = TEXT_TYPES.iter().find_map(|text| event_type.split_once(text))?;
+    Some(version)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +160,7 @@ mod tests {
     fn only_routed_texts_are_archived_and_nothing_unknown_is_passed_by() {
         check(Some("sms-router.message.received.v1"), RECORD, "copy for highways");
         check(Some("council.message.received.v1"), RECORD, "copy for highways");
+        check(Some("sms-router.message.addendum.v1"), RECORD, "copy for highways");
         check(None, RECORD, "copy for highways");
         check(Some("council.probe.v1"), RECORD, "probe of demo");
         check(Some("sms-router.probe.v1"), "{}", "the value is not a record: line 1 column 2");

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::app::build_table;
 use crate::archive;
 use crate::config::{Archive, Config, Environment, Publish, SecretsNeeded};
+use crate::joiner;
 use crate::keyword::DepartmentSpec;
 use crate::message::{PROBE_LIFE, topics};
 use crate::publish::{Change, TopicAdmin, TopicSettings};
@@ -93,7 +94,8 @@ fn planned_topics(
     let departments = table.departments().iter().map(DepartmentSpec::topic);
     let letters = TopicSettings { retention: dead_letter_retention, ..*settings };
     let wanted = departments.chain([topics::CONSENT.to_owned()]).map(|name| (name, *settings));
-    let wanted = wanted.chain([(topics::DEAD_LETTER.to_owned(), letters)]);
+    let parts = TopicSettings { retention: joiner::RETENTION, ..*settings };
+    let wanted = wanted.chain([(topics::DEAD_LETTER.to_owned(), letters), (topics::PARTS.to_owned(), parts)]);
     let probes = TopicSettings { retention: PROBE_LIFE, ..*settings };
     let wanted = wanted.chain(config.probe.map(|_| (topics::PROBE.to_owned(), probes)));
     let planned = |(name, settings): (String, TopicSettings)| PlannedTopic {

@@ -12,6 +12,7 @@ mod accounts;
 mod document;
 mod listing;
 mod origin;
+mod parts;
 mod publish;
 mod read;
 mod routes;

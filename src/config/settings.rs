@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use crate::archive;
 use crate::carrier::Account;
+use crate::joiner;
 use crate::message::{Country, DepartmentName, EventSource, Secret, SenderKey};
 use crate::publish::check_properties;
 
 use super::accounts::{self, AccountNote};
 use super::document::{Place, Problem};
+use super::parts;
 use super::publish::{self, Publish, credentials};
 use super::read::{Problems, Section};
 use super::routes::RoutesFile;
@@ -40,6 +42,7 @@ pub struct Config {
     pub monitoring: Listener,
     pub publish: Publish,
     pub archive: Archive,
+    pub joiner: joiner::Settings,
     pub standing: Standing,
     pub accounts: Vec<(Account, AccountNote)>,
     /// Tokens of each department, for the feed.
@@ -153,6 +156,7 @@ pub(super) fn read(
     let origin_url = inbound.as_ref().map(|inbound| inbound.url.clone()).unwrap_or_default();
     let standing = standing(&archive_section, &root.section("publish"), &origin_url, &vault);
     let archive = archive(archive_section, &vault);
+    let joiner = parts::read(root.section("parts"));
     let accounts: Vec<_> = root
         .named("accounts")
         .into_iter()
@@ -184,6 +188,7 @@ pub(super) fn read(
         monitoring,
         publish,
         archive,
+        joiner,
         standing,
         accounts,
         departments,

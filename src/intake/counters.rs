@@ -20,7 +20,7 @@ pub enum Fate {
 impl Fate {
     const ALL: [Self; 4] = [Self::Published, Self::Duplicate, Self::DeadLetter, Self::Deferred];
 
-    fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Published => "published",
             Self::Duplicate => "duplicate",

@@ -30,7 +30,7 @@ pub enum Reason {
     UnknownNumber,
     /// The log will never take it.
     Refused,
-    /// A record that the archive could not read.
+    /// A record that the archive or the joiner could not read.
     UnreadableRecord,
 }
 

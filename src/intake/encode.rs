@@ -10,6 +10,7 @@ use crate::message::{
     AccountName, Body, Consent, ConsentRecord, Decision, Destination, Event, EventId, EventKind, Flag, Inbound, Number,
     Part, Parts, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
 };
+use crate::parts::Joined;
 
 /// Bytes of a usual record: what is written at once need not be moved while it grows.
 const VALUE_USUAL: usize = 1_024;
@@ -48,6 +49,22 @@ impl InboundText {
         let (parts, traceparent) = (parts(&inbound), traceparent.map(str::to_owned));
         let (account, carrier) = (account.name.clone(), Arc::from(account.carrier.contract().name));
         Self { account, carrier, inbound, from, to, received_at, parts, traceparent, fingerprint }
+    }
+
+    /// A text made of its pieces, under the number it was first normalised to.
+    pub fn joined(joined: &Joined, key: &SenderKey) -> Self {
+        let Joined { account, carrier, inbound, from, to, received_at, parts, traceparent, .. } = joined;
+        Self {
+            account: account.clone(),
+            carrier: carrier.clone(),
+            inbound: inbound.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            received_at: *received_at,
+            parts: Some(*parts),
+            traceparent: traceparent.clone(),
+            fingerprint: fingerprint(key, from, to, &inbound.body, None),
+        }
     }
 
     /// What makes this text's request unique to the carrier, part number included.

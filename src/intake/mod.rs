@@ -2,6 +2,7 @@
 //!
 //! Comes in: texts that a carrier's adapter has read, or that are taken up again: joined from their
 //! pieces, or called back from dead-letter. Goes out: `Ok` once the text is durable, or why not.
+//! A piece of a long text goes to the stream on which `joiner` finds it.
 //! Always true: a text is claimed before it is handed to the log and confirmed after; what has nowhere
 //! to go is kept in dead-letter; the same carrier id is the same event id on every replica.
 //! Not here: requests and statuses, how a log makes an event durable, which keyword means what.
@@ -9,6 +10,7 @@
 mod counters;
 mod dead_letter;
 mod encode;
+mod pieces;
 mod probe;
 mod recall;
 
@@ -73,6 +75,15 @@ impl Deferral {
     }
 }
 
+/// Where a text goes.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// To a department, as the table decided.
+    Department(&'a Table, &'a Decision),
+    /// To the stream on which pieces are joined.
+    Parts,
+}
+
 /// One for the process, shared by all who take texts in.
 pub struct Intake {
     settings: Settings,
@@ -115,6 +126,9 @@ impl Intake {
 
     /// One text to its end: routed, claimed, published; or kept in dead-letter; or deferred.
     pub async fn take(&self, text: InboundText) -> Result<(), Deferral> {
+        if text.is_joinable() {
+            return self.take_piece(text).await;
+        }
         let table = self.settings.routes.load();
         if text.account.as_str() == PROBE_ACCOUNT {
             return self.take_probe(&table, &text).await;
@@ -124,7 +138,7 @@ impl Intake {
             let label = Label::message(self.event_id(&text), Vec::new());
             return self.keep_text(&text, &label, Reason::UnknownNumber).await;
         };
-        let fate = self.claim_and_publish(&table, &text, &decision).await;
+        let fate = self.claim_and_publish(Way::Department(&table, &decision), &text).await;
         self.count(&table, &text, &decision, fate);
         fate.map(|_| ())
     }
@@ -133,7 +147,7 @@ impl Intake {
     async fn take_probe(&self, table: &Table, text: &InboundText) -> Result<(), Deferral> {
         let label = Label { kind: EventKind::Probe, ..Label::message(self.event_id(text), Vec::new()) };
         // `None`: its id stands for another, which no sender of ours gives out.
-        self.claimed(table, text, &probe::decision(table), label).await?.map(drop).ok_or(Deferral::Log)
+        self.claimed(Way::Department(table, &probe::decision(table)), text, label).await?.map(drop).ok_or(Deferral::Log)
     }
 
     /// Keeps an event in dead-letter.
@@ -163,23 +177,18 @@ impl Intake {
         }
     }
 
-    async fn claim_and_publish(
-        &self,
-        table: &Table,
-        text: &InboundText,
-        decision: &Decision,
-    ) -> Result<Fate, Deferral> {
+    async fn claim_and_publish(&self, way: Way<'_>, text: &InboundText) -> Result<Fate, Deferral> {
         let id = self.event_id(text);
         if text.inbound.carrier_message_id.is_none() {
             let label = Label::message(id, self.note_repeat(text));
-            return self.publish(table, text, decision, label).await.map(|(fate, _)| fate);
+            return self.publish(way, text, label).await.map(|(fate, _)| fate);
         }
-        if let Some(fate) = self.claimed(table, text, decision, Label::message(id, Vec::new())).await? {
+        if let Some(fate) = self.claimed(way, text, Label::message(id, Vec::new())).await? {
             return Ok(fate);
         }
         self.settings.metrics.carrier_ids_reused.with_label_values(&[text.account.as_str()]).inc();
         let label = self.label_of_reused(text, Label::message(id, Vec::new()));
-        let fate = self.claimed(table, text, decision, label).await?;
+        let fate = self.claimed(way, text, label).await?;
         fate.ok_or(Deferral::Log)
     }
 
@@ -192,13 +201,7 @@ impl Intake {
     }
 
     /// `None` when the id belongs to other content.
-    async fn claimed(
-        &self,
-        table: &Table,
-        text: &InboundText,
-        decision: &Decision,
-        label: Label,
-    ) -> Result<Option<Fate>, Deferral> {
+    async fn claimed(&self, way: Way<'_>, text: &InboundText, label: Label) -> Result<Option<Fate>, Deferral> {
         let ticket = match self.settings.claims.claim(label.id, text.fingerprint) {
             Claim::First(ticket) => ticket,
             Claim::Known => return Ok(Some(self.duplicate(text))),
@@ -208,7 +211,7 @@ impl Intake {
             }
         };
         // An error drops the ticket here, which releases the id: a retry is then not swallowed.
-        match self.publish(table, text, decision, label).await? {
+        match self.publish(way, text, label).await? {
             (_, Logged::Reused) => Ok(None),
             (_, Logged::Known) => {
                 ticket.confirm();
@@ -221,14 +224,8 @@ impl Intake {
         }
     }
 
-    async fn publish(
-        &self,
-        table: &Table,
-        text: &InboundText,
-        decision: &Decision,
-        label: Label,
-    ) -> Result<(Fate, Logged), Deferral> {
-        match self.append(table, text, decision, label.clone()).await {
+    async fn publish(&self, way: Way<'_>, text: &InboundText, label: Label) -> Result<(Fate, Logged), Deferral> {
+        match self.append(way, text, label.clone()).await {
             Ok(logged) => Ok((Fate::Published, logged)),
             Err(LogError::Department) => Err(Deferral::Department),
             Err(LogError::Unavailable) => Err(Deferral::Log),
@@ -238,15 +235,14 @@ impl Intake {
         }
     }
 
-    async fn append(
-        &self,
-        table: &Table,
-        text: &InboundText,
-        decision: &Decision,
-        label: Label,
-    ) -> Result<Logged, LogError> {
-        let events = encode(text, decision, label, &self.settings.sender_key);
-        let addressed = events.into_iter().map(|event| Addressed::to(table, event)).collect();
+    async fn append(&self, way: Way<'_>, text: &InboundText, label: Label) -> Result<Logged, LogError> {
+        let addressed = match way {
+            Way::Department(table, decision) => {
+                let events = encode(text, decision, label, &self.settings.sender_key);
+                events.into_iter().map(|event| Addressed::to(table, event)).collect()
+            }
+            Way::Parts => vec![Addressed::own(self.piece(text, label))],
+        };
         self.settings.log.append(addressed).await
     }
 

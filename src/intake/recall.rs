@@ -15,7 +15,7 @@ use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::dead_letter::TextContent;
-use super::{Deferral, InboundText, Intake, Label, Reason};
+use super::{Deferral, InboundText, Intake, Label, Reason, Way};
 use crate::carrier::{Account, Delivery, Webhook};
 use crate::dedup::Claim;
 use crate::keyword::Table;
@@ -160,11 +160,12 @@ impl Intake {
             Claim::Reused => return Ok(Logged::Reused),
             Claim::Known | Claim::Twin(_) => return Ok(Logged::Known),
         };
-        let logged = self.append(table, text, decision, label.clone()).await.map_err(|error| match error {
-            LogError::Department => NotRecalled::Deferred(Deferral::Department),
-            LogError::Unavailable => NotRecalled::Deferred(Deferral::Log),
-            LogError::Never => NotRecalled::Refused,
-        })?;
+        let logged =
+            self.append(Way::Department(table, decision), text, label.clone()).await.map_err(|error| match error {
+                LogError::Department => NotRecalled::Deferred(Deferral::Department),
+                LogError::Unavailable => NotRecalled::Deferred(Deferral::Log),
+                LogError::Never => NotRecalled::Refused,
+            })?;
         if logged != Logged::Reused {
             ticket.confirm();
         }

@@ -102,8 +102,8 @@ impl Addressed {
         Self::own(event)
     }
 
-    /// The router's own topics are neither held nor stood in for.
-    fn own(event: Event) -> Self {
+    /// To the router's own topic that the event is for; those are neither held nor stood in for.
+    pub fn own(event: Event) -> Self {
         let topic = event.destination.own_topic().unwrap_or_default().to_owned();
         Self { topic, hold: false, standby: None, event }
     }

@@ -20,8 +20,10 @@ pub enum Flag {
     Undecodable,
     /// The carrier gives no id, and an equal request came within the last minutes.
     PossibleRepeat,
-    /// One piece of a long text; `parts` tells how many there are.
+    /// One piece of a long text that cannot be joined; `parts` tells how many there are.
     Part,
+    /// Not all pieces of a long text came in time; those that come later are addenda.
+    Incomplete,
     /// The carrier used the id of another text; this one has an id of its own.
     CarrierIdReused,
     /// On the topic of the department's standby, because its own stayed away too long.

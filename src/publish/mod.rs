@@ -110,7 +110,9 @@ impl Publisher {
         let (topics, waiting) = (DashMap::new(), AtomicUsize::new(0));
         let envelope = Envelope::new(source);
         let publisher = Self(Arc::new(Inner { lanes, keeper, topics, envelope, settings, waiting, metrics }));
-        publisher.know([("consent", own_topics::CONSENT), ("dead-letter", own_topics::DEAD_LETTER)].into_iter());
+        let own =
+            [("consent", own_topics::CONSENT), ("dead-letter", own_topics::DEAD_LETTER), ("parts", own_topics::PARTS)];
+        publisher.know(own.into_iter());
         Ok(publisher)
     }
 

@@ -23,6 +23,11 @@ pub struct Cursor(pub(super) i64);
 impl Cursor {
     /// Before the first event.
     pub const START: Self = Self(0);
+
+    /// The place from which an event here is read again, first of all.
+    pub fn before(self) -> Self {
+        Self(self.0.saturating_sub(1).max(0))
+    }
 }
 
 /// One event as the feed gives it.

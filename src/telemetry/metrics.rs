@@ -42,6 +42,11 @@ pub struct Metrics {
     pub archive_lag: Gauge,
     pub archive_records: IntCounterVec,
     pub archive_stopped_partitions: IntGauge,
+    pub pieces: IntCounterVec,
+    pub joined: IntCounterVec,
+    pub pieces_held: IntGauge,
+    pub texts_open: IntGauge,
+    pub texts_evicted: IntCounter,
     pub swept: IntCounterVec,
     pub routes_info: IntGaugeVec,
     pub routes_last_reload_successful: IntGauge,
@@ -161,6 +166,23 @@ impl Metrics {
             archive_stopped_partitions: make.gauge(
                 "sms_router_archive_stopped_partitions",
                 "Partitions whose committed offset is out of range: nothing is read from them",
+            ),
+            pieces: make.counters(
+                "sms_router_pieces_total",
+                "Pieces of long texts that carriers pushed one by one",
+                &["outcome"],
+            ),
+            joined: make.counters(
+                "sms_router_joined_texts_total",
+                "Texts made of their pieces: complete, incomplete, or an addendum to an incomplete one",
+                &["outcome"],
+            ),
+            pieces_held: make
+                .gauge("sms_router_pieces_held", "Pieces that this instance has read and whose text is not settled"),
+            texts_open: make.gauge("sms_router_texts_open", "Long texts that wait in this instance for their pieces"),
+            texts_evicted: make.counter(
+                "sms_router_texts_evicted_total",
+                "Long texts that went out incomplete before their time because too many were open",
             ),
             swept: make.counters("sms_router_swept_total", "Rows deleted because their time was over", &["kind"]),
             routes_info: make.gauges("sms_router_routes_info", "1 for the table in force", &["version"]),

@@ -4,6 +4,7 @@ mod acl;
 mod breakers;
 mod drain;
 mod journal;
+mod parts;
 
 use std::io::Write;
 use std::time::Duration;

@@ -1,0 +1,193 @@
+//! The thread that polls.
+//!
+//! Comes in: records, the word to stop. Goes out: work for the crew, commits, pauses, metrics.
+//! Always true: it polls several times a second, whatever the brokers do.
+//! Not here: what callbacks do (`context`).
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::runtime::Handle;
+
+use super::context::Context;
+use super::partition::{Turn, understand};
+use super::{Crew, JoinerError, Settings, Tools};
+use crate::message::topics::PARTS;
+
+/// Longest wait for a record; the rest of the work is looked after that often.
+const WAIT: Duration = Duration::from_millis(50);
+/// Records taken before the rest of the work is looked after.
+const BATCH_MAX: usize = 500;
+/// Longest time between two looks at the clock, and between two commits.
+const TICK_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct Worker {
+    consumer: BaseConsumer<Context>,
+    tools: Tools,
+    crew: Crew,
+    runtime: Handle,
+    tick: Duration,
+    ticked_at: Instant,
+    /// Of those in the groups we have, how many are counted.
+    evicted: u64,
+}
+
+impl Worker {
+    pub(super) fn start(
+        settings: &Settings,
+        mut config: ClientConfig,
+        tools: Tools,
+        crew: Crew,
+    ) -> Result<Self, JoinerError> {
+        config
+            .set("group.id", &settings.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // Old pieces leave the topic, and the oldest that was needed with them.
+            .set("auto.offset.reset", "earliest")
+            .set("enable.partition.eof", "true")
+            .set("allow.auto.create.topics", "false")
+            // A topic that `setup` makes later is found within that.
+            .set("topic.metadata.refresh.interval.ms", "30000")
+            // An instance that died keeps its pieces waiting for that long.
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "3000")
+            // Fetched ahead and not yet polled, in memory.
+            .set("queued.max.messages.kbytes", "16384");
+        let consumer: BaseConsumer<Context> =
+            config.create_with_context(Context::new(settings.groups)).map_err(JoinerError::Settings)?;
+        consumer.subscribe(&[PARTS]).map_err(JoinerError::Settings)?;
+        let tick = TICK_MAX.min(settings.groups.wait / 4);
+        Ok(Self { consumer, tools, crew, runtime: Handle::current(), tick, ticked_at: Instant::now(), evicted: 0 })
+    }
+
+    pub(super) fn run(mut self) -> Result<(), JoinerError> {
+        let result = self.read();
+        // What is under way ends meanwhile; its markers are for the next reader.
+        self.commit(CommitMode::Sync);
+        result
+    }
+
+    fn read(&mut self) -> Result<(), JoinerError> {
+        while !self.tools.stop.is_cancelled() {
+            self.crew.check()?;
+            self.take_records()?;
+            for partition in self.consumer.context().partitions().values_mut() {
+                self.crew.serve(&mut partition.groups);
+            }
+            self.keep_flow();
+            if self.ticked_at.elapsed() >= self.tick {
+                self.ticked_at = Instant::now();
+                self.look_after()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a record, then takes those that are there.
+    fn take_records(&mut self) -> Result<(), JoinerError> {
+        let mut wait = WAIT;
+        for _ in 0..BATCH_MAX {
+            match self.consumer.poll(wait) {
+                None => return Ok(()),
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(KafkaError::PartitionEOF(number))) => self.ended(number),
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(JoinerError::Consumer(error)),
+                // librdkafka tries these again by itself.
+                Some(Err(error)) => tracing::warn!(%error, "the consumer of pieces met an error"),
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(())
+    }
+
+    fn take(&self, message: &BorrowedMessage<'_>) {
+        let (number, offset) = (message.partition(), message.offset());
+        let (reason, unreadable) = {
+            let mut partitions = self.consumer.context().partitions();
+            // Not ours any more.
+            let Some(partition) = partitions.get_mut(&number) else { return };
+            let reason = partition.read(offset, understand(message), self.tools.clock.now());
+            (reason, partition.unreadable.clone())
+        };
+        if let Some(reason) = reason {
+            let value = message.payload().unwrap_or_default().to_vec();
+            let done = move || {
+                unreadable.lock().unwrap_or_else(PoisonError::into_inner).remove(&offset);
+            };
+            self.runtime.block_on(self.crew.bury(value, reason, done));
+        }
+    }
+
+    fn ended(&self, number: i32) {
+        if let Some(partition) = self.consumer.context().partitions().get_mut(&number) {
+            partition.ended();
+        }
+    }
+
+    /// Pauses partitions whose texts cannot be published as fast as they become ready.
+    fn keep_flow(&self) {
+        let (mut full, mut free) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for (number, partition) in self.consumer.context().partitions().iter_mut() {
+            match partition.turn() {
+                Some(Turn::Full) => {
+                    full.add_partition(PARTS, *number);
+                }
+                Some(Turn::Free) => {
+                    free.add_partition(PARTS, *number);
+                }
+                None => {}
+            }
+        }
+        if full.count() > 0
+            && let Err(error) = self.consumer.pause(&full)
+        {
+            tracing::warn!(%error, "partitions of pieces could not be paused");
+        }
+        if free.count() > 0
+            && let Err(error) = self.consumer.resume(&free)
+        {
+            tracing::warn!(%error, "partitions of pieces could not be resumed");
+        }
+    }
+
+    /// What is due now and then.
+    fn look_after(&mut self) -> Result<(), JoinerError> {
+        let now = self.tools.clock.now();
+        self.consumer.context().partitions().values_mut().for_each(|partition| partition.groups.tick(now));
+        self.show();
+        self.commit(CommitMode::Async);
+        match self.consumer.client().fatal_error() {
+            Some((code, _)) => Err(JoinerError::Consumer(KafkaError::MessageConsumptionFatal(code))),
+            None => Ok(()),
+        }
+    }
+
+    fn commit(&self, mode: CommitMode) {
+        let Some(offsets) = self.consumer.context().commit(None) else { return };
+        if let Err(error) = self.consumer.commit(&offsets, mode) {
+            tracing::warn!(%error, "offsets of pieces were not committed: more is read again");
+            self.consumer.context().commit_again();
+        }
+    }
+
+    fn show(&mut self) {
+        let (mut held, mut open, mut evicted) = (0, 0, 0);
+        for partition in self.consumer.context().partitions().values() {
+            held += partition.groups.held_pieces();
+            open += partition.groups.open_groups();
+            evicted += partition.groups.evicted();
+        }
+        let metrics = &self.tools.metrics;
+        metrics.pieces_held.set(i64::try_from(held).unwrap_or(i64::MAX));
+        metrics.texts_open.set(i64::try_from(open).unwrap_or(i64::MAX));
+        // A partition given away takes its count with it.
+        metrics.texts_evicted.inc_by(evicted.saturating_sub(self.evicted));
+        self.evicted = evicted;
+    }
+}
