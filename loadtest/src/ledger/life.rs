@@ -35,9 +35,10 @@ use crate::{Options, Profile, report};
 
 /// How long a process may take until it is ready.
 const START_MAX: Duration = Duration::from_secs(60);
-/// How often the archive is read again for copies that are not there yet.
-const ARCHIVE_READINGS: usize = 5;
+/// Between two readings of the archive for copies that are not there yet, and how many such readings
+/// in a row may find no more than the one before.
 const ARCHIVE_PAUSE: Duration = Duration::from_secs(5);
+const ARCHIVE_READINGS_IN_VAIN: usize = 5;
 
 pub fn run(options: &Options, seed: u64, plan: &Plan) -> anyhow::Result<bool> {
     print!("{plan}");
@@ -222,14 +223,17 @@ fn read_archive(stage: &Stage, script: Script, runtime: &Runtime) -> anyhow::Res
     let sms_router::config::Archive::Cql { settings, .. } = &stage.installation.config.archive else {
         return archive::of_folder(script, &stage.installation.config.data, ids());
     };
-    for _ in 0..ARCHIVE_READINGS {
+    let (mut least, mut in_vain) = (usize::MAX, 0);
+    loop {
         let archived = runtime.block_on(archive::of_cluster(script, settings))?;
-        if ids().all(|id| archived.ids.contains(&id)) {
+        let missing = ids().filter(|id| !archived.ids.contains(id)).count();
+        in_vain = if missing < least { 0 } else { in_vain + 1 };
+        least = least.min(missing);
+        if missing == 0 || in_vain == ARCHIVE_READINGS_IN_VAIN {
             return Ok(archived);
         }
         std::thread::sleep(ARCHIVE_PAUSE);
     }
-    runtime.block_on(archive::of_cluster(script, settings))
 }
 
 /// What is wrong beside the texts themselves.

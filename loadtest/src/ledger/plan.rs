@@ -32,7 +32,9 @@ pub enum Fault {
     RouterFrozen(usize),
     RoutesMoved,
     RoutesBroken(usize),
-    /// The first router's clock, by so many seconds, and back after.
+    /// The first router's clock, by so many seconds, for good.
+    ClockAhead(i64),
+    /// By so many seconds, and back after.
     ClockJumped(i64),
 }
 
@@ -78,7 +80,8 @@ impl Plan {
             Profile::Standalone => tracks.push(("disk", Random::new(seed, "disk"))),
         }
         let tracks = tracks.into_iter().map(|(name, mut random)| {
-            let steps = steps(name, &mut random, replicas, minutes.map(|minutes| Duration::from_secs(minutes * 60)));
+            let time = minutes.map(|minutes| Duration::from_secs(minutes * 60));
+            let steps = steps(&mut random, time, |random| faults(name, profile, random, replicas));
             Track { name, steps }
         });
         Self { seed, profile, tracks: tracks.collect() }
@@ -93,10 +96,10 @@ impl Plan {
 }
 
 /// One round of all the track's faults, or rounds until the time is over.
-fn steps(track: &str, random: &mut Random, replicas: usize, time: Option<Duration>) -> Vec<Step> {
+fn steps(random: &mut Random, time: Option<Duration>, faults: impl Fn(&mut Random) -> Vec<Fault>) -> Vec<Step> {
     let (mut steps, mut took) = (Vec::new(), Duration::ZERO);
     while steps.is_empty() || time.is_some_and(|time| took < time) {
-        let mut faults = faults(track, random, replicas);
+        let mut faults = faults(random);
         random.shuffle(&mut faults);
         for fault in faults {
             let step = Step { pause: random.millis(500..4_000), fault, hold: hold(fault, random) };
@@ -107,8 +110,16 @@ fn steps(track: &str, random: &mut Random, replicas: usize, time: Option<Duratio
     steps
 }
 
-fn faults(track: &str, random: &mut Random, replicas: usize) -> Vec<Fault> {
+fn faults(track: &str, profile: Profile, random: &mut Random, replicas: usize) -> Vec<Fault> {
     let replica = |random: &mut Random| random.below(replicas);
+    let clocks = match profile {
+        // Within the window of signatures, and far beyond it.
+        Profile::Standalone => {
+            vec![Fault::ClockJumped(random.pick(&[-200, 200])), Fault::ClockJumped(random.pick(&[-7_200, 21_600]))]
+        }
+        // librdkafka waits by the wall clock: set back by so much, it may stand still for as long.
+        Profile::Cluster => vec![Fault::ClockAhead(200), Fault::ClockJumped(-3)],
+    };
     match track {
         "brokers" => vec![
             Fault::BrokersKilled(random.pick(&ONE)),
@@ -122,7 +133,7 @@ fn faults(track: &str, random: &mut Random, replicas: usize) -> Vec<Fault> {
         ],
         "archive" => vec![Fault::CassandraKilled, Fault::ArchiverKilled, Fault::ArchiverStopped],
         "disk" => vec![Fault::DiskFull],
-        _ => vec![
+        _ => [
             Fault::RouterKilled(replica(random)),
             Fault::RouterKilled(replica(random)),
             Fault::RouterKilled(replica(random)),
@@ -131,10 +142,10 @@ fn faults(track: &str, random: &mut Random, replicas: usize) -> Vec<Fault> {
             Fault::RoutesMoved,
             Fault::RoutesBroken(random.below(3)),
             Fault::RoutesMoved,
-            // Within the window of signatures, and far beyond it.
-            Fault::ClockJumped(random.pick(&[-200, 200])),
-            Fault::ClockJumped(random.pick(&[-7_200, 21_600])),
-        ],
+        ]
+        .into_iter()
+        .chain(clocks)
+        .collect(),
     }
 }
 
@@ -142,7 +153,7 @@ fn hold(fault: Fault, random: &mut Random) -> Duration {
     match fault {
         Fault::BrokersKilled(_) | Fault::BrokersFrozen(_) => random.millis(2_000..7_000),
         Fault::TopicDeleted(_) | Fault::DiskFull | Fault::CassandraKilled => random.millis(2_000..5_000),
-        Fault::ClockJumped(_) => random.millis(3_000..5_000),
+        Fault::ClockAhead(_) | Fault::ClockJumped(_) => random.millis(3_000..5_000),
         Fault::RouterKilled(_) | Fault::RouterStopped(_) | Fault::ArchiverKilled | Fault::ArchiverStopped => {
             random.millis(0..1_500)
         }
@@ -172,6 +183,7 @@ impl Fault {
             Self::RouterFrozen(_) => "router frozen",
             Self::RoutesMoved => "routes reloaded",
             Self::RoutesBroken(_) => "bad routes",
+            Self::ClockAhead(_) => "clock set ahead",
             Self::ClockJumped(_) => "clock jumped",
         }
     }
@@ -187,7 +199,7 @@ impl fmt::Display for Fault {
                 write!(f, " (replica {})", replica + 1)
             }
             Self::RoutesBroken(kind) => write!(f, " (kind {kind})"),
-            Self::ClockJumped(seconds) => write!(f, " ({seconds:+} s)"),
+            Self::ClockAhead(seconds) | Self::ClockJumped(seconds) => write!(f, " ({seconds:+} s)"),
             Self::DiskFull
             | Self::CassandraKilled
             | Self::ArchiverKilled
@@ -222,7 +234,7 @@ mod tests {
         assert_ne!(plan(1).to_string(), plan(2).to_string());
         let labels: std::collections::BTreeSet<_> =
             plan(3).tracks.iter().flat_map(|track| &track.steps).map(|step| step.fault.label()).collect();
-        assert_eq!(labels.len(), 17, "{labels:?}");
+        assert_eq!(labels.len(), 18, "{labels:?}");
     }
 
     #[test]

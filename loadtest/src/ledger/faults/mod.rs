@@ -25,7 +25,7 @@ use crate::installation::process::{LOOK_INTERVAL, Process, metric};
 use crate::installation::services::Services;
 use crate::judge::{Kind, Violation, Window};
 use crate::plan::{Fault, Plan, Step};
-use crate::reader::Stored;
+use crate::reader::{Stored, topics};
 use crate::script::DEPARTMENTS;
 
 /// The router's grace after SIGTERM is 25 s unless set.
@@ -122,6 +122,7 @@ impl Stage {
             | Fault::RouterFrozen(_)
             | Fault::RoutesMoved
             | Fault::RoutesBroken(_)
+            | Fault::ClockAhead(_)
             | Fault::ClockJumped(_) => self.trouble_routers(fault, hold),
         }
     }
@@ -146,7 +147,8 @@ impl Stage {
                 Ok(())
             }
             Fault::RoutesBroken(kind) => self.break_routes(kind, hold),
-            Fault::ClockJumped(seconds) => self.jump(seconds, hold),
+            Fault::ClockAhead(seconds) => self.jump(seconds, seconds, hold),
+            Fault::ClockJumped(seconds) => self.jump(seconds, 0, hold),
             _ => Ok(()),
         }
     }
@@ -182,7 +184,8 @@ impl Stage {
         self.installation.write_routes(self.moved.load(Ordering::Relaxed))
     }
 
-    fn jump(&self, seconds: i64, hold: Duration) -> anyhow::Result<()> {
+    /// The clock is off by `seconds` and after that by `then`, both beside whatever it was before.
+    fn jump(&self, seconds: i64, then: i64, hold: Duration) -> anyhow::Result<()> {
         let Some(clock) = &self.clock else {
             self.skip("clock jumped: libfaketime is not there (Debian package faketime)");
             return Ok(());
@@ -190,9 +193,9 @@ impl Stage {
         if seconds.abs() >= SIGNATURE_WINDOW_SECONDS {
             self.post.clock_is_off.store(true, Ordering::Relaxed);
         }
-        clock.set(seconds)?;
+        clock.shift(seconds)?;
         std::thread::sleep(hold);
-        clock.set(0)?;
+        clock.shift(then - seconds)?;
         std::thread::sleep(clock::NOTICED_AFTER);
         self.post.clock_is_off.store(false, Ordering::Relaxed);
         Ok(())
@@ -238,31 +241,37 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until nothing is on its way: no text in flight, journals empty, the archive up to date.
+    /// Waits until nothing is on its way: no text in flight, journals empty, every topic archived.
     pub fn rest(&self) -> anyhow::Result<()> {
-        let routers: Vec<_> = self.routers.iter().map(|router| lock(router).monitoring).collect();
-        let archiver = self.archiver.as_ref().map(|archiver| lock(archiver).monitoring);
-        let at_rest = || {
-            routers.iter().all(|router| {
-                metric(*router, "sms_router_in_flight_messages") == Some(0.0)
-                    && metric(*router, "sms_router_journal_messages").unwrap_or(0.0) == 0.0
-            }) && archiver.is_none_or(|archiver| metric(archiver, "sms_router_archive_lag_seconds") == Some(0.0))
-        };
         let until = Instant::now() + REST_PATIENCE;
-        // The lag is measured once a second: only what stays so is so.
-        let mut since = None;
-        while since.is_none_or(|since: Instant| since.elapsed() < Duration::from_secs(3)) {
+        while !(self.routers_rest() && self.archiver_rests()) {
             ensure!(Instant::now() < until, "no rest after {REST_PATIENCE:?}: {}", self.unrest());
-            since = at_rest().then(|| since.unwrap_or_else(Instant::now));
             std::thread::sleep(LOOK_INTERVAL * 4);
         }
         Ok(())
     }
 
+    fn routers_rest(&self) -> bool {
+        self.routers.iter().all(|router| {
+            let monitoring = lock(router).monitoring;
+            metric(monitoring, "sms_router_in_flight_messages") == Some(0.0)
+                && metric(monitoring, "sms_router_journal_messages").unwrap_or(0.0) == 0.0
+        })
+    }
+
+    /// By its group's offsets: its own gauge knows only the partitions that it has at the moment.
+    fn archiver_rests(&self) -> bool {
+        let (brokers, group) = (&self.installation.addresses.brokers, &self.installation.prefix);
+        let is_finished = |department| topics::is_finished(brokers, group, &self.installation.topic(department));
+        self.archiver.is_none() || (0..DEPARTMENTS.len()).all(|department| is_finished(department).unwrap_or(false))
+    }
+
     fn unrest(&self) -> String {
-        let names = ["sms_router_in_flight_messages", "sms_router_journal_messages", "sms_router_archive_lag_seconds"];
+        let names = ["in_flight_messages", "journal_messages", "archive_lag_seconds", "archive_stopped_partitions"];
         let processes = self.routers.iter().chain(&self.archiver).map(|process| lock(process).monitoring);
-        let values = processes.map(|monitoring| names.map(|name| format!("{name} {:?}", metric(monitoring, name))));
+        let values = processes.map(|monitoring| {
+            names.map(|name| format!("{name} {:?}", metric(monitoring, &format!("sms_router_{name}"))))
+        });
         values.map(|values| values.join(", ")).collect::<Vec<_>>().join("; ")
     }
 

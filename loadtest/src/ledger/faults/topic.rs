@@ -13,11 +13,14 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::message::Message;
 
 use super::{Stage, lock};
-use crate::installation::process;
+use crate::installation::process::{self, metric};
+use crate::judge::Kind;
 use crate::reader::{Place, topics};
 
 /// How long the brokers may take to forget a topic, and to take it again.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the archive may take to find out.
+const ALARM_PATIENCE: Duration = Duration::from_secs(10);
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Stage {
@@ -37,7 +40,33 @@ impl Stage {
             ensure!(Instant::now() < again, "setup does not make the topic again: {error:#}");
             std::thread::sleep(ASK_INTERVAL);
         }
-        Ok(())
+        self.mend_archive(department)
+    }
+
+    /// The archive stands still and raises an alarm when what it had read is gone; an operator then
+    /// lets it begin with the new topic. Without an alarm nothing is done, and it must have every text.
+    fn mend_archive(&self, department: usize) -> anyhow::Result<()> {
+        let Some(archiver) = &self.archiver else { return Ok(()) };
+        let monitoring = lock(archiver).monitoring;
+        let stopped = || metric(monitoring, "sms_router_archive_stopped_partitions").unwrap_or(0.0);
+        let until = Instant::now() + ALARM_PATIENCE;
+        while stopped() == 0.0 && Instant::now() < until {
+            std::thread::sleep(ASK_INTERVAL);
+        }
+        let count = stopped();
+        self.say(&format!("the archive has stopped {count} partitions of the topic that was deleted"));
+        if count == 0.0 {
+            return Ok(());
+        }
+        let (brokers, topic) = (&self.installation.addresses.brokers, self.installation.topic(department));
+        let partitions = topics::ends(brokers, &topic)?.len();
+        if count > partitions as f64 {
+            self.note(Kind::Process, format!("the archive stopped {count} partitions, and {partitions} were deleted"));
+        }
+        let mut archiver = lock(archiver);
+        archiver.stop(PATIENCE)?;
+        topics::begin_again(brokers, &self.installation.prefix, &topic)?;
+        archiver.start()
     }
 
     /// Reads a department's topic as it is now.

@@ -38,11 +38,9 @@ secrets = [{ file = "../secrets/generic" }]
 [accounts.ledger-twilio]
 carrier = "twilio"
 secrets = [{ file = "../secrets/twilio" }]
-loss_on_outage = "accepted"
 [accounts.ledger-kannel]
 carrier = "kannel"
 secrets = [{ file = "../secrets/kannel" }]
-loss_on_outage = "accepted"
 [archive]
 sender_key = { file = "../secrets/sender-key" }
 "#;
@@ -62,6 +60,7 @@ to = "kafka"
 brokers = "BROKERS"
 in_flight_max = 250
 department_in_flight_max = 120
+journal_bytes_max = 2097152
 [publish.topics]
 partitions = 2
 "#;

@@ -2,13 +2,13 @@
 //!
 //! Comes in: addresses, a topic. Goes out: its records in the order of each partition.
 //! Always true: it ends at the high watermark it found, or says that it did not get there.
-//! Not here: groups, commits: the reader remembers nothing.
+//! Not here: a group of the reader's own: it remembers nothing.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -61,11 +61,41 @@ pub fn drain(
     Ok(count)
 }
 
+/// Whether a group has committed everything that is on a topic.
+pub fn is_finished(brokers: &str, group: &str, topic: &str) -> anyhow::Result<bool> {
+    let consumer = consumer_of(brokers, group)?;
+    let bounds = try_bounds(&consumer, topic)?;
+    let mut list = TopicPartitionList::new();
+    for partition in bounds.keys() {
+        list.add_partition(topic, *partition);
+    }
+    let committed = consumer.committed_offsets(list, PATIENCE / 6)?;
+    Ok(committed.elements().iter().all(|element| {
+        let end = bounds.get(&element.partition()).map_or(0, |(_, end)| *end);
+        end == 0 || matches!(element.offset(), Offset::Offset(offset) if offset >= end)
+    }))
+}
+
+/// What an operator does when a topic was made again: its group begins with it anew. Nobody may be in
+/// the group.
+pub fn begin_again(brokers: &str, group: &str, topic: &str) -> anyhow::Result<()> {
+    let consumer = consumer_of(brokers, group)?;
+    let mut list = TopicPartitionList::new();
+    for partition in bounds(&consumer, topic)?.keys() {
+        list.add_partition_offset(topic, *partition, Offset::Offset(0))?;
+    }
+    Ok(consumer.commit(&list, CommitMode::Sync)?)
+}
+
 fn consumer(brokers: &str) -> anyhow::Result<BaseConsumer> {
+    consumer_of(brokers, "ledger")
+}
+
+fn consumer_of(brokers: &str, group: &str) -> anyhow::Result<BaseConsumer> {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers)
-        .set("group.id", "ledger")
+        .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("reconnect.backoff.max.ms", "500");
     Ok(config.create()?)
