@@ -44,7 +44,7 @@ pub fn run(options: &Options, seed: u64, plan: &Plan) -> anyhow::Result<bool> {
     print!("{plan}");
     let script = Script::new(seed, options.parts);
     let root = folder(options, seed);
-    let stage = set_up(options, seed, script, &root)?;
+    let stage = set_up(options, plan, script, &root)?;
     let beginnings = own_ends(&stage)?;
     for process in stage.routers.iter().chain(&stage.archiver) {
         lock(process).start()?;
@@ -86,10 +86,12 @@ pub fn run(options: &Options, seed: u64, plan: &Plan) -> anyhow::Result<bool> {
     }
     print!("{}", report::violations(&violations, &root.join("violations"))?);
     let sound = violations.is_empty();
-    drop(stage);
     if sound && !options.keep {
+        drop(stage);
         std::fs::remove_dir_all(&root)?;
     } else {
+        stage.disks.iter().for_each(Disk::keep);
+        drop(stage);
         println!("everything about this run is in {}", root.display());
     }
     println!("{}", if sound { "nothing was violated" } else { "VIOLATED" });
@@ -101,7 +103,7 @@ fn folder(options: &Options, seed: u64) -> PathBuf {
     options.folder.clone().unwrap_or_else(own)
 }
 
-fn set_up(options: &Options, seed: u64, script: Script, root: &Path) -> anyhow::Result<Stage> {
+fn set_up(options: &Options, plan: &Plan, script: Script, root: &Path) -> anyhow::Result<Stage> {
     let binary = options.server.canonicalize().with_context(|| format!("no binary {}", options.server.display()))?;
     let services = Services {
         scripts: options.services.clone(),
@@ -114,9 +116,10 @@ fn set_up(options: &Options, seed: u64, script: Script, root: &Path) -> anyhow::
     };
     std::fs::create_dir_all(root)?;
     let root = root.canonicalize()?;
-    let installation = Installation::new(root.clone(), seed, options.profile, options.replicas(), addresses)?;
+    let installation = Installation::new(root.clone(), plan.seed, options.profile, options.replicas(), addresses)?;
     let disks = disks(options, &installation);
-    let clock = Clock::new(&root);
+    // The library costs each look at a clock something, and is not what runs in production.
+    let clock = plan.moves_clocks().then(|| Clock::new(&root)).flatten();
     if options.profile == Profile::Cluster {
         process::run(&binary, &["setup"], &installation.replicas[0].folder)?;
     }

@@ -85,6 +85,9 @@ pub struct Options {
     /// Only faults of this name, as the report's rows have it; several are possible
     #[arg(long, value_name = "FAULT")]
     only: Vec<String>,
+    /// All faults but those of this name
+    #[arg(long, value_name = "FAULT")]
+    without: Vec<String>,
     /// Prints the plan and does nothing
     #[arg(long)]
     plan: bool,
@@ -122,7 +125,8 @@ impl Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let seed = options.seed.unwrap_or_else(fresh_seed);
-    let plan = Plan::new(seed, options.profile, options.replicas(), options.minutes).only(&options.only);
+    let plan =
+        Plan::new(seed, options.profile, options.replicas(), options.minutes).only(&options.only, &options.without);
     if options.plan {
         print!("{plan}");
         return ExitCode::SUCCESS;

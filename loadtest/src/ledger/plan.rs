@@ -87,9 +87,15 @@ impl Plan {
         Self { seed, profile, tracks: tracks.collect() }
     }
 
-    /// Leaves out all faults but those named; an empty list leaves all.
-    pub fn only(mut self, labels: &[String]) -> Self {
-        let wanted = |step: &Step| labels.is_empty() || labels.iter().any(|label| label == step.fault.label());
+    pub fn moves_clocks(&self) -> bool {
+        let mut steps = self.tracks.iter().flat_map(|track| &track.steps);
+        steps.any(|step| matches!(step.fault, Fault::ClockAhead(_) | Fault::ClockJumped(_)))
+    }
+
+    /// Leaves out all faults but those named first (none named: all are left), and those named second.
+    pub fn only(mut self, labels: &[String], without: &[String]) -> Self {
+        let named = |labels: &[String], step: &Step| labels.iter().any(|label| label == step.fault.label());
+        let wanted = |step: &Step| (labels.is_empty() || named(labels, step)) && !named(without, step);
         self.tracks.iter_mut().for_each(|track| track.steps.retain(wanted));
         self
     }

@@ -64,6 +64,11 @@ impl Disk {
         Ok(std::fs::remove_file(self.filler())?)
     }
 
+    /// Copies what is on it to a folder beside it, for whoever looks into what went wrong.
+    pub fn keep(&self) {
+        let _ = Command::new("cp").arg("-a").arg(&self.folder).arg(self.folder.with_extension("kept")).status();
+    }
+
     fn filler(&self) -> PathBuf {
         self.folder.join("filler")
     }
