@@ -7,7 +7,7 @@
 //!
 //! Order (the router's promise): text 2 of a sender was sent after text 1 was answered 200 by the same
 //! replica, to the same department under the same routes: then the first copies lie in that order. A text
-//! that another replica got too has no place in it.
+//! that another replica got too has no place in it, nor one whose copies other routes sent elsewhere.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -183,7 +183,7 @@ fn order(evidence: &Evidence<'_>, entries: &HashMap<Key, Entry>) -> anyhow::Resu
     for line in book::read(evidence.book)? {
         match line? {
             Line::Sent { key, replica, at_ms } if entries.get(&key).is_some_and(|entry| !entry.crossed) => {
-                for (department, first) in evidence.stored.of(key) {
+                for (department, first) in evidence.stored.only_of(key) {
                     let before = furthest.get(&(key.sender, department, first.version, replica));
                     let Some((earlier, place)) = before.filter(|(_, before)| !follows(first, before)) else { continue };
                     let detail =
@@ -192,7 +192,7 @@ fn order(evidence: &Evidence<'_>, entries: &HashMap<Key, Entry>) -> anyhow::Resu
                 }
             }
             Line::Acknowledged { key, replica, .. } => {
-                for (department, first) in evidence.stored.of(key) {
+                for (department, first) in evidence.stored.only_of(key) {
                     let place =
                         furthest.entry((key.sender, department, first.version, replica)).or_insert((key, *first));
                     if follows(first, &place.1) {

@@ -58,7 +58,7 @@ pub fn run(options: &Options, seed: u64, plan: &Plan) -> anyhow::Result<bool> {
     stage.post.over.store(true, Ordering::Relaxed);
     stage.say("no more texts, no more faults: coming to rest");
     runtime.block_on(sending)?;
-    if let Err(error) = stage.rest() {
+    if let Err(error) = stage.rest(0..DEPARTMENTS.len()) {
         stage.note(Kind::Process, format!("{error:#}"));
     }
     stage.say("reading everything");

@@ -28,7 +28,7 @@ impl Stage {
         let _archive = lock(&self.archive_peace);
         let _routers = lock(&self.router_peace);
         let silence = self.post.gate.blocking_write();
-        self.rest().context("before a topic is deleted")?;
+        self.rest(department..department + 1).context("before a topic is deleted")?;
         self.drain(department)?;
         self.forget(&self.installation.topic(department))?;
         lock(&self.generations)[department] += 1;

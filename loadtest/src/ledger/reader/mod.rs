@@ -84,6 +84,12 @@ impl Stored {
             .filter_map(move |department| Some((department, self.firsts.get(&(key, department))?)))
     }
 
+    /// The text's copies, if all lie in one department.
+    pub fn only_of(&self, key: Key) -> Option<(u8, &First)> {
+        let mut copies = self.of(key);
+        copies.next().filter(|_| copies.next().is_none())
+    }
+
     fn version(&mut self, version: &Arc<str>) -> u16 {
         let known = self.versions.iter().position(|known| known == version);
         let place = known.unwrap_or_else(|| {
