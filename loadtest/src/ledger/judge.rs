@@ -176,34 +176,46 @@ fn of_text(evidence: &Evidence<'_>, key: Key, entry: &Entry) -> Vec<Violation> {
     found
 }
 
-/// Reads the book once more, in its order: at each `S` the text's first copy must lie behind the
-/// furthest first copy of what had been acknowledged to the same sender by then.
+/// Reads the book once more, in its order.
 fn order(evidence: &Evidence<'_>, entries: &HashMap<Key, Entry>) -> anyhow::Result<Vec<Violation>> {
-    let (mut furthest, mut found) = (HashMap::<(u32, u8, u16, usize), (Key, First)>::new(), Vec::new());
+    let mut order = Order { furthest: HashMap::new(), found: Vec::new() };
     for line in book::read(evidence.book)? {
         match line? {
             Line::Sent { key, replica, at_ms } if entries.get(&key).is_some_and(|entry| !entry.crossed) => {
-                for (department, first) in evidence.stored.only_of(key) {
-                    let before = furthest.get(&(key.sender, department, first.version, replica));
-                    let Some((earlier, place)) = before.filter(|(_, before)| !follows(first, before)) else { continue };
-                    let detail =
-                        format!("sent at {at_ms} ms at {:?}, before {earlier} at {:?}", first.place, place.place);
-                    found.push(violation(Kind::OutOfOrder, key, detail));
-                }
+                evidence.stored.only_of(key).into_iter().for_each(|copy| order.sent(key, replica, at_ms, copy));
             }
             Line::Acknowledged { key, replica, .. } => {
-                for (department, first) in evidence.stored.only_of(key) {
-                    let place =
-                        furthest.entry((key.sender, department, first.version, replica)).or_insert((key, *first));
-                    if follows(first, &place.1) {
-                        *place = (key, *first);
-                    }
-                }
+                evidence.stored.only_of(key).into_iter().for_each(|copy| order.acknowledged(key, replica, copy));
             }
             Line::Sent { .. } | Line::Crossed { .. } => {}
         }
     }
-    Ok(found)
+    Ok(order.found)
+}
+
+/// For each sender, department, version of the routes and replica: the text whose first copy lies
+/// furthest back, of those acknowledged so far.
+struct Order {
+    furthest: HashMap<(u32, u8, u16, usize), (Key, First)>,
+    found: Vec<Violation>,
+}
+
+impl Order {
+    fn sent(&mut self, key: Key, replica: usize, at_ms: u64, (department, first): (u8, &First)) {
+        let before = self.furthest.get(&(key.sender, department, first.version, replica));
+        if let Some((earlier, before)) = before.filter(|(_, before)| !follows(first, before)) {
+            let detail = format!("sent at {at_ms} ms at {:?}, before {earlier} at {:?}", first.place, before.place);
+            self.found.push(violation(Kind::OutOfOrder, key, detail));
+        }
+    }
+
+    fn acknowledged(&mut self, key: Key, replica: usize, (department, first): (u8, &First)) {
+        let place = (key.sender, department, first.version, replica);
+        let furthest = self.furthest.entry(place).or_insert((key, *first));
+        if follows(first, &furthest.1) {
+            *furthest = (key, *first);
+        }
+    }
 }
 
 /// Partitions have no order among themselves: a sender's texts in two of one topic are out of order.

@@ -5,7 +5,6 @@
 //! administrator sets the time. Not here: what depends on the clock.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// The library looks at its file once a second.
@@ -18,7 +17,6 @@ const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 pub struct Clock {
     library: PathBuf,
     file: PathBuf,
-    off_seconds: AtomicI64,
 }
 
 impl Clock {
@@ -26,8 +24,8 @@ impl Clock {
     pub fn new(folder: &Path) -> Option<Self> {
         let architectures = std::fs::read_dir(LIBRARIES).ok()?.flatten();
         let library = architectures.map(|entry| entry.path().join(LIBRARY)).find(|library| library.exists())?;
-        let clock = Self { library, file: folder.join("clock"), off_seconds: AtomicI64::new(0) };
-        clock.shift(0).ok()?;
+        let clock = Self { library, file: folder.join("clock") };
+        clock.set(0).ok()?;
         Some(clock)
     }
 
@@ -42,12 +40,11 @@ impl Clock {
         .into()
     }
 
-    /// Moves the clock from where it is.
-    pub fn shift(&self, seconds: i64) -> std::io::Result<()> {
-        let off = self.off_seconds.fetch_add(seconds, Ordering::Relaxed) + seconds;
+    /// Lets the clock be off by that much.
+    pub fn set(&self, seconds: i64) -> std::io::Result<()> {
         // A whole file in place of another: the library would read half a number.
         let new = self.file.with_extension("new");
-        std::fs::write(&new, format!("{off:+}\n"))?;
+        std::fs::write(&new, format!("{seconds:+}\n"))?;
         std::fs::rename(&new, &self.file)
     }
 }

@@ -123,7 +123,6 @@ impl Stage {
             | Fault::RouterFrozen(_)
             | Fault::RoutesMoved
             | Fault::RoutesBroken(_)
-            | Fault::ClockAhead(_)
             | Fault::ClockJumped(_) => self.trouble_routers(fault, hold),
         }
     }
@@ -148,8 +147,7 @@ impl Stage {
                 Ok(())
             }
             Fault::RoutesBroken(kind) => self.break_routes(kind, hold),
-            Fault::ClockAhead(seconds) => self.jump(seconds, seconds, hold),
-            Fault::ClockJumped(seconds) => self.jump(seconds, 0, hold),
+            Fault::ClockJumped(seconds) => self.jump(seconds, hold),
             _ => Ok(()),
         }
     }
@@ -185,8 +183,7 @@ impl Stage {
         self.installation.write_routes(self.moved.load(Ordering::Relaxed))
     }
 
-    /// The clock is off by `seconds` and after that by `then`, both beside whatever it was before.
-    fn jump(&self, seconds: i64, then: i64, hold: Duration) -> anyhow::Result<()> {
+    fn jump(&self, seconds: i64, hold: Duration) -> anyhow::Result<()> {
         let Some(clock) = &self.clock else {
             self.skip("clock jumped: libfaketime is not there (Debian package faketime)");
             return Ok(());
@@ -194,9 +191,9 @@ impl Stage {
         if seconds.abs() >= SIGNATURE_WINDOW_SECONDS {
             self.post.clock_is_off.store(true, Ordering::Relaxed);
         }
-        clock.shift(seconds)?;
+        clock.set(seconds)?;
         std::thread::sleep(hold);
-        clock.shift(then - seconds)?;
+        clock.set(0)?;
         std::thread::sleep(clock::NOTICED_AFTER);
         self.post.clock_is_off.store(false, Ordering::Relaxed);
         Ok(())
@@ -225,13 +222,7 @@ impl Stage {
     fn watch(&self, done: &AtomicBool) -> anyhow::Result<()> {
         let mut said = Instant::now();
         while !done.load(Ordering::Relaxed) {
-            for process in self.routers.iter().chain(&self.archiver) {
-                let Ok(mut process) = process.try_lock() else { continue };
-                if let Some(status) = process.ended()? {
-                    self.note(Kind::Process, format!("ended by itself, {status}: {}", process.log().display()));
-                    process.start()?;
-                }
-            }
+            self.routers.iter().chain(&self.archiver).try_for_each(|process| self.look_after(process))?;
             if said.elapsed() > Duration::from_secs(10) {
                 said = Instant::now();
                 let (sent, acknowledged) = self.post.book.counts();
@@ -240,6 +231,14 @@ impl Stage {
             std::thread::sleep(LOOK_INTERVAL);
         }
         Ok(())
+    }
+
+    fn look_after(&self, process: &Mutex<Process>) -> anyhow::Result<()> {
+        // Whoever holds it is doing something to it.
+        let Ok(mut process) = process.try_lock() else { return Ok(()) };
+        let Some(status) = process.ended()? else { return Ok(()) };
+        self.note(Kind::Process, format!("ended by itself, {status}: {}", process.log().display()));
+        process.start()
     }
 
     /// Waits until nothing is on its way: no text in flight, journals empty, those topics archived.

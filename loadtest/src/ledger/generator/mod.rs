@@ -259,17 +259,18 @@ async fn bursts(post: Arc<Post>, mut random: Random, load: Load) {
         let crowd = (0..load.burst).map(|_| {
             let key = Key { sender: SENDERS - BURST_SENDERS + next % BURST_SENDERS, sequence: next / BURST_SENDERS };
             next += 1;
-            let (post, mut random) = (&post, random.fork());
-            async move {
-                let script = post.requests.script;
-                if script.text(key).parts == 1 {
-                    let home = key.sender as usize % post.servers.len();
-                    let manners = manners(script.carrier(key.sender), &mut random);
-                    let manners = Manners { tries_max: manners.tries_max.min(4), ..manners };
-                    Courier::new(post).deliver(&Parcel::One(key), home, manners, &mut random).await;
-                }
-            }
+            one_of_a_burst(&post, key, random.fork())
         });
         join_all(crowd.collect::<Vec<_>>()).await;
+    }
+}
+
+async fn one_of_a_burst(post: &Post, key: Key, mut random: Random) {
+    let script = post.requests.script;
+    if script.text(key).parts == 1 {
+        let home = key.sender as usize % post.servers.len();
+        let manners = manners(script.carrier(key.sender), &mut random);
+        let manners = Manners { tries_max: manners.tries_max.min(4), ..manners };
+        Courier::new(post).deliver(&Parcel::One(key), home, manners, &mut random).await;
     }
 }
