@@ -156,7 +156,9 @@ fn faults(track: &str, profile: Profile, random: &mut Random, replicas: usize) -
 fn hold(fault: Fault, random: &mut Random) -> Duration {
     match fault {
         Fault::BrokersKilled(_) | Fault::BrokersFrozen(_) => random.millis(2_000..7_000),
-        Fault::TopicDeleted(_) | Fault::DiskFull | Fault::CassandraKilled => random.millis(2_000..5_000),
+        Fault::TopicDeleted(_) | Fault::CassandraKilled => random.millis(2_000..5_000),
+        // Longer than the Kafka client keeps a record: what the journal drops then is gone.
+        Fault::DiskFull => random.millis(4_000..7_000),
         Fault::ClockJumped(_) => random.millis(3_000..5_000),
         Fault::RouterKilled(_) | Fault::RouterStopped(_) | Fault::ArchiverKilled | Fault::ArchiverStopped => {
             random.millis(0..1_500)

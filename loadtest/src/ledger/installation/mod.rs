@@ -2,7 +2,8 @@
 //!
 //! Comes in: where the services are. Goes out: files, ports that stay the same over restarts, and the
 //! settings as the router itself reads them. Always true: topics, keyspace and group are this run's
-//! own; bounds are small, so that bursts reach them. Not here: starting anything (`process`).
+//! own; bounds are small, so that bursts reach them, and the Kafka client gives a record up within an outage.
+//! Not here: starting anything (`process`).
 
 pub mod disk;
 pub mod process;
@@ -28,6 +29,7 @@ data = "data"
 listen = "INBOUND"
 url = "https://sms.example.gov.uk"
 in_flight_max = 300
+deadline_max_ms = 3000
 [api]
 listen = "API"
 [monitoring]
@@ -60,7 +62,7 @@ to = "kafka"
 brokers = "BROKERS"
 in_flight_max = 250
 department_in_flight_max = 120
-journal_bytes_max = 2097152
+journal_bytes_max = 524288
 [publish.topics]
 partitions = 2
 "#;
