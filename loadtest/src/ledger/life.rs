@@ -33,8 +33,6 @@ use crate::reader::{Place, Stored, feed};
 use crate::script::{DEPARTMENTS, Script};
 use crate::{Options, Profile, report};
 
-/// How long a process may take until it is ready.
-const START_MAX: Duration = Duration::from_secs(60);
 /// Between two readings of the archive for copies that are not there yet, and how many such readings
 /// in a row may find no more than the one before.
 const ARCHIVE_PAUSE: Duration = Duration::from_secs(5);
@@ -48,7 +46,7 @@ pub fn run(options: &Options, seed: u64, plan: &Plan) -> anyhow::Result<bool> {
     let beginnings = own_ends(&stage)?;
     for process in stage.routers.iter().chain(&stage.archiver) {
         lock(process).start()?;
-        lock(process).wait_until_ready(START_MAX)?;
+        lock(process).wait_until_ready()?;
     }
     let runtime = Runtime::new()?;
     let pause_max = Duration::from_millis(options.pause_ms);

@@ -163,7 +163,7 @@ impl Stage {
             None => self.note(Kind::Process, format!("did not end within {STOP_PATIENCE:?} of SIGTERM")),
         }
         std::thread::sleep(hold);
-        process.start()
+        process.start_and_listen()
     }
 
     fn break_routes(&self, kind: usize, hold: Duration) -> anyhow::Result<()> {
@@ -238,7 +238,7 @@ impl Stage {
         let Ok(mut process) = process.try_lock() else { return Ok(()) };
         let Some(status) = process.ended()? else { return Ok(()) };
         self.note(Kind::Process, format!("ended by itself, {status}: {}", process.log().display()));
-        process.start()
+        process.start_and_listen()
     }
 
     /// Waits until nothing is on its way: no text in flight, journals empty, those topics archived.
@@ -295,7 +295,7 @@ fn kill(process: &Mutex<Process>, hold: Duration) -> anyhow::Result<()> {
     let mut process = lock(process);
     process.kill()?;
     std::thread::sleep(hold);
-    process.start()
+    process.start_and_listen()
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -66,7 +66,7 @@ impl Stage {
         let mut archiver = lock(archiver);
         archiver.stop(PATIENCE)?;
         topics::begin_again(brokers, &self.installation.prefix, &topic)?;
-        archiver.start()
+        archiver.start_and_listen()
     }
 
     /// Reads a department's topic as it is now.

@@ -16,6 +16,9 @@ use anyhow::{Context, bail, ensure};
 
 /// Between two looks at something that gives no sign.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a process may take until it listens, and until it is ready with everything around it well.
+const LISTEN_MAX: Duration = Duration::from_secs(60);
+const READY_MAX: Duration = Duration::from_secs(60);
 /// How long monitoring may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
@@ -49,6 +52,12 @@ impl Process {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.child = Some(command.spawn().with_context(|| format!("{} does not start", self.binary.display()))?);
         Ok(())
+    }
+
+    /// Starts it and waits until it has read its settings and listens; what it needs may be away.
+    pub fn start_and_listen(&mut self) -> anyhow::Result<()> {
+        self.start()?;
+        self.wait_for("/livez", LISTEN_MAX)
     }
 
     /// SIGKILL, and gone when this returns.
@@ -95,10 +104,14 @@ impl Process {
         self.folder.join("log")
     }
 
-    pub fn wait_until_ready(&mut self, patience: Duration) -> anyhow::Result<()> {
+    pub fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        self.wait_for("/readyz", READY_MAX)
+    }
+
+    fn wait_for(&mut self, path: &str, patience: Duration) -> anyhow::Result<()> {
         let until = Instant::now() + patience;
         while Instant::now() < until {
-            if get(self.monitoring, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")) {
+            if get(self.monitoring, path).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")) {
                 return Ok(());
             }
             if let Some(status) = self.ended()? {
@@ -106,7 +119,7 @@ impl Process {
             }
             std::thread::sleep(LOOK_INTERVAL);
         }
-        bail!("not ready after {patience:?}; log: {}", self.log().display())
+        bail!("{path} is not well after {patience:?}; log: {}", self.log().display())
     }
 }
 
