@@ -12,6 +12,9 @@
 #   cassandra.sh address NAME    host:port of the CQL listener
 #   cassandra.sh log NAME        path of its log
 #   cassandra.sh resolve         downloads the jars and does no more
+#
+# A write is answered after its commit log is synced: with the default, `periodic`, kill -9 forgets up to
+# a second of answered writes, which elsewhere other replicas still have.
 
 # shellcheck source=tests/services/common.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
@@ -59,8 +62,8 @@ commitlog_directory: "$dir/data/commitlog"
 hints_directory: "$dir/data/hints"
 saved_caches_directory: "$dir/data/caches"
 cdc_raw_directory: "$dir/data/cdc"
-commitlog_sync: periodic
-commitlog_sync_period: 1000ms
+commitlog_sync: group
+commitlog_sync_group_window: 10ms
 commitlog_segment_size: 8MiB
 commitlog_total_space: 128MiB
 memtable_heap_space: 128MiB
