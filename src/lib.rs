@@ -52,9 +52,10 @@
 //! 2. [`webhook::Door::accept`]: [`carrier::authenticate`] checks the proof over the raw bytes; the
 //!    carrier's adapter reads the texts. What is proven and cannot be read is kept in dead-letter and
 //!    answered 400.
-//! 3. [`intake::Intake::take`] is a text's life on one screen. From here on whether the client stays changes nothing: work that nobody waits for any more goes
-//!    on in a task of its own. Numbers are normalised, [`keyword::Table::decide`] names the department,
-//!    [`dedup::Claims`] gives the id to one of several copies.
+//! 3. [`intake::Intake::take`] is a text's life on one screen. From here on whether the client stays
+//!    changes nothing: work that nobody waits for any more goes on in a task of its own. Numbers are
+//!    normalised, [`keyword::Table::decide`] names the department, [`dedup::Claims`] gives the id to
+//!    one of several copies.
 //! 4. The record is encoded ([`intake::encode`]) and handed to [`log::Log`]: [`publish::Publisher`] waits
 //!    for all in-sync replicas, [`store::Store`] for its commit.
 //! 5. The claim is confirmed, or released if the log refused. [`webhook::Verdict`] turns what
