@@ -35,7 +35,7 @@ use super::{Reload, StartError, build_table};
 const SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
 /// What is left to a process that is told a second time to stop.
-const HURRIED_GRACE: Duration = Duration::from_secs(2);
+const HURRIED_GRACE: Duration = Duration::from_secs(5);
 /// How long readiness waits for the brokers when there is a journal.
 const CONTACT_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -162,7 +162,7 @@ impl Instance {
 
     /// Not ready → answers that end their connections, for as long as load balancers need to notice →
     /// no new connection → what was taken in finishes → the log is flushed → the rest ends. `hurry`
-    /// ends the wait for the load balancers and leaves two seconds for the rest. `false` when time
+    /// ends the wait for the load balancers and leaves five seconds for the rest. `false` when time
     /// ran out first.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
         let Self { latches, door, joining, log, ends, inbound, tasks, times, .. } = self;
