@@ -15,8 +15,9 @@ use crate::telemetry::Metrics;
 
 use super::log::OpenLog;
 
-/// How long it may take to leave its group. Whatever it leaves undone the next reader of the stream does.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to end what is under way and to leave its group, which takes seconds while it is
+/// still joining. Whatever it leaves undone the next reader of the stream does.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Joining {
     task: JoinHandle<()>,

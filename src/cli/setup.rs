@@ -94,7 +94,8 @@ fn planned_topics(
     let departments = table.departments().iter().map(DepartmentSpec::topic);
     let letters = TopicSettings { retention: dead_letter_retention, ..*settings };
     let wanted = departments.chain([topics::CONSENT.to_owned()]).map(|name| (name, *settings));
-    let parts = TopicSettings { retention: joiner::RETENTION, ..*settings };
+    let partitions = settings.partitions.max(joiner::PARTITIONS_MIN);
+    let parts = TopicSettings { partitions, retention: joiner::RETENTION, ..*settings };
     let wanted = wanted.chain([(topics::DEAD_LETTER.to_owned(), letters), (topics::PARTS.to_owned(), parts)]);
     let probes = TopicSettings { retention: PROBE_LIFE, ..*settings };
     let wanted = wanted.chain(config.probe.map(|_| (topics::PROBE.to_owned(), probes)));

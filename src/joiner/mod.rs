@@ -35,6 +35,8 @@ use crate::telemetry::Metrics;
 
 /// How long pieces and markers stay on the stream: longer than a text can be waited for.
 pub const RETENTION: Duration = Duration::from_secs(72 * 3600);
+/// Partitions of the topic of pieces at least, so that several instances share the work.
+pub const PARTITIONS_MIN: i32 = 4;
 /// Before a worker that broke begins again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 

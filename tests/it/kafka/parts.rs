@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::message::Headers;
 use rdkafka::message::Message;
 use serde_json::{Value, json};
@@ -14,28 +11,13 @@ use crate::harness::services::{Frozen, given};
 use crate::harness::{Folder, Server, said, wait_until};
 use crate::parts::Piece;
 
-const PARTS: &str = "sms-router.parts";
-const PARTITIONS: usize = 4;
-
 /// A folder of an instance; instances of one test share topics and group.
 fn instance(prefix: &str, lines: &str) -> Folder {
     let settings = cluster_settings(&given("SMS_ROUTER_TEST_KAFKA"));
     let folder = Folder::with(&format!("{settings}[parts]\ngroup = \"{prefix}\"\n{lines}\n"), &routes(prefix));
     let (code, out, err) = said(&folder.run(&["setup"]));
     assert_eq!(code, Some(0), "{out}{err}");
-    spread();
     folder
-}
-
-/// Gives the topic of pieces several partitions, so that instances share it.
-fn spread() {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", given("SMS_ROUTER_TEST_KAFKA"));
-    let admin: AdminClient<DefaultClientContext> = config.create().expect("an admin client");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let more = NewPartitions::new(PARTS, PARTITIONS);
-    // Refused where they are there already.
-    runtime.block_on(admin.create_partitions([&more], &AdminOptions::new())).expect("asked");
 }
 
 /// Records of this test on its highways topic, until there are so many distinct ids.
