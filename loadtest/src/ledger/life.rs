@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ fn set_up(options: &Options, plan: &Plan, script: Script, root: &Path) -> anyhow
         book: Book::create(root.join("book"))?,
         servers: installation.replicas.iter().map(|replica| replica.inbound).collect(),
         gate: RwLock::new(()),
-        clock_is_off: AtomicBool::new(false),
+        clock_off_until_ms: AtomicU64::new(0),
         over: AtomicBool::new(false),
         answers: Mutex::new(BTreeMap::new()),
         refused: Mutex::new(Vec::new()),

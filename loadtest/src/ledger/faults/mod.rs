@@ -188,14 +188,17 @@ impl Stage {
             self.skip("clock jumped: libfaketime is not there (Debian package faketime)");
             return Ok(());
         };
-        if seconds.abs() >= SIGNATURE_WINDOW_SECONDS {
-            self.post.clock_is_off.store(true, Ordering::Relaxed);
+        let signatures_fail = seconds.abs() >= SIGNATURE_WINDOW_SECONDS;
+        if signatures_fail {
+            self.post.clock_off_until_ms.store(u64::MAX, Ordering::Relaxed);
         }
         clock.set(seconds)?;
         std::thread::sleep(hold);
         clock.set(0)?;
-        std::thread::sleep(clock::NOTICED_AFTER);
-        self.post.clock_is_off.store(false, Ordering::Relaxed);
+        if signatures_fail {
+            let noticed_ms = self.post.book.now_ms() + clock::NOTICED_AFTER_MS;
+            self.post.clock_off_until_ms.store(noticed_ms, Ordering::Relaxed);
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::RwLock;
@@ -29,8 +29,8 @@ pub struct Post {
     pub servers: Vec<SocketAddr>,
     /// Held for reading by whoever has a request on its way; for writing by who wants silence.
     pub gate: RwLock<()>,
-    /// Set when a clock was moved, for then signatures are rightly refused.
-    pub clock_is_off: AtomicBool,
+    /// Until then, in the book's time, a clock may be so far off that signatures are rightly refused.
+    pub clock_off_until_ms: AtomicU64,
     pub over: AtomicBool,
     pub answers: Mutex<BTreeMap<String, u64>>,
     /// Sound requests that were refused for good.
@@ -138,7 +138,7 @@ impl Post {
         let Answer::Status(status) = answer else { return };
         let rightly = match status {
             200 | 503 | 408 => true,
-            403 => self.clock_is_off.load(Ordering::Relaxed),
+            403 => self.book.now_ms() < self.clock_off_until_ms.load(Ordering::Relaxed),
             _ => false,
         };
         if !rightly {
