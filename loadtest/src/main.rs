@@ -10,6 +10,7 @@
 //!
 //! ```text
 //! cargo run --release -p loadtest -- --brokers 127.0.0.1:9092
+//! cargo run --release -p loadtest -- overload     what is left when twice the capacity comes
 //!
 //! measure ─ drive: N connections, one request at a time each ─┬→ sms-router serve ─┬→ Kafka, acks=all
 //!           texts: signed before the clock starts             └→ loadtest floor ───┘
@@ -20,6 +21,7 @@ mod cpu;
 mod drive;
 mod floor;
 mod measure;
+mod overload;
 mod servers;
 mod settings;
 mod table;
@@ -45,6 +47,8 @@ enum Role {
     /// The server to compare with; started by the measurement
     #[command(hide = true)]
     Floor(floor::Arguments),
+    /// Goodput while twice the capacity comes, and the capacity, in the same run
+    Overload(overload::Arguments),
 }
 
 /// What one measurement is made of.
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let done = match command.role {
         Some(Role::Floor(arguments)) => floor::run(&arguments),
+        Some(Role::Overload(arguments)) => overload::run(&arguments),
         None => measure::compare(&command.options).and_then(|report| table::print(&report, command.options.json)),
     };
     match done {

@@ -49,6 +49,9 @@ sender_key = { file = "sender-key" }
 [accounts.demo]
 carrier = "generic"
 secrets = [{ file = "demo" }]
+"#;
+
+const KAFKA: &str = r#"
 [publish]
 to = "kafka"
 brokers = "BROKERS"
@@ -67,12 +70,29 @@ pub struct Folder {
 
 impl Folder {
     pub fn new(brokers: &str) -> anyhow::Result<Self> {
+        Self::with(brokers, "")
+    }
+
+    /// More keys of `[inbound]`.
+    pub fn with(brokers: &str, inbound: &str) -> anyhow::Result<Self> {
+        Self::make(brokers, inbound, &KAFKA.replace("BROKERS", brokers))
+    }
+
+    /// The same without Kafka: the embedded store.
+    pub fn embedded(inbound: &str) -> anyhow::Result<Self> {
+        Self::make("", inbound, "")
+    }
+
+    fn make(brokers: &str, inbound: &str, publish: &str) -> anyhow::Result<Self> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
         let prefix = format!("loadtest-{}-{now}", std::process::id());
         let path = std::env::temp_dir().join(&prefix);
         std::fs::DirBuilder::new().mode(0o700).create(&path).context("no temporary folder")?;
         for (name, content) in [
-            ("sms-router.toml", SETTINGS.replace("BROKERS", brokers)),
+            (
+                "sms-router.toml",
+                format!("{}{publish}", SETTINGS.replace("[inbound]", &format!("[inbound]\n{inbound}"))),
+            ),
             ("routes.toml", ROUTES.replace("PREFIX", &prefix)),
             ("sender-key", "a key of 32 characters for tests".to_owned()),
             ("demo", SECRET.to_owned()),

@@ -5,13 +5,16 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Listener, Place, Problem, TlsFiles};
+use crate::config::{Config, Listener, Place, Problem, TlsFiles};
 use crate::server::{self, Bound, Certificates};
 
 use super::StartError;
 
 /// How often certificate files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Open files of everything but connections: the store, its readers, Kafka's brokers, the archive.
+const OTHER_FILES: usize = 512;
 
 /// A listener that holds its port, and the certificates to watch, if it has any.
 pub struct Opened {
@@ -35,6 +38,26 @@ struct Watched {
     files: TlsFiles,
 }
 
+/// Sees to it that every connection the settings allow can have a file descriptor, and the log its own;
+/// where the surroundings do not allow as many, fewer connections are.
+pub fn allow_open_files(config: &mut Config) {
+    let listeners = [&mut config.inbound.listener, &mut config.api.listener, &mut config.monitoring];
+    let connections: usize = listeners.iter().map(|listener| listener.connections_max).sum();
+    let allowed = server::allow_open_files(connections + OTHER_FILES);
+    let left = allowed.saturating_sub(OTHER_FILES.min(allowed / 2));
+    if left >= connections {
+        return;
+    }
+    tracing::warn!(
+        allowed,
+        wanted = connections + OTHER_FILES,
+        "fewer open files are allowed than connections_max asks for: fewer connections are accepted; raise the hard limit (ulimit -Hn)"
+    );
+    for listener in listeners {
+        listener.connections_max = (listener.connections_max * left / connections).max(1);
+    }
+}
+
 pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartError> {
     let watched = match &listener.tls {
         None => None,
@@ -44,6 +67,7 @@ pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartErro
         name,
         listen: listener.listen,
         connections_max: listener.connections_max,
+        header_timeout: listener.header_timeout,
         certificates: watched.as_ref().map(|watched| watched.certificates.clone()),
     })?;
     Ok(Opened { bound, watched })

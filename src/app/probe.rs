@@ -36,7 +36,7 @@ const BODY_MAX: usize = 4 * 1024;
 pub fn admit(config: &mut Config) -> Option<(Duration, Account)> {
     let every = config.probe?;
     let place = Place { file: config.name.clone(), line: 0 };
-    let note = AccountNote { place, loss_accepted: false, names_id: true, is_open: false, api: None };
+    let note = AccountNote { place, loss_accepted: false, names_id: true, is_open: false, api: None, rate: None };
     let account = account();
     config.accounts.push((account.clone(), note));
     Some((every, account))

@@ -9,15 +9,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::carrier::Account;
 use crate::clock::Clock;
-use crate::config::{Archive, Config, Publish, Shutdown};
+use crate::config::{AccountNote, Archive, Config, Publish, Shutdown};
 use crate::dedup::{self, Claims, Recent};
-use crate::intake::{self, Intake};
+use crate::intake::{self, Intake, PlaceSettings, Places};
 use crate::keyword::Live;
 use crate::log::Log;
 use crate::message::{Country, Number};
 use crate::operations::{self, Feed, Health};
 use crate::publish::TopicAdmin;
+use crate::server::Caller;
 use crate::store::Store;
 use crate::telemetry::{Latch, Latches, Metrics};
 use crate::webhook::{self, Door, Limits, Service};
@@ -109,13 +111,14 @@ impl Instance {
         let built_from = config.routes.stamp();
         let table = build_table(&config).map_err(StartError::Settings)?;
         routes_latch.set();
+        listeners::allow_open_files(&mut config);
         let doors = Doors::open(&config)?;
         let addresses = doors.addresses();
         let routes = Live::new(table);
         let log = OpenLog::open(&config, &routes, &clock, &metrics).await?;
         let config = Arc::new(config);
         let intake = intake(&config, &routes, log.log(), &clock, &metrics);
-        let door = door(&config, &intake, &clock, &metrics);
+        let door = door(&config, &intake, &clock);
         let joining = Joining::start(&config, &intake, &log, &clock, &metrics);
         let (ends, tasks) = (Ends::default(), TaskTracker::new());
         let Ends { leaving, drain, end } = ends.clone();
@@ -141,7 +144,7 @@ impl Instance {
         let health =
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
         let service = inbound_service(&config, &door, &metrics, &leaving);
-        let answer_inbound = move |request, peer| service.clone().call(request, peer);
+        let answer_inbound = move |request, caller| service.clone().call(request, caller);
         let inbound = doors.inbound.watch(&tasks, &end).serve(answer_inbound, metrics.clone(), drain.clone());
         let inbound = tokio::spawn(inbound);
         if let Some((every, account)) = probed {
@@ -149,9 +152,15 @@ impl Instance {
             let prober = Prober { account, inbound, every, clock: clock.clone(), metrics: metrics.clone(), store };
             tasks.spawn(prober.run(drain.clone()));
         }
-        let answer_api = move |request, _| operations::api(feed.clone(), request);
+        let answer_api = move |request, caller: Caller| {
+            caller.has_proven_itself();
+            operations::api(feed.clone(), request)
+        };
         tasks.spawn(doors.api.watch(&tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
-        let answer_monitoring = move |request, _| operations::monitoring(health.clone(), request);
+        let answer_monitoring = move |request, caller: Caller| {
+            caller.has_proven_itself();
+            operations::monitoring(health.clone(), request)
+        };
         tasks.spawn(doors.monitoring.watch(&tasks, &end).serve(answer_monitoring, metrics.clone(), end.clone()));
         // The first look into the numbers' metadata loads it, which takes longer than a text may.
         let _ = Number::normalise("07700900123", Country::GB);
@@ -236,17 +245,34 @@ pub fn intake(config: &Config, routes: &Live, log: Log, clock: &Clock, metrics: 
         claims: Claims::new(remembered, clock.clone()),
         repeats: Recent::new(inbound.dedup_ids_max, inbound.repeat_age_max, clock.clone()),
         sender_key: config.standing.sender_key.clone(),
+        places: places(config, metrics),
         metrics: metrics.clone(),
         origin: config.standing.source.origin.clone(),
     })
 }
 
-fn door(config: &Config, intake: &Arc<Intake>, clock: &Clock, metrics: &Metrics) -> Arc<Door> {
+/// A text should wait for the log no longer than leaves the most hurried carrier its answer, and a crowd
+/// that is found too large there is still to be answered: so only this share of its patience.
+fn places(config: &Config, metrics: &Metrics) -> Places {
     let inbound = &config.inbound;
-    let in_flight = metrics.in_flight_messages.clone();
+    let patience = |(account, _): &(Account, AccountNote)| webhook::patience(account, inbound.deadline_max);
+    let shortest = config.accounts.iter().map(patience).min().unwrap_or(inbound.deadline_max);
+    let settings = PlaceSettings {
+        texts_max: inbound.in_flight_max,
+        wait_max: shortest * 3 / 5,
+        account_share: inbound.account_share,
+        department_share: inbound.department_share,
+        accounts: config.accounts.iter().map(|(account, _)| account.name.clone()).collect(),
+    };
+    Places::new(settings, metrics.in_flight_messages.clone(), metrics.in_flight_limit.clone())
+}
+
+fn door(config: &Config, intake: &Arc<Intake>, clock: &Clock) -> Arc<Door> {
+    let inbound = &config.inbound;
+    let rates = config.accounts.iter().filter_map(|(account, note)| Some((account.name.clone(), note.rate?)));
     Door::new(webhook::Settings {
         intake: intake.clone(),
-        limits: Limits::new(inbound.in_flight_max, inbound.body_bytes_max, in_flight),
+        limits: Limits::new(intake.places().clone(), inbound.body_bytes_max, rates),
         clock: clock.clone(),
         deadline_max: inbound.deadline_max,
     })

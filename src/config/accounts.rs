@@ -1,9 +1,12 @@
 //! `[accounts.NAME]`: how each carrier's requests prove themselves and are read.
 
+use std::num::NonZeroU32;
+
 use ipnet::IpNet;
 
 use crate::carrier::{self, Account, ApiAccess, Auth, Parameters};
 use crate::message::{AccountName, Country, Number, PROBE_ACCOUNT};
+use crate::webhook::Rate;
 
 use super::document::Place;
 use super::listing;
@@ -12,6 +15,9 @@ use super::secrets::Vault;
 
 /// Largest body an account may be given, in bytes.
 const BODY_MAX: i64 = 16 * 1024 * 1024;
+
+/// Most texts a second that a rate may allow: beyond it there is nothing to control.
+const RATE_MAX: i64 = 1_000_000;
 
 /// What is known of an account beside how it works.
 #[derive(Debug, Clone)]
@@ -25,6 +31,8 @@ pub struct AccountNote {
     pub is_open: bool,
     /// How to ask the carrier itself for texts; only `backfill` reads the secret for it.
     pub api: Option<ApiAccess>,
+    /// How many new texts it may bring.
+    pub rate: Option<Rate>,
 }
 
 /// One account; `None` when something about it is wrong, which has then been noted.
@@ -69,6 +77,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
         .unwrap_or(false);
     let body_max = carrier.map_or(0, |carrier| carrier.contract().body_max);
     let body_max = section.count("body_max", body_max, 1024..=BODY_MAX);
+    let rate = rate(&section);
     let place = section.place().clone();
     let api = section.section("api");
     let api = carrier.and_then(|carrier| listing::read(api, carrier, country, vault));
@@ -82,7 +91,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
         Account { name: account_name, carrier, auth, secrets, url, allow, country, number, parameters, body_max };
     let is_open = protect(&section, &account, unauthenticated);
     section.finish();
-    let note = AccountNote { place, loss_accepted, is_open, names_id, api };
+    let note = AccountNote { place, loss_accepted, is_open, names_id, api, rate };
     Some((account, note))
 }
 
@@ -112,6 +121,23 @@ fn protect(section: &Section<'_>, account: &Account, unauthenticated: bool) -> b
         );
     }
     is_open
+}
+
+/// Flood control, off unless `rate_max` says how many texts a second; at once, a second's worth unless
+/// `rate_burst` says otherwise.
+fn rate(section: &Section<'_>) -> Option<Rate> {
+    let number = |key, default: NonZeroU32| {
+        let written = section.integer(key, i64::from(default.get()), 1..=RATE_MAX);
+        u32::try_from(written).ok().and_then(NonZeroU32::new).unwrap_or(default)
+    };
+    if section.node("rate_max").is_none() {
+        if section.node("rate_burst").is_some() {
+            section.refuse("rate_burst", "says nothing without rate_max beside it");
+        }
+        return None;
+    }
+    let texts_per_second = number("rate_max", NonZeroU32::MIN);
+    Some(Rate { texts_per_second, burst: number("rate_burst", texts_per_second) })
 }
 
 fn cidr(section: &Section<'_>, written: &str) -> Option<IpNet> {

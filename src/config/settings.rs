@@ -67,6 +67,8 @@ pub struct Shutdown {
 pub struct Listener {
     pub listen: SocketAddr,
     pub connections_max: usize,
+    /// For the head of a request, and between two requests.
+    pub header_timeout: Duration,
     pub tls: Option<TlsFiles>,
 }
 
@@ -84,6 +86,9 @@ pub struct Inbound {
     /// What carriers call, without a path.
     pub url: String,
     pub in_flight_max: usize,
+    /// Of 100 places among them, those that one account may have, and one department.
+    pub account_share: usize,
+    pub department_share: usize,
     pub body_bytes_max: usize,
     pub body_timeout: Duration,
     pub deadline_max: Duration,
@@ -211,6 +216,7 @@ fn listener(section: &Section<'_>, default: &str, connections_max: usize, vault:
         Some(_) => {}
     }
     let connections_max = section.count("connections_max", connections_max, 1..=1_000_000);
+    let header_timeout = section.milliseconds("header_timeout_ms", Duration::from_secs(5), 100..=300_000);
     let tls = section.section("tls");
     let files = tls.is_present().then(|| (tls.required("certificate"), tls.required("key")));
     tls.finish();
@@ -226,7 +232,7 @@ fn listener(section: &Section<'_>, default: &str, connections_max: usize, vault:
         }
         _ => None,
     };
-    Some(Listener { listen: listen?, connections_max, tls })
+    Some(Listener { listen: listen?, connections_max, header_timeout, tls })
 }
 
 fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
@@ -238,6 +244,8 @@ fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
         section.refuse("url", "must begin with https:// or http://, as carriers call it");
     }
     let in_flight_max = section.count("in_flight_max", 20_000, 1..=1_000_000);
+    let account_share = section.count("account_share_percent", 75, 1..=100);
+    let department_share = section.count("department_share_percent", 50, 1..=100);
     let body_bytes_max = section.count("body_bytes_max", 64 << 20, 1 << 16..=1 << 32);
     let body_timeout = section.milliseconds("body_timeout_ms", Duration::from_secs(5), 100..=60_000);
     let deadline_max = section.milliseconds("deadline_max_ms", DEADLINE_MAX, 100..=10_000);
@@ -249,6 +257,8 @@ fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
         listener: listener?,
         url: url?,
         in_flight_max,
+        account_share,
+        department_share,
         body_bytes_max,
         body_timeout,
         deadline_max,

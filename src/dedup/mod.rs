@@ -71,6 +71,11 @@ impl Claims {
         Self(Arc::new(Inner { on_their_way: DashMap::new(), taken }))
     }
 
+    /// Whether the same text is durable already.
+    pub fn knows(&self, id: EventId, fingerprint: [u8; 16]) -> bool {
+        self.0.taken.value(id.as_bytes()) == Some(fingerprint)
+    }
+
     pub fn claim(&self, id: EventId, fingerprint: [u8; 16]) -> Claim {
         // The entry is locked from here to the insertion. `Ticket::confirm` enters an id into `taken`
         // before it leaves `on_their_way`, so an id is always seen in one of the two.

@@ -10,15 +10,19 @@
 mod counters;
 mod dead_letter;
 mod encode;
+mod pace;
 mod pieces;
+mod places;
 mod probe;
 mod recall;
 
 pub use dead_letter::{Reason, of_request, replayed};
 pub use encode::{InboundText, Label, encode};
+pub use places::{Full, Place, Places, Settings as PlaceSettings};
 pub use recall::{NotRecalled, Recalled};
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use dashmap::DashMap;
 use futures_util::future::join_all;
@@ -44,6 +48,7 @@ pub struct Settings {
     pub claims: Claims,
     /// Fingerprints of texts whose carriers give no id.
     pub repeats: Recent,
+    pub places: Places,
     pub sender_key: SenderKey,
     pub metrics: Metrics,
     /// Before `accounts/NAME` in every event's source.
@@ -100,6 +105,16 @@ impl Intake {
 
     pub fn sender_key(&self) -> &SenderKey {
         &self.settings.sender_key
+    }
+
+    /// How many texts are let in at once, and whose.
+    pub fn places(&self) -> &Places {
+        &self.settings.places
+    }
+
+    /// Whether this text is durable already, as far as memory reaches: one sent again costs nothing.
+    pub fn knows(&self, text: &InboundText) -> bool {
+        text.inbound.carrier_message_id.is_some() && self.settings.claims.knows(self.event_id(text), text.fingerprint)
     }
 
     /// A text as an account's carrier sent it, normalised.
@@ -225,8 +240,19 @@ impl Intake {
     }
 
     async fn publish(&self, way: Way<'_>, text: &InboundText, label: Label) -> Result<(Fate, Logged), Deferral> {
+        let places = &self.settings.places;
+        let _held = match way {
+            Way::Department(_, decision) => {
+                Some(places.of_department(&decision.department).ok_or(Deferral::Department)?)
+            }
+            Way::Parts => None,
+        };
+        let handed_over = Instant::now();
         match self.append(way, text, label.clone()).await {
-            Ok(logged) => Ok((Fate::Published, logged)),
+            Ok(logged) => {
+                places.became_durable(handed_over);
+                Ok((Fate::Published, logged))
+            }
             Err(LogError::Department) => Err(Deferral::Department),
             Err(LogError::Unavailable) => Err(Deferral::Log),
             Err(LogError::Never) => {

@@ -1,13 +1,19 @@
 //! Listeners: the accept loop, its bounds, TLS and the drain, the same for all three doors.
 //!
 //! Comes in: an address and a function from request to answer. Goes out: HTTP/1.1 over TCP or TLS.
-//! Always true: connections are bounded; a request head has five seconds; after the drain begins no
+//! Always true: connections are bounded, and so is what each can make us hold; a request head has its
+//! time, an unread answer too; strangers give way when all places are taken; after the drain begins no
 //! connection is accepted and open ones end with the answer they owe.
-//! Not here: paths, bodies, statuses.
+//! Not here: paths, bodies, who has proven itself.
 
 pub mod client;
+mod crowd;
+mod files;
+mod guarded;
+mod shape;
 mod tls;
 
+pub use files::allow_open_files;
 pub use tls::{Certificates, TlsError};
 
 use std::convert::Infallible;
@@ -19,9 +25,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::{IntCounter, IntGauge};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -30,10 +38,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::telemetry::Metrics;
 
-/// Time for a request's head; also how long a connection may idle between two requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+use crowd::{Admitted, Crowd, Standing};
+use guarded::Guarded;
+
 /// Largest request head, in bytes. Carriers' longest URLs (Kannel with a 10-part text) fit four times.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Connections of a listener that may have such a head at once, 16 MiB in all: ten thousand would take 640.
+const LARGE_HEADS_MAX: usize = 256;
+/// How long a connection that has said nothing yet is listened to when the drain begins.
+const LAST_WORD: Duration = Duration::from_millis(100);
 /// Time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections the kernel keeps for us while we accept others.
@@ -48,9 +61,25 @@ pub struct Settings {
     /// The word for it in metrics and logs.
     pub name: &'static str,
     pub listen: SocketAddr,
-    /// Connections at once; one more is closed at once and counted.
+    /// Connections at once; one more takes the place of a stranger, or is closed at once and counted.
     pub connections_max: usize,
+    /// Time for a request's head; also how long a connection may idle between two requests.
+    pub header_timeout: Duration,
     pub certificates: Option<Certificates>,
+}
+
+/// Who sent a request.
+#[derive(Clone)]
+pub struct Caller {
+    pub address: SocketAddr,
+    standing: Arc<Standing>,
+}
+
+impl Caller {
+    /// It is one of those we are here for: from now on its connection gives way to nobody.
+    pub fn has_proven_itself(&self) {
+        self.standing.prove();
+    }
 }
 
 /// Why a listener could not be opened.
@@ -96,21 +125,33 @@ impl Bound {
     /// Accepts until `drain`, then waits for open connections to finish what they owe.
     pub async fn serve<H, F>(self, handler: H, metrics: Metrics, drain: CancellationToken)
     where
-        H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+        H: Fn(Request<Incoming>, Caller) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        let name = self.settings.name;
-        let open = metrics.connections.with_label_values(&[name]);
-        let refused = metrics.connections_refused.with_label_values(&[name]);
-        let places = Arc::new(Semaphore::new(self.settings.connections_max));
+        let counts = Counts::new(self.settings.name, &metrics);
+        let mut crowd = Crowd::new(self.settings.connections_max);
+        let large_heads = Arc::new(Semaphore::new(LARGE_HEADS_MAX));
         let connections = TaskTracker::new();
-        let accept = |stream, peer| {
-            let Ok(place) = places.clone().try_acquire_owned() else { return refused.inc() };
-            let (handler, drain, open) = (handler.clone(), drain.clone(), open.clone());
-            let certificates = self.settings.certificates.clone();
+        let mut welcome = async |stream: TcpStream, address: SocketAddr| {
+            let Some(Admitted { place, standing, another_left }) = crowd.admit().await else {
+                return counts.refused.inc();
+            };
+            counts.gave_way.inc_by(u64::from(another_left));
+            let connection = Connection {
+                caller: Caller { address, standing: standing.clone() },
+                large_heads: large_heads.clone(),
+                header_timeout: self.settings.header_timeout,
+                certificates: self.settings.certificates.clone(),
+                drain: drain.clone(),
+            };
+            let (handler, open) = (handler.clone(), counts.open.clone());
             connections.spawn(async move {
                 open.inc();
-                connection(stream, peer, handler, certificates, drain).await;
+                tokio::select! {
+                    () = connection.live(stream, handler) => {}
+                    () = standing.has_to_leave() => {}
+                }
+                standing.end();
                 open.dec();
                 drop(place);
             });
@@ -122,15 +163,17 @@ impl Bound {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => accept(stream, peer),
+                Ok((stream, address)) => welcome(stream, address).await,
                 Err(error) => {
                     // Out of file descriptors: closing connections will free some; spinning will not.
-                    tracing::warn!(listener = name, %error, "a connection could not be accepted");
+                    tracing::warn!(listener = self.settings.name, %error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
-        waiting(self.listener).into_iter().for_each(|(stream, peer)| accept(stream, peer));
+        for (stream, address) in waiting(self.listener) {
+            welcome(stream, address).await;
+        }
         connections.close();
         connections.wait().await;
     }
@@ -148,51 +191,125 @@ fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     streams.into_iter().filter_map(to_runtime).collect()
 }
 
-async fn connection<H, F>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    handler: H,
-    certificates: Option<Certificates>,
-    drain: CancellationToken,
-) where
-    H: Fn(Request<Incoming>, SocketAddr) -> F + Send + 'static,
-    F: Future<Output = Answer> + Send + 'static,
-{
-    // Answers are one small segment: waiting to fill a larger one only adds delay.
-    let _ = stream.set_nodelay(true);
-    let Some(certificates) = certificates else {
-        return speak_http(stream, peer, handler, drain).await;
-    };
-    let handshake = certificates.acceptor().accept(stream);
-    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        speak_http(stream, peer, handler, drain).await;
+struct Counts {
+    open: IntGauge,
+    refused: IntCounter,
+    gave_way: IntCounter,
+}
+
+impl Counts {
+    fn new(name: &str, metrics: &Metrics) -> Self {
+        Self {
+            open: metrics.connections.with_label_values(&[name]),
+            refused: metrics.connections_refused.with_label_values(&[name]),
+            gave_way: metrics.connections_gave_way.with_label_values(&[name]),
+        }
     }
 }
 
-async fn speak_http<S, H, F>(stream: S, peer: SocketAddr, handler: H, drain: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(Request<Incoming>, SocketAddr) -> F + Send + 'static,
-    F: Future<Output = Answer> + Send + 'static,
-{
-    let service = service_fn(|request| {
-        let answer = handler(request, peer);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    // At most 100 header fields: hyper's own bound, which it keeps on the stack unless it is set.
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    // What a broken or rude connection ends with is the client's affair: counted by the handler where
-    // a request was understood, else not worth a line.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = drain.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+/// What one connection needs.
+struct Connection {
+    caller: Caller,
+    large_heads: Arc<Semaphore>,
+    header_timeout: Duration,
+    certificates: Option<Certificates>,
+    drain: CancellationToken,
+}
+
+impl Connection {
+    async fn live<H, F>(self, stream: TcpStream, handler: H)
+    where
+        H: Fn(Request<Incoming>, Caller) -> F + Send + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        // Answers are one small segment: waiting to fill a larger one only adds delay.
+        let _ = stream.set_nodelay(true);
+        // Most of what a connection costs is made after this, for those that say something.
+        if !matches!(tokio::time::timeout(self.header_timeout, self.first_byte(&stream)).await, Ok(true)) {
+            return;
         }
+        let Some(certificates) = &self.certificates else {
+            return self.speak_http(stream, handler).await;
+        };
+        // In boxes, for a connection without TLS would be as large as one with it.
+        let handshake = Box::pin(certificates.acceptor().accept(stream));
+        if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+            self.speak_http(Box::new(stream), handler).await;
+        }
+    }
+
+    /// Waits for the client to begin; false when it is not worth waiting any more.
+    async fn first_byte(&self, stream: &TcpStream) -> bool {
+        let mut first = [0];
+        // What was sent before we were told to stop may be on its way from the kernel.
+        let stopped = async {
+            self.drain.cancelled().await;
+            tokio::time::sleep(LAST_WORD).await;
+        };
+        tokio::select! {
+            biased;
+            seen = stream.peek(&mut first) => seen.is_ok_and(|bytes| bytes > 0),
+            () = stopped => false,
+        }
+    }
+
+    async fn speak_http<S, H, F>(self, stream: S, handler: H)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        H: Fn(Request<Incoming>, Caller) -> F + Send + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let Self { caller, large_heads, header_timeout, drain, .. } = self;
+        let stream = Guarded::new(stream, caller.standing.clone(), large_heads);
+        let service = service_fn(|request| answer(request, &caller, &handler));
+        // At most 100 header fields: hyper's own bound, which it keeps on the stack unless it is set.
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        // What a broken or rude connection ends with is the client's affair: counted by the handler
+        // where a request was understood, else not worth a line.
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => {}
+            () = drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    }
+}
+
+/// Hands a request on, unless it is of a shape that nobody should answer.
+fn answer<H, F>(
+    request: Request<Incoming>,
+    caller: &Caller,
+    handler: &H,
+) -> impl Future<Output = Result<Answer, Infallible>> + use<H, F>
+where
+    H: Fn(Request<Incoming>, Caller) -> F,
+    F: Future<Output = Answer>,
+{
+    caller.standing.head_ended();
+    let (is_sound, is_last) = (shape::is_sound(&request), shape::is_last(&request));
+    let standing = caller.standing.clone();
+    let handled = is_sound.then(|| handler(request, caller.clone()));
+    async move {
+        let mut answer = match handled {
+            Some(handled) => handled.await,
+            None => {
+                let mut answer = Response::new(Full::default());
+                *answer.status_mut() = StatusCode::BAD_REQUEST;
+                answer
+            }
+        };
+        if is_last || !is_sound {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        // What the body took is not the next head's.
+        standing.head_ended();
+        Ok(answer)
     }
 }

@@ -22,6 +22,7 @@ pub struct Metrics {
     pub signature_failures: IntCounterVec,
     pub keyword_messages: IntCounterVec,
     pub in_flight_messages: IntGauge,
+    pub in_flight_limit: IntGauge,
     pub shed: IntCounterVec,
     pub duplicates: IntCounterVec,
     pub possible_repeats: IntCounterVec,
@@ -57,6 +58,7 @@ pub struct Metrics {
     pub probe_duration: HistogramVec,
     pub probe_last_success: GaugeVec,
     pub probe_failures: IntCounter,
+    pub connections_gave_way: IntCounterVec,
     pub sample: IntGauge,
     pub build_info: IntGaugeVec,
 }
@@ -91,6 +93,10 @@ impl Metrics {
             ),
             in_flight_messages: make
                 .gauge("sms_router_in_flight_messages", "Texts taken in and not yet durable or refused"),
+            in_flight_limit: make.gauge(
+                "sms_router_in_flight_limit",
+                "Texts that may be on their way at once; less while the log is slow",
+            ),
             shed: make.counters("sms_router_shed_total", "Requests answered 503 to protect the rest", &["reason"]),
             duplicates: make.counters(
                 "sms_router_duplicates_total",
@@ -214,6 +220,11 @@ impl Metrics {
             ),
             probe_failures: make
                 .counter("sms_router_probe_failures_total", "Synthetic texts that did not come through in time"),
+            connections_gave_way: make.counters(
+                "sms_router_connections_gave_way_total",
+                "Connections of strangers closed because a newcomer needed the place",
+                &["listener"],
+            ),
             sample: make.gauge("sms_router_sample", "1 while the built-in sample is in force"),
             build_info: make.gauges("sms_router_build_info", "1, with the version", &["version"]),
             registry,

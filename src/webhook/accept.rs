@@ -15,6 +15,11 @@ use super::{Deferral, Limits, Refusal, Verdict};
 /// Before a carrier's deadline, so that our answer still reaches it.
 const DEADLINE_RESERVE: Duration = Duration::from_millis(500);
 
+/// How long an account's carrier waits for a text to become durable, at most `most`.
+pub fn patience(account: &Account, most: Duration) -> Duration {
+    account.carrier.contract().deadline.saturating_sub(DEADLINE_RESERVE).min(most)
+}
+
 /// What the door is made of.
 pub struct Settings {
     pub intake: Arc<Intake>,
@@ -36,6 +41,13 @@ pub enum Step {
     Done(Verdict),
     /// What is left to do, and the verdict when it is done.
     Left(Work, Verdict),
+}
+
+impl Step {
+    /// The request came from nobody we know.
+    pub fn is_unproven(&self) -> bool {
+        matches!(self, Self::Done(Verdict::Refused(Refusal::Unproven(_))))
+    }
 }
 
 impl Door {
@@ -60,16 +72,22 @@ impl Door {
             Ok(Delivery::Nothing(kind)) => return Step::Done(Verdict::Nothing(kind)),
             Err(malformed) => return self.keep_malformed(account, webhook, malformed.0),
         };
-        let Some(places) = self.settings.limits.enter(texts.len()) else {
-            return Step::Done(Verdict::Deferred(Deferral::InFlight));
+        let limits = &self.settings.limits;
+        let place = match limits.enter(&account.name, texts.len()) {
+            Ok(place) => place,
+            Err(deferral) => return Step::Done(Verdict::Deferred(deferral)),
         };
         let traceparent = webhook.header("traceparent").filter(|value| is_traceparent(value));
         let intake = self.settings.intake.clone();
         let texts = texts.into_iter().map(|inbound| intake.read(account, inbound, webhook.received_at, traceparent));
         let texts: Vec<_> = texts.collect();
+        let new = || texts.iter().filter(|text| !intake.knows(text)).count();
+        if let Err(deferral) = limits.spend(&account.name, new) {
+            return Step::Done(Verdict::Deferred(deferral));
+        }
         let work = async move {
             let fate = intake.take_all(texts).await;
-            drop(places);
+            drop(place);
             fate.map_err(Deferral::from)
         };
         Step::Left(Box::pin(work), Verdict::Accepted)
@@ -84,8 +102,7 @@ impl Door {
             Step::Done(verdict) => return verdict,
             Step::Left(work, done) => (work, done),
         };
-        let patience = account.carrier.contract().deadline.saturating_sub(DEADLINE_RESERVE);
-        let deadline = began + patience.min(self.settings.deadline_max);
+        let deadline = began + patience(account, self.settings.deadline_max);
         match tokio::time::timeout_at(deadline.into(), Unstoppable::new(&self.unfinished, work)).await {
             Ok(Ok(Ok(()))) => done,
             Ok(Ok(Err(deferral))) => Verdict::Deferred(deferral),
@@ -95,14 +112,18 @@ impl Door {
     }
 
     fn keep_malformed(&self, account: &Account, webhook: &Webhook<'_>, detail: &'static str) -> Step {
-        let Some(places) = self.settings.limits.enter(1) else {
-            return Step::Done(Verdict::Deferred(Deferral::InFlight));
+        let limits = &self.settings.limits;
+        let entered =
+            limits.enter(&account.name, 1).and_then(|place| limits.spend(&account.name, || 1).map(|()| place));
+        let place = match entered {
+            Ok(place) => place,
+            Err(deferral) => return Step::Done(Verdict::Deferred(deferral)),
         };
         let intake = self.settings.intake.clone();
         let event = of_request(account, webhook, detail, intake.sender_key());
         let work = async move {
             let kept = intake.keep(event, Reason::Malformed).await;
-            drop(places);
+            drop(place);
             kept.map_err(Deferral::from)
         };
         Step::Left(Box::pin(work), Verdict::Refused(Refusal::Malformed))

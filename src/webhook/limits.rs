@@ -1,28 +1,26 @@
-//! How much is taken in at once: texts on their way and bytes of bodies being read.
+//! How much is taken in at once: texts on their way, an account's texts a second, bytes of bodies being
+//! read.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::intake::{Place, Places};
+use crate::message::AccountName;
+
+use super::flood::{Flood, Rate};
 use super::{Deferral, Refusal, Verdict};
 
 /// The bounds of the door, shared by all requests.
 #[derive(Clone)]
 pub struct Limits {
-    texts: Arc<Semaphore>,
+    places: Places,
+    floods: Arc<HashMap<AccountName, Flood>>,
     body_bytes: Arc<Semaphore>,
-    in_flight: IntGauge,
-}
-
-/// A request's places among the texts on their way, given back when it is dropped.
-pub struct Places {
-    _permit: OwnedSemaphorePermit,
-    count: i64,
-    in_flight: IntGauge,
 }
 
 /// A whole body and the room it takes, given back when it is dropped.
@@ -32,24 +30,29 @@ pub struct HeldBody {
 }
 
 impl Limits {
-    /// `texts_max` texts and `body_bytes_max` bytes at once, for the whole process.
-    pub fn new(texts_max: usize, body_bytes_max: usize, in_flight: IntGauge) -> Self {
-        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-        Self { texts: semaphore(texts_max), body_bytes: semaphore(body_bytes_max), in_flight }
+    /// `body_bytes_max` bytes of bodies at once, for the whole process; `rates` of the accounts that have one.
+    pub fn new(places: Places, body_bytes_max: usize, rates: impl IntoIterator<Item = (AccountName, Rate)>) -> Self {
+        let floods = rates.into_iter().map(|(account, rate)| (account, Flood::new(rate))).collect();
+        let body_bytes = Arc::new(Semaphore::new(body_bytes_max.min(Semaphore::MAX_PERMITS)));
+        Self { places, floods: Arc::new(floods), body_bytes }
     }
 
-    /// Whether a request could get in at all: asked before its body is read.
-    pub fn has_room(&self) -> bool {
-        self.texts.available_permits() > 0
+    /// Whether a request of the account could get in at all: asked before its body is read.
+    pub fn check(&self, account: &AccountName) -> Result<(), Deferral> {
+        self.places.check(account)?;
+        let shut = self.floods.get(account).is_some_and(Flood::is_shut);
+        if shut { Err(Deferral::Rate) } else { Ok(()) }
     }
 
     /// Places for all texts of a request, or none.
-    pub fn enter(&self, texts: usize) -> Option<Places> {
-        let permits = u32::try_from(texts).ok()?;
-        let permit = self.texts.clone().try_acquire_many_owned(permits).ok()?;
-        let count = i64::from(permits);
-        self.in_flight.add(count);
-        Some(Places { _permit: permit, count, in_flight: self.in_flight.clone() })
+    pub fn enter(&self, account: &AccountName, texts: usize) -> Result<Place, Deferral> {
+        Ok(self.places.enter(account, texts)?)
+    }
+
+    /// Counts new texts against the account's rate. Whoever has none is not asked how many they are.
+    pub fn spend(&self, account: &AccountName, new: impl FnOnce() -> usize) -> Result<(), Deferral> {
+        let flood = self.floods.get(account);
+        if flood.is_none_or(|flood| flood.let_in(new())) { Ok(()) } else { Err(Deferral::Rate) }
     }
 
     /// Reads a body of at most `max` bytes. Room is taken as bytes arrive, not as they are announced:
@@ -88,12 +91,6 @@ impl HeldBody {
 
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-impl Drop for Places {
-    fn drop(&mut self) {
-        self.in_flight.sub(self.count);
     }
 }
 
@@ -137,18 +134,5 @@ mod tests {
             assert_eq!(body.length(), pieces.concat().len());
             assert_eq!(body.join(), pieces.concat());
         }
-    }
-
-    #[test]
-    fn places_are_counted_by_text_and_given_back() {
-        let gauge = IntGauge::new("in_flight", "texts").expect("a gauge");
-        let limits = Limits::new(3, 0, gauge.clone());
-        let two = limits.enter(2).expect("room for two");
-        assert!(limits.enter(2).is_none() && limits.has_room());
-        let one = limits.enter(1).expect("room for one more");
-        assert!(!limits.has_room() && gauge.get() == 3);
-        drop((two, one));
-        assert!(limits.enter(3).is_some());
-        assert_eq!(gauge.get(), 0);
     }
 }

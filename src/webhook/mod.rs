@@ -12,12 +12,15 @@
 //! ```
 
 mod accept;
+mod flood;
 mod limits;
 mod service;
+mod told;
 mod unstoppable;
 mod verdict;
 
-pub use accept::{Door, Settings};
+pub use accept::{Door, Settings, patience};
+pub use flood::Rate;
 pub use limits::Limits;
 pub use service::Service;
 pub use verdict::{Deferral, Refusal, Verdict};

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,10 +16,11 @@ use tracing::Level;
 
 use crate::carrier::{Account, Webhook, authenticate_head};
 use crate::message::AccountName;
-use crate::server::Answer;
+use crate::server::{Answer, Caller};
 use crate::telemetry::Metrics;
 
-use super::{Deferral, Door, Refusal, Verdict};
+use super::told::Told;
+use super::{Door, Refusal, Verdict};
 
 /// Every status a verdict can have: their counters are resolved once for each account.
 const STATUSES: [u16; 8] = [200, 400, 403, 404, 405, 408, 413, 503];
@@ -41,6 +41,7 @@ struct Inner {
     /// Once cancelled, every answer ends its connection: whoever keeps connections open finds another.
     leaving: CancellationToken,
     metrics: Metrics,
+    told: Told,
     jitter: RandomState,
 }
 
@@ -66,22 +67,31 @@ impl Service {
             (account.name.clone(), Known { account: Arc::new(account), requests })
         };
         let accounts = accounts.into_iter().map(known).collect();
-        Self(Arc::new(Inner { door, accounts, unknown, body_timeout, leaving, metrics, jitter: RandomState::new() }))
+        Self(Arc::new(Inner {
+            door,
+            accounts,
+            unknown,
+            body_timeout,
+            leaving,
+            metrics,
+            told: Told::default(),
+            jitter: RandomState::new(),
+        }))
     }
 
     /// One request, from its head to its answer. The URL reaches no log: it may hold a text.
-    pub async fn call(self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    pub async fn call(self, request: Request<Incoming>, caller: Caller) -> Answer {
         let began = Instant::now();
-        let (known, verdict) = self.judge(request, peer, began).await;
+        let (known, verdict) = self.judge(request, &caller, began).await;
         let account = known.map(|known| &*known.account);
         self.count(known, verdict);
-        log(account, verdict);
+        self.log(account, verdict, began);
         let answer = self.answer(account, verdict);
         self.0.metrics.webhook_duration.observe(began.elapsed().as_secs_f64());
         answer
     }
 
-    async fn judge(&self, request: Request<Incoming>, peer: SocketAddr, began: Instant) -> (Option<&Known>, Verdict) {
+    async fn judge(&self, request: Request<Incoming>, caller: &Caller, began: Instant) -> (Option<&Known>, Verdict) {
         let (head, body) = request.into_parts();
         let Some((name, path_secret)) = account_path(head.uri.path()) else {
             return (None, Verdict::Refused(Refusal::NoSuchPath));
@@ -93,8 +103,8 @@ impl Service {
             return (Some(known), Verdict::Refused(Refusal::Method));
         }
         let limits = &self.0.door.settings.limits;
-        if !limits.has_room() {
-            return (Some(known), Verdict::Deferred(Deferral::InFlight));
+        if let Err(deferral) = limits.check(&known.account.name) {
+            return (Some(known), Verdict::Deferred(deferral));
         }
         let mut webhook = Webhook {
             method: &head.method,
@@ -102,7 +112,7 @@ impl Service {
             headers: &head.headers,
             body: &[],
             path_secret,
-            peer: peer.ip(),
+            peer: caller.address.ip(),
             received_at: self.0.door.settings.clock.now(),
         };
         // A stranger's body is not worth reading, nor the room it takes.
@@ -122,11 +132,28 @@ impl Service {
         webhook.body = body.bytes();
         webhook.received_at = self.0.door.settings.clock.now();
         let step = self.0.door.accept(&known.account, &webhook);
+        if !step.is_unproven() {
+            caller.has_proven_itself();
+        }
         // The connection reads on in the request's buffer if nobody holds it any more; with it held, each
         // request would cost a new one. The room stays taken, for the texts need it now.
         let _room = body.into_room();
         drop(head);
         (Some(known), self.0.door.follow(&known.account, step, began).await)
+    }
+
+    fn log(&self, account: Option<&Account>, verdict: Verdict, now: Instant) {
+        let (account, reason) = (account.map_or(UNKNOWN, |account| account.name.as_str()), verdict.reason());
+        let (status, level) = (verdict.status().as_u16(), verdict.level());
+        if level == Level::DEBUG {
+            return tracing::debug!(account, reason, status, "webhook answered");
+        }
+        let Some(untold) = self.0.told.is_due(reason, now) else { return };
+        match level {
+            Level::ERROR => tracing::error!(account, reason, status, untold, "webhook answered"),
+            Level::WARN => tracing::warn!(account, reason, status, untold, "webhook answered"),
+            _ => tracing::info!(account, reason, status, untold, "webhook answered"),
+        }
     }
 
     fn count(&self, known: Option<&Known>, verdict: Verdict) {
@@ -192,17 +219,6 @@ fn account_path(path: &str) -> Option<(&str, Option<&str>)> {
         None => Some((rest, None)),
         Some((account, secret)) if !secret.is_empty() && !secret.contains('/') => Some((account, Some(secret))),
         Some(_) => None,
-    }
-}
-
-fn log(account: Option<&Account>, verdict: Verdict) {
-    let (account, reason) = (account.map_or(UNKNOWN, |account| account.name.as_str()), verdict.reason());
-    let status = verdict.status().as_u16();
-    match verdict.level() {
-        Level::ERROR => tracing::error!(account, reason, status, "webhook answered"),
-        Level::WARN => tracing::warn!(account, reason, status, "webhook answered"),
-        Level::INFO => tracing::info!(account, reason, status, "webhook answered"),
-        _ => tracing::debug!(account, reason, status, "webhook answered"),
     }
 }
 

@@ -39,6 +39,10 @@ pub enum Refusal {
 pub enum Deferral {
     /// Too many texts are on their way already.
     InFlight,
+    /// Too many of them are this account's.
+    Account,
+    /// The account brings more new texts a second than it may.
+    Rate,
     /// Too many bytes of bodies are being read already.
     Bodies,
     /// The carrier's deadline passed; the text may still become durable.
@@ -52,6 +56,15 @@ pub enum Deferral {
 impl From<intake::Deferral> for Deferral {
     fn from(deferral: intake::Deferral) -> Self {
         Self::Text(deferral)
+    }
+}
+
+impl From<intake::Full> for Deferral {
+    fn from(full: intake::Full) -> Self {
+        match full {
+            intake::Full::All => Self::InFlight,
+            intake::Full::Account => Self::Account,
+        }
     }
 }
 
@@ -85,6 +98,8 @@ impl Verdict {
             Self::Refused(Refusal::TooSlow) => "too_slow",
             Self::Refused(Refusal::BrokenOff) => "broken_off",
             Self::Deferred(Deferral::InFlight) => "in_flight",
+            Self::Deferred(Deferral::Account) => "account",
+            Self::Deferred(Deferral::Rate) => "rate",
             Self::Deferred(Deferral::Bodies) => "bodies",
             Self::Deferred(Deferral::Deadline) => "deadline",
             Self::Deferred(Deferral::Text(deferral)) => deferral.reason(),

@@ -14,6 +14,7 @@ mod kafka;
 mod kannel;
 mod operations;
 mod order;
+mod overload;
 mod parts;
 mod reconcile;
 mod routes;

@@ -6,7 +6,7 @@ use super::*;
 use crate::carrier::{self, Auth, Parameters};
 use crate::clock::Clock;
 use crate::dedup::{self, Claims, Recent};
-use crate::intake;
+use crate::intake::{self, PlaceSettings, Places};
 use crate::keyword::{DepartmentSpec, Live, NumberSpec, Spec};
 use crate::log::Log;
 use crate::message::{AccountName, Country, Event, Media, Part, Parts, SenderKey, Text};
@@ -74,6 +74,11 @@ fn open(numbers: &[&str]) -> Open {
         log: Log::Embedded(store.clone()),
         claims: Claims::new(dedup::Settings { ids_max: 1_000, age_max }, clock.clone()),
         repeats: Recent::new(1_000, age_max, clock),
+        places: Places::new(
+            PlaceSettings::default(),
+            metrics.in_flight_messages.clone(),
+            metrics.in_flight_limit.clone(),
+        ),
         sender_key: key(),
         metrics,
         origin: "https://sms.example.gov.uk".into(),

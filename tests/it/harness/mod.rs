@@ -317,6 +317,13 @@ pub fn signature(body: &[u8]) -> Vec<(String, String)> {
     ]
 }
 
+/// Whether the long forms of tests are asked for: `tests/run extended`.
+pub fn is_extended() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the test's own settings, not the product's")]
+    let said = std::env::var_os("SMS_ROUTER_TEST_EXTENDED");
+    said.is_some()
+}
+
 /// What a command said, as text.
 pub fn said(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,0 +1,246 @@
+//! What is left of the capacity when twice as much comes?
+//!
+//! Comes in: how long, how many connections. Goes out: for each round the goodput (texts a second
+//! answered 200 in time, while twice the capacity is sent), the capacity right before and right after it
+//! (as many as connections get answered that send when they have their answer), their ratio, what was
+//! refused, and how long a single text took right after the flood.
+//! Always true: both are measured against the same process; no two texts are alike; a text that no
+//! connection was free for is counted as held back, not as offered; connections and times are bounded.
+//! Not here: whether what was answered 200 is stored (that is the ledger's).
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use futures_util::future::try_join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::servers::{self, Server};
+use crate::settings::Folder;
+use crate::texts::Texts;
+use crate::{cpu, drive};
+
+/// Texts before anything is measured.
+const WARM_UP: usize = 5_000;
+/// Largest answer.
+const ANSWER_MAX: usize = 1_024;
+/// What an answer that comes later is worth: nothing.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// What one measurement is made of.
+#[derive(Args)]
+pub struct Arguments {
+    /// Connections while the capacity is measured: fewer than `in_flight_max`, for none is refused
+    #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    connections: u16,
+    /// Connections over which the flood comes
+    #[arg(long, default_value_t = 2_500, value_parser = clap::value_parser!(u16).range(1..=8_000))]
+    crowd: u16,
+    /// `inbound.in_flight_max` of the service
+    #[arg(long, default_value_t = 1_000)]
+    in_flight_max: u32,
+    /// How much comes, in capacities
+    #[arg(long, default_value_t = 2.0)]
+    times: f64,
+    /// Seconds of each flood
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=60))]
+    seconds: u8,
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u8).range(1..=100))]
+    rounds: u8,
+    /// A Kafka broker; left out, the embedded store is measured
+    #[arg(long)]
+    brokers: Option<String>,
+    /// The binary to measure; built from this workspace if left out
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+}
+
+/// One capacity and the flood after it.
+struct Round {
+    capacity: f64,
+    offered: f64,
+    goodput: f64,
+    refused: f64,
+    late: usize,
+    held_back: usize,
+    first_after_ms: f64,
+    /// CPU of the service for each text while the capacity was measured, in microseconds.
+    cpu_each: f64,
+    /// CPU of the service for each request of the flood, refused or not.
+    cpu_each_in_flood: f64,
+}
+
+/// What became of the texts of a flood.
+#[derive(Default)]
+struct Tally {
+    sent: Cell<usize>,
+    in_time: Cell<usize>,
+    late: Cell<usize>,
+    refused: Cell<usize>,
+    broken: Cell<usize>,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let binary = match &arguments.server {
+        Some(binary) => binary.clone(),
+        None => servers::build()?,
+    };
+    sms_router::server::allow_open_files(usize::from(arguments.crowd) + 500);
+    let inbound = format!(
+        "in_flight_max = {}\naccount_share_percent = 100\ndepartment_share_percent = 100",
+        arguments.in_flight_max
+    );
+    let folder = match &arguments.brokers {
+        Some(brokers) => Folder::with(brokers, &inbound)?,
+        None => Folder::embedded(&inbound)?,
+    };
+    let service = Server::service(&binary, &folder)?;
+    let measured = measure(arguments, &folder, &service);
+    let memory = cpu::memory_peak_mib(service.pid());
+    drop(service);
+    if arguments.brokers.is_some() {
+        folder.delete_topics()?;
+    }
+    print(&measured?, memory?);
+    Ok(())
+}
+
+fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::Result<Vec<Round>> {
+    let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
+    let mut texts = Texts::new(account.clone());
+    let seconds = f64::from(arguments.seconds);
+    let (guess, _) = closed_loop(arguments, service, &mut texts, WARM_UP)?;
+    let (mut capacity, mut cpu_each) = closed_loop(arguments, service, &mut texts, (guess * seconds) as usize)?;
+    let mut rounds = Vec::new();
+    for _ in 0..arguments.rounds {
+        let requests = texts.sign((capacity * arguments.times * seconds) as usize)?;
+        let after = texts.sign(1)?;
+        let before = cpu::used(service.pid())?;
+        let (tally, first_after) = flood(arguments, service.address, capacity * arguments.times, &requests, &after)?;
+        let used = cpu::used(service.pid())?.saturating_sub(before);
+        let sent = tally.sent.get();
+        let (before, cpu_before) = (capacity, cpu_each);
+        (capacity, cpu_each) = closed_loop(arguments, service, &mut texts, (before * seconds) as usize)?;
+        rounds.push(Round {
+            capacity: f64::midpoint(before, capacity),
+            offered: sent as f64 / seconds,
+            goodput: tally.in_time.get() as f64 / seconds,
+            refused: tally.refused.get() as f64 / seconds,
+            late: tally.late.get(),
+            held_back: requests.len().saturating_sub(sent),
+            first_after_ms: first_after.as_secs_f64() * 1e3,
+            cpu_each: f64::midpoint(cpu_before, cpu_each),
+            cpu_each_in_flood: used.as_secs_f64() * 1e6 / sent as f64,
+        });
+    }
+    Ok(rounds)
+}
+
+/// Texts a second of connections that wait for their answers, and what one cost in microseconds of CPU.
+fn closed_loop(arguments: &Arguments, service: &Server, texts: &mut Texts, count: usize) -> anyhow::Result<(f64, f64)> {
+    let requests = texts.sign(count)?;
+    let before = cpu::used(service.pid())?;
+    let took = drive::run(service.address, arguments.connections.into(), &requests, || {})?;
+    let used = cpu::used(service.pid())?.saturating_sub(before);
+    Ok((count as f64 / took.as_secs_f64(), used.as_secs_f64() * 1e6 / count as f64))
+}
+
+fn flood(
+    arguments: &Arguments,
+    server: SocketAddr,
+    offered: f64,
+    requests: &[Vec<u8>],
+    after: &[Vec<u8>],
+) -> anyhow::Result<(Tally, Duration)> {
+    let tally = Tally::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let streams = try_join_all((0..arguments.crowd).map(|_| TcpStream::connect(server))).await?;
+        let (next, began) = (Cell::new(0), Instant::now());
+        let end = began + Duration::from_secs(arguments.seconds.into());
+        let all = streams.into_iter().map(|stream| pour(stream, server, requests, offered, &next, began, end, &tally));
+        try_join_all(all).await?;
+        anyhow::Ok(())
+    })?;
+    let began = Instant::now();
+    drive::run(server, 1, after, || {})?;
+    if tally.broken.get() > 0 {
+        bail!("{} connections broke", tally.broken.get());
+    }
+    Ok((tally, began.elapsed()))
+}
+
+/// One connection of the flood: takes the next text when it is due, until the end. What is answered
+/// after the end counts for nothing.
+#[expect(clippy::too_many_arguments, reason = "one task of one measurement")]
+async fn pour(
+    mut stream: TcpStream,
+    server: SocketAddr,
+    requests: &[Vec<u8>],
+    offered: f64,
+    next: &Cell<usize>,
+    began: Instant,
+    end: Instant,
+    tally: &Tally,
+) -> anyhow::Result<()> {
+    stream.set_nodelay(true)?;
+    let add = |count: &Cell<usize>| count.set(count.get() + 1);
+    while let Some(request) = requests.get(next.get()) {
+        let due = began + Duration::from_secs_f64(next.get() as f64 / offered);
+        next.set(next.get() + 1);
+        tokio::time::sleep_until(due.into()).await;
+        let sent = Instant::now();
+        if sent >= end {
+            break;
+        }
+        add(&tally.sent);
+        let answer = exchange(&mut stream, request).await;
+        match answer {
+            Ok(_) if Instant::now() >= end => {}
+            Ok(200) if sent.elapsed() <= PATIENCE => add(&tally.in_time),
+            Ok(200) => add(&tally.late),
+            Ok(_) => add(&tally.refused),
+            Err(_) => {
+                add(&tally.broken);
+                stream = TcpStream::connect(server).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn exchange(stream: &mut TcpStream, request: &[u8]) -> anyhow::Result<u16> {
+    stream.write_all(request).await?;
+    let mut buffer = [0; ANSWER_MAX];
+    let mut filled = 0;
+    while !buffer[..filled].ends_with(b"\r\n\r\n") {
+        match stream.read(&mut buffer[filled..]).await? {
+            0 => bail!("the connection was closed"),
+            count => filled += count,
+        }
+    }
+    let status = buffer.get(9..12).and_then(|status| std::str::from_utf8(status).ok());
+    status.and_then(|status| status.parse().ok()).context("no status")
+}
+
+#[expect(clippy::print_stdout, reason = "the report")]
+fn print(rounds: &[Round], memory_mib: u64) {
+    println!(
+        "capacity/s  offered/s  goodput/s  refused/s   late  held back  next text ms  CPU µs each  in flood  goodput/capacity"
+    );
+    for round in rounds {
+        let Round { capacity, offered, goodput, refused, late, held_back, first_after_ms, cpu_each, cpu_each_in_flood } =
+            round;
+        println!(
+            "{capacity:>10.0} {offered:>10.0} {goodput:>10.0} {refused:>10.0} {late:>6} {held_back:>10} {first_after_ms:>13.1} {cpu_each:>12.1} {cpu_each_in_flood:>9.1} {:>17.3}",
+            goodput / capacity
+        );
+    }
+    let mut ratios: Vec<f64> = rounds.iter().map(|round| round.goodput / round.capacity).collect();
+    ratios.sort_by(f64::total_cmp);
+    println!("median goodput/capacity {:.3}; peak memory {memory_mib} MiB", ratios[ratios.len() / 2]);
+}

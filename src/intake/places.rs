@@ -1,0 +1,291 @@
+//! Who gets in: places among the texts on their way, and nobody's share taken by another.
+//!
+//! Comes in: an account with that many texts, a text's department. Goes out: places, given back when
+//! they are dropped, or which bound was reached.
+//! Always true: never more texts than memory allows, whatever else is decided; who is in stays in, so
+//! the newest is the one turned away; an account may hold no more than its share of the places that it
+//! and nobody else holds, so however many are greedy, some are left for the next. The same for departments.
+//! Not here: rates, bodies, connections.
+//!
+//! The share is the dynamic threshold of switches that share one memory (Choudhury and Hahne, 1998):
+//! with share s of 100, own ≤ s / (100 − s) × free. At 75 one greedy account gets 75 of 100 places, two
+//! get 43 each, three 30 each.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use prometheus::IntGauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::message::{AccountName, DepartmentName};
+
+use super::pace::{Bounds, Pace};
+
+/// Texts that are let in however slow the log is.
+const LEAST: usize = 256;
+
+/// What places there are.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Texts that memory allows.
+    pub texts_max: usize,
+    /// Longest a text should wait for the log.
+    pub wait_max: Duration,
+    /// Of 100 places, those that one account may have.
+    pub account_share: usize,
+    /// Of 100 places, those that one department may have.
+    pub department_share: usize,
+    pub accounts: Vec<AccountName>,
+}
+
+impl Default for Settings {
+    /// 20,000 places, three quarters of them for one account, half of them for one department.
+    fn default() -> Self {
+        Self {
+            texts_max: 20_000,
+            wait_max: Duration::from_secs(6),
+            account_share: 75,
+            department_share: 50,
+            accounts: Vec::new(),
+        }
+    }
+}
+
+/// Which bound was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// All places are taken.
+    All,
+    /// The account's share is.
+    Account,
+}
+
+/// The places, shared by all who take texts in; cheap to clone.
+#[derive(Clone)]
+pub struct Places(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    free: Arc<Semaphore>,
+    /// Fewer than `texts_max` while the log is slow.
+    limit: AtomicUsize,
+    pace: Mutex<Pace>,
+    accounts: HashMap<AccountName, Arc<AtomicUsize>>,
+    /// As many as the routes name.
+    departments: DashMap<DepartmentName, Arc<AtomicUsize>>,
+    in_flight: IntGauge,
+    limit_shown: IntGauge,
+}
+
+/// A request's places, given back when it is dropped.
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    _of_account: Option<Held>,
+    _in_flight: Shown,
+}
+
+/// A number of texts under one name, until it is dropped.
+pub struct Held {
+    of: Arc<AtomicUsize>,
+    texts: usize,
+}
+
+struct Shown(IntGauge, i64);
+
+impl Places {
+    pub fn new(settings: Settings, in_flight: IntGauge, limit_shown: IntGauge) -> Self {
+        let texts_max = settings.texts_max.min(Semaphore::MAX_PERMITS);
+        let bounds = Bounds { least: LEAST, most: texts_max, wait_max: settings.wait_max };
+        let pace = Mutex::new(Pace::new(bounds, Instant::now()));
+        let accounts = settings.accounts.iter().map(|name| (name.clone(), Arc::default())).collect();
+        limit_shown.set(i64::try_from(texts_max).unwrap_or(i64::MAX));
+        Self(Arc::new(Inner {
+            settings: Settings { texts_max, ..settings },
+            free: Arc::new(Semaphore::new(texts_max)),
+            limit: AtomicUsize::new(texts_max),
+            pace,
+            accounts,
+            departments: DashMap::new(),
+            in_flight,
+            limit_shown,
+        }))
+    }
+
+    /// Whether a request of the account could get in at all: asked before its body is read.
+    pub fn check(&self, account: &AccountName) -> Result<(), Full> {
+        let left = self.left();
+        let held = self.0.accounts.get(account).map_or(0, |held| held.load(Ordering::Relaxed));
+        match () {
+            () if left == 0 => Err(Full::All),
+            () if !within(held, left, self.0.settings.account_share) => Err(Full::Account),
+            () => Ok(()),
+        }
+    }
+
+    /// Places for all texts of a request, or none. A request that finds its account below its bound
+    /// brings in all it has, so that a large batch is not turned away for ever; memory's bound is strict.
+    pub fn enter(&self, account: &AccountName, texts: usize) -> Result<Place, Full> {
+        self.check(account)?;
+        let permits = u32::try_from(texts).map_err(|_| Full::All)?;
+        let permit = self.0.free.clone().try_acquire_many_owned(permits).map_err(|_| Full::All)?;
+        let held = self.0.accounts.get(account).map(|held| Held::of(held.clone(), texts));
+        self.0.in_flight.add(i64::from(permits));
+        Ok(Place {
+            _permit: permit,
+            _of_account: held,
+            _in_flight: Shown(self.0.in_flight.clone(), i64::from(permits)),
+        })
+    }
+
+    /// The department's place for one text that has got in, unless it has had its share.
+    pub fn of_department(&self, department: &DepartmentName) -> Option<Held> {
+        let known = self.0.departments.get(department).map(|held| held.clone());
+        let held = known.unwrap_or_else(|| self.0.departments.entry(department.clone()).or_default().clone());
+        let fits = within(held.load(Ordering::Relaxed), self.left(), self.0.settings.department_share);
+        fits.then(|| Held::of(held, 1))
+    }
+
+    /// A text became durable that was handed to the log then.
+    pub fn became_durable(&self, handed_over: Instant) {
+        let now = Instant::now();
+        let mut pace = self.0.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = pace.finished(now, now - handed_over);
+        if self.0.limit.swap(limit, Ordering::Relaxed) != limit {
+            self.0.limit_shown.set(i64::try_from(limit).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Places that nobody holds.
+    fn left(&self) -> usize {
+        let taken = self.0.settings.texts_max.saturating_sub(self.0.free.available_permits());
+        self.0.limit.load(Ordering::Relaxed).saturating_sub(taken)
+    }
+}
+
+/// Whether one more fits in a share, `held` being its own and `left` nobody's.
+fn within(held: usize, left: usize, share: usize) -> bool {
+    held == 0 || held.saturating_mul(100_usize.saturating_sub(share)) < left.saturating_mul(share)
+}
+
+impl Held {
+    fn of(of: Arc<AtomicUsize>, texts: usize) -> Self {
+        of.fetch_add(texts, Ordering::Relaxed);
+        Self { of, texts }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.texts, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.0.sub(self.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(name: &str) -> AccountName {
+        AccountName::parse(name).expect("a name")
+    }
+
+    fn places(texts_max: usize, account_share: usize, department_share: usize) -> (Places, IntGauge) {
+        let gauge = |name: &str| IntGauge::new(name, "texts").expect("a gauge");
+        let in_flight = gauge("in_flight");
+        let settings = Settings {
+            texts_max,
+            account_share,
+            department_share,
+            accounts: ["a", "b", "c"].map(account).to_vec(),
+            ..Settings::default()
+        };
+        (Places::new(settings, in_flight.clone(), gauge("limit")), in_flight)
+    }
+
+    /// Takes one place after the other until there is none for it.
+    fn fill(places: &Places, name: &str) -> Vec<Place> {
+        std::iter::from_fn(|| places.enter(&account(name), 1).ok()).collect()
+    }
+
+    #[test]
+    fn places_are_counted_by_text_and_given_back() {
+        let (places, in_flight) = places(3, 100, 100);
+        let a = account("a");
+        let two = places.enter(&a, 2).expect("room for two");
+        assert_eq!(places.enter(&a, 2).err(), Some(Full::All));
+        assert_eq!(places.check(&a), Ok(()), "one would fit");
+        let one = places.enter(&a, 1).expect("room for one more");
+        assert_eq!((places.check(&a), in_flight.get()), (Err(Full::All), 3));
+        drop((two, one));
+        assert!(places.enter(&a, 3).is_ok());
+        assert_eq!(in_flight.get(), 0);
+    }
+
+    #[test]
+    fn however_many_are_greedy_there_is_room_for_the_next() {
+        for (share, greedy) in [(75, &[750][..]), (75, &[750, 188]), (50, &[500, 250]), (100, &[1_000])] {
+            let (places, _) = places(1_000, share, 100);
+            let mut taken = Vec::new();
+            for (name, expected) in ["a", "b"].iter().zip(greedy) {
+                let filled = fill(&places, name);
+                assert_eq!(filled.len(), *expected, "share {share}, {name}");
+                taken.push(filled);
+            }
+            if share < 100 {
+                assert_eq!(places.check(&account("a")), Err(Full::Account), "share {share}");
+                assert!(places.enter(&account("c"), 1).is_ok(), "share {share}");
+            }
+        }
+    }
+
+    #[test]
+    fn greedy_accounts_come_to_equal_shares() {
+        let (places, _) = places(1_000, 75, 100);
+        let (mut a, mut b) = (fill(&places, "a"), Vec::new());
+        for _ in 0..2_000 {
+            // The oldest finishes; whoever may takes what is free.
+            if !a.is_empty() {
+                a.remove(0);
+            }
+            b.extend(fill(&places, "b"));
+            a.extend(fill(&places, "a"));
+            if b.len() > 1 {
+                b.remove(0);
+            }
+        }
+        assert!(a.len().abs_diff(b.len()) <= 20, "{} and {}", a.len(), b.len());
+        assert!((400..=440).contains(&a.len()), "{}", a.len());
+    }
+
+    #[test]
+    fn a_large_batch_gets_in_where_nothing_of_its_account_is() {
+        let (places, _) = places(1_000, 10, 100);
+        let whole = places.enter(&account("a"), 1_000).expect("an empty house");
+        drop(whole);
+        assert_eq!(places.enter(&account("a"), 1_001).err(), Some(Full::All));
+    }
+
+    #[test]
+    fn a_hot_department_leaves_room_for_the_others() {
+        let (places, _) = places(100, 100, 50);
+        let department = |name| DepartmentName::parse(name).expect("a name");
+        let mut texts = Vec::new();
+        while let Ok(place) = places.enter(&account("a"), 1) {
+            let Some(held) = places.of_department(&department("highways")) else { break };
+            texts.push((place, held));
+        }
+        assert_eq!(texts.len(), 50, "the next found more held than left");
+        let _place = places.enter(&account("a"), 1).expect("room");
+        assert!(places.of_department(&department("parking")).is_some());
+        texts.truncate(20);
+        assert!(places.of_department(&department("highways")).is_some());
+    }
+}
