@@ -19,6 +19,8 @@ pub const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a process may take until it listens, and until it is ready with everything around it well.
 const LISTEN_MAX: Duration = Duration::from_secs(60);
 const READY_MAX: Duration = Duration::from_secs(60);
+/// Before a process that refused to start is started again.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
 /// How long monitoring may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
@@ -45,6 +47,7 @@ impl Process {
     }
 
     pub fn start(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
         command.args(self.arguments).arg("-c").arg("sms-router.toml").current_dir(&self.folder);
@@ -54,10 +57,18 @@ impl Process {
         Ok(())
     }
 
-    /// Starts it and waits until it has read its settings and listens; what it needs may be away.
+    /// Starts it and waits until it has read its settings and listens; what it needs may be away. It
+    /// is started again while it refuses, as an orchestrator would: a full disk is a reason to.
     pub fn start_and_listen(&mut self) -> anyhow::Result<()> {
-        self.start()?;
-        self.wait_for("/livez", LISTEN_MAX)
+        let until = Instant::now() + LISTEN_MAX;
+        loop {
+            self.start()?;
+            match self.wait_for("/livez", LISTEN_MAX) {
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(_) => std::thread::sleep(RESTART_PAUSE),
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// SIGKILL, and gone when this returns.
