@@ -26,14 +26,23 @@ pub(super) enum Question {
     LeftBehind { except: BTreeSet<String> },
     /// Which of these topics are read to their end, or gone?
     Finished { among: BTreeSet<String> },
-    /// Where do these partitions begin and end?
-    Ranges { of: Vec<Place> },
+    /// Where do these partitions, read up to here when this is asked, begin and end?
+    Ranges { of: Vec<(Place, i64)> },
 }
 
 pub(super) enum Answer {
     LeftBehind(BTreeSet<String>),
     Finished(BTreeSet<String>),
-    Ranges(Vec<(Place, (i64, i64))>),
+    Ranges(Vec<Range>),
+}
+
+/// Where a partition was when the question was put, and where it began and ended after that. While it
+/// reads on, its end can only be further than it was.
+pub(super) struct Range {
+    pub place: Place,
+    pub position: i64,
+    pub low: i64,
+    pub high: i64,
 }
 
 /// At most one question, asked on a thread of the runtime's blocking pool.
@@ -86,7 +95,10 @@ impl Asker {
             Question::LeftBehind { except } => Ok(Answer::LeftBehind(self.left_behind(&except)?)),
             Question::Finished { among } => Ok(Answer::Finished(self.finished(among)?)),
             Question::Ranges { of } => {
-                let ranges = of.into_iter().map(|place| Ok((place.clone(), self.range(&place)?)));
+                let ranges = of.into_iter().map(|(place, position)| {
+                    let (low, high) = self.range(&place)?;
+                    Ok(Range { place, position, low, high })
+                });
                 Ok(Answer::Ranges(ranges.collect::<KafkaResult<_>>()?))
             }
         }

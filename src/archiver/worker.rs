@@ -18,8 +18,7 @@ use tokio::runtime::Handle;
 
 use super::context::Context;
 use super::copier::{Copier, Job, Report, Task};
-use super::partitions::Place;
-use super::questions::{Answer, Question, Questions};
+use super::questions::{Answer, Question, Questions, Range};
 use super::reading::{Reading, Taken};
 use super::topics::Topics;
 use super::{ArchiverError, Parts, Settings};
@@ -263,7 +262,8 @@ impl Worker {
             return;
         }
         if self.seek_stopped {
-            let of = self.consumer.context().partitions().positions().into_iter().map(|(place, _)| place).collect();
+            let positions = self.consumer.context().partitions().positions().into_iter();
+            let of = positions.filter_map(|(place, position)| Some((place, position?))).collect();
             self.questions.ask(Question::Ranges { of });
         } else if !self.met_brokers {
             self.questions.ask(Question::LeftBehind { except: self.topics.named().clone() });
@@ -333,17 +333,16 @@ impl Worker {
     }
 
     /// librdkafka has stopped reading a partition and does not say which: those whose position the
-    /// brokers no longer have, or never had.
-    fn find_stopped(&mut self, ranges: &[(Place, (i64, i64))]) {
+    /// brokers no longer have, or never had, and that have not moved since they were asked.
+    fn find_stopped(&mut self, ranges: &[Range]) {
         self.seek_stopped = false;
         let positions: HashMap<_, _> = self.consumer.context().partitions().positions().into_iter().collect();
-        let mut found = false;
-        for (place, range) in ranges {
-            let position = positions.get(place).copied().flatten();
-            found |= self.stop_if_outside(place, position, *range);
-        }
+        let stands = |range: &&Range| positions.get(&range.place).copied().flatten() == Some(range.position);
+        let outside = |range: &&Range| range.position < range.low || range.position > range.high;
+        let stopped: Vec<_> = ranges.iter().filter(outside).filter(stands).collect();
+        stopped.iter().for_each(|range| self.stop(range));
         self.show();
-        if !found {
+        if stopped.is_empty() {
             // Nothing was committed where librdkafka looked by itself, or the assignment has changed
             // since: a new one looks everything up again.
             tracing::warn!("reading stopped somewhere: joining the group again");
@@ -351,21 +350,18 @@ impl Worker {
         }
     }
 
-    fn stop_if_outside(&self, place: &Place, position: Option<i64>, (low, high): (i64, i64)) -> bool {
-        let Some(position) = position.filter(|position| *position < low || *position > high) else { return false };
-        let missing = (low - position).max(0);
+    fn stop(&self, range: &Range) {
         tracing::error!(
-            topic = %place.0,
-            partition = place.1,
-            offset = position,
-            earliest = low,
-            end = high,
-            missing,
+            topic = %range.place.0,
+            partition = range.place.1,
+            offset = range.position,
+            earliest = range.low,
+            end = range.high,
+            missing = (range.low - range.position).max(0),
             "the archive's offset is out of range: nothing more is read from this partition until somebody \
              sets the group's offset and starts the archive again"
         );
-        self.consumer.context().partitions().stop(place, self.parts.clock.now());
-        true
+        self.consumer.context().partitions().stop(&range.place, self.parts.clock.now());
     }
 
     /// Waits for the jobs that run, commits what is done, leaves the group.

@@ -52,8 +52,6 @@ impl Worker {
             .set("auto.offset.reset", "earliest")
             .set("enable.partition.eof", "true")
             .set("allow.auto.create.topics", "false")
-            // A topic that `setup` makes later is found within that.
-            .set("topic.metadata.refresh.interval.ms", "30000")
             // An instance that died keeps its pieces waiting for that long.
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "3000")

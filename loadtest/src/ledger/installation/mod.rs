@@ -63,8 +63,6 @@ brokers = "BROKERS"
 in_flight_max = 250
 department_in_flight_max = 120
 journal_bytes_max = 524288
-# A topic that was deleted and made again is met within seconds, not within five minutes.
-properties = { "topic.metadata.refresh.interval.ms" = "5000" }
 [publish.topics]
 partitions = 2
 "#;
