@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,14 @@ use crate::server::{Answer, Caller};
 use crate::telemetry::Metrics;
 
 use super::told::Told;
-use super::{Door, Refusal, Verdict};
+use super::{Deferral, Door, Refusal, Verdict};
 
 /// Every status a verdict can have: their counters are resolved once for each account.
 const STATUSES: [u16; 8] = [200, 400, 403, 404, 405, 408, 413, 503];
-/// `Retry-After` in seconds: a few, and not the same for all who wait.
-const RETRY_AFTER_SECONDS: std::ops::RangeInclusive<u64> = 2..=8;
+/// `Retry-After` in seconds: a few.
+const RETRY_AFTER_SECONDS: RangeInclusive<u64> = 2..=8;
+/// How long a request for which there is no room is held back, its body unread, before it is refused.
+const REFUSAL_HELD_BACK_MS: RangeInclusive<u64> = 100..=300;
 /// The label of requests to accounts that are not configured.
 const UNKNOWN: &str = "unknown";
 
@@ -103,7 +106,7 @@ impl Service {
             return (Some(known), Verdict::Refused(Refusal::Method));
         }
         let limits = &self.0.door.settings.limits;
-        if let Err(deferral) = limits.check(&known.account.name) {
+        if let Err(deferral) = self.wait_for_room(&known.account.name).await {
             return (Some(known), Verdict::Deferred(deferral));
         }
         let mut webhook = Webhook {
@@ -140,6 +143,17 @@ impl Service {
         let _room = body.into_room();
         drop(head);
         (Some(known), self.0.door.follow(&known.account, step, began).await)
+    }
+
+    /// A place may become free while a refusal is held back; and whoever is refused at once comes back
+    /// at once, with requests that cost more than half of what texts do.
+    async fn wait_for_room(&self, account: &AccountName) -> Result<(), Deferral> {
+        let limits = &self.0.door.settings.limits;
+        if limits.check(account).is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(self.jittered(REFUSAL_HELD_BACK_MS))).await;
+        limits.check(account)
     }
 
     fn log(&self, account: Option<&Account>, verdict: Verdict, now: Instant) {
@@ -194,7 +208,7 @@ impl Service {
                 }
             }
             Verdict::Deferred(_) => {
-                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.retry_after()));
+                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.jittered(RETRY_AFTER_SECONDS)));
             }
             Verdict::Refused(Refusal::Method) => {
                 let methods = account.map_or(&[][..], |account| account.carrier.contract().methods);
@@ -206,9 +220,9 @@ impl Service {
         answer
     }
 
-    fn retry_after(&self) -> u64 {
-        let span = RETRY_AFTER_SECONDS.end() - RETRY_AFTER_SECONDS.start() + 1;
-        RETRY_AFTER_SECONDS.start() + self.0.jitter.hash_one(Instant::now()) % span
+    /// Not the same for all who wait.
+    fn jittered(&self, range: RangeInclusive<u64>) -> u64 {
+        range.start() + self.0.jitter.hash_one(Instant::now()) % (range.end() - range.start() + 1)
     }
 }
 
