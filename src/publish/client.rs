@@ -134,7 +134,7 @@ pub fn consumer_config(settings: &Settings, group: &str) -> ClientConfig {
     if !settings.properties.contains_key(refresh) {
         // A topic that was deleted and made again is met when topics are looked at: after five minutes
         // with librdkafka's default.
-        config.set(refresh, "10000");
+        config.set(refresh, "5000");
     }
     config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
     config

@@ -19,8 +19,8 @@ use crate::reader::{Place, topics};
 
 /// How long the brokers may take to forget a topic, and to take it again.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the archive may take to find out.
-const ALARM_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the archive may take to find out: it looks at topics every five seconds.
+const ALARM_PATIENCE: Duration = Duration::from_secs(20);
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Stage {
