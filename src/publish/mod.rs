@@ -144,12 +144,6 @@ impl Publisher {
         self.topic(topic).let_through().await;
     }
 
-    /// Whether the topic's breaker is open, a probe on its way included: `publish` would refuse the
-    /// text or make it the probe.
-    pub fn is_open(&self, topic: &str) -> bool {
-        self.0.topics.get(topic).is_some_and(|topic| topic.breaker.is_open())
-    }
-
     /// For how long the topic's breaker has been open, failed probes included.
     pub fn away_for(&self, topic: &str) -> Option<Duration> {
         self.0.topics.get(topic)?.breaker.away_for(Instant::now())

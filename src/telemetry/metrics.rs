@@ -157,13 +157,13 @@ impl Metrics {
             journal_messages: make
                 .gauge("sms_router_journal_messages", "Texts answered 200 that wait in the journal for their topics"),
             journal_bytes: make.gauge("sms_router_journal_bytes", "Bytes of the texts in the journal"),
-            journal_filled: make.ratio(
+            journal_filled: make.measure(
                 "sms_router_journal_filled_ratio",
                 "How full the journal is, 0 to 1, by bytes or by age, whichever is nearer its bound; 1 means 503",
             ),
-            journal_oldest: make.seconds("sms_router_journal_oldest_seconds", "Age of the oldest text in the journal"),
+            journal_oldest: make.measure("sms_router_journal_oldest_seconds", "Age of the oldest text in the journal"),
             archive_lag: make
-                .seconds("sms_router_archive_lag_seconds", "Age of the oldest record that is not yet in the archive"),
+                .measure("sms_router_archive_lag_seconds", "Age of the oldest record that is not yet in the archive"),
             archive_records: make.counters(
                 "sms_router_archive_records_total",
                 "Records the archive consumer has dealt with",
@@ -275,11 +275,8 @@ impl Maker<'_> {
         self.register(GaugeVec::new(Opts::new(name, help), labels))
     }
 
-    fn ratio(&self, name: &str, help: &str) -> Gauge {
-        self.register(Gauge::new(name, help))
-    }
-
-    fn seconds(&self, name: &str, help: &str) -> Gauge {
+    /// A gauge that is no count: seconds, or a share.
+    fn measure(&self, name: &str, help: &str) -> Gauge {
         self.register(Gauge::new(name, help))
     }
 
