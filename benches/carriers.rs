@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use aws_lc_rs::hmac;
 use criterion::{Criterion, criterion_group, criterion_main};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use sms_router::carrier::{Account, Auth, Delivery, Draft, Parameters, Signed, Webhook, authenticate, by_name, prove};
-use sms_router::message::{AccountName, Body, Country, Secret, Timestamp};
+use sms_router::carrier::{Account, Auth, Delivery, Draft, Signed, Webhook, authenticate, by_name, prove};
+use sms_router::message::{AccountName, Body, Secret, Timestamp};
 
 /// The text of the short rows.
 const TEXT: &str = "Snow on Main St";
@@ -28,18 +28,9 @@ const TWILIO_TEXT: &str = "Snow on Main St, nobody has gritted the hill since Tu
     get up to the school this morning & two cars have slid into the wall by the church. Please send someone soon ❄";
 
 fn account(carrier: &str, auth: Auth, secret: &str) -> Account {
-    Account {
-        name: AccountName::parse("bench").expect("a name"),
-        carrier: by_name(carrier).expect("a carrier"),
-        auth,
-        secrets: vec![Secret::new(secret.as_bytes())],
-        url: "https://sms.example.gov.uk/inbound/bench".to_owned(),
-        allow: Vec::new(),
-        country: Country::GB,
-        number: None,
-        parameters: Parameters::default(),
-        body_max: 64 * 1024,
-    }
+    let (name, carrier) = (AccountName::parse("bench").expect("a name"), by_name(carrier).expect("a carrier"));
+    let secrets = vec![Secret::new(secret.as_bytes())];
+    Account::new(name, carrier, auth, secrets, "https://sms.example.gov.uk/inbound/bench")
 }
 
 fn now() -> Timestamp {

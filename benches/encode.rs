@@ -8,10 +8,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sms_router::carrier::{Account, Auth, Parameters, by_name};
+use sms_router::carrier::{Account, Auth, by_name};
 use sms_router::intake::{InboundText, Label, encode};
 use sms_router::message::{
-    AccountName, Body, Consent, Country, Decision, DepartmentName, EventId, EventKind, Inbound, Record, Rule, RuleKind,
+    AccountName, Body, Consent, Decision, DepartmentName, EventId, EventKind, Inbound, Record, Rule, RuleKind,
     SenderKey, Text, Timestamp,
 };
 
@@ -19,18 +19,8 @@ const SHORT: &str = "Snow on Main St";
 const ID: EventId = EventId::from_u128(0x0191_e180_7d60_5000_8ded_7d8b_151c_bd5b);
 
 fn account() -> Arc<Account> {
-    Arc::new(Account {
-        name: AccountName::parse("bench").expect("a name"),
-        carrier: by_name("generic").expect("a carrier"),
-        auth: Auth::None,
-        secrets: Vec::new(),
-        url: "https://sms.example.gov.uk/inbound/bench".to_owned(),
-        allow: Vec::new(),
-        country: Country::GB,
-        number: None,
-        parameters: Parameters::default(),
-        body_max: 64 * 1024,
-    })
+    let (name, carrier) = (AccountName::parse("bench").expect("a name"), by_name("generic").expect("a carrier"));
+    Arc::new(Account::new(name, carrier, Auth::None, Vec::new(), "https://sms.example.gov.uk/inbound/bench"))
 }
 
 fn text(words: &str, key: &SenderKey) -> InboundText {

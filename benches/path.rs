@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use sms_router::carrier::{Account, Auth, Delivery, Draft, Parameters, Signed, Webhook, authenticate, by_name, prove};
+use sms_router::carrier::{Account, Auth, Delivery, Draft, Signed, Webhook, authenticate, by_name, prove};
 use sms_router::intake::{InboundText, Label, encode};
 use sms_router::keyword::{DepartmentSpec, KeywordSpec, Mode, NumberSpec, Spec, Table};
 use sms_router::message::{
@@ -36,18 +36,9 @@ struct Path {
 }
 
 fn path(carrier: &str, secret: &str) -> Path {
-    let account = Account {
-        name: AccountName::parse("bench").expect("a name"),
-        carrier: by_name(carrier).expect("a carrier"),
-        auth: Auth::Signature,
-        secrets: vec![Secret::new(secret.as_bytes())],
-        url: "https://sms.example.gov.uk/inbound/bench".to_owned(),
-        allow: Vec::new(),
-        country: Country::GB,
-        number: None,
-        parameters: Parameters::default(),
-        body_max: 64 * 1024,
-    };
+    let (name, carrier) = (AccountName::parse("bench").expect("a name"), by_name(carrier).expect("a carrier"));
+    let secrets = vec![Secret::new(secret.as_bytes())];
+    let account = Account::new(name, carrier, Auth::Signature, secrets, "https://sms.example.gov.uk/inbound/bench");
     Path {
         account: Arc::new(account),
         table: table(),

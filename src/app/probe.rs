@@ -17,10 +17,10 @@ use hyper::header::HOST;
 use hyper::{Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use crate::carrier::{self, Account, Auth, Carrier, Draft, Parameters, Signed};
+use crate::carrier::{self, Account, Auth, Carrier, Draft, Signed};
 use crate::clock::Clock;
 use crate::config::{AccountNote, Config, Place};
-use crate::message::{AccountName, Country, EventId, PROBE_ACCOUNT, Secret, topics};
+use crate::message::{AccountName, EventId, PROBE_ACCOUNT, Secret, topics};
 use crate::server::client::{self, ClientError};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -46,19 +46,10 @@ pub fn admit(config: &mut Config) -> Option<(Duration, Account)> {
 fn account() -> Account {
     let mut secret = [0; SECRET_BYTES];
     rand::fill(&mut secret).expect("the system gives random bytes, as it did for every TLS key before");
-    Account {
-        name: AccountName::parse(PROBE_ACCOUNT).expect("the word is a name"),
-        carrier: generic(),
-        auth: Auth::Signature,
-        secrets: vec![Secret::new(format!("whsec_{}", STANDARD.encode(secret)).into_bytes())],
-        // Nothing that `generic` signs covers it.
-        url: String::new(),
-        allow: Vec::new(),
-        country: Country::GB,
-        number: None,
-        parameters: Parameters::default(),
-        body_max: BODY_MAX,
-    }
+    let name = AccountName::parse(PROBE_ACCOUNT).expect("the word is a name");
+    let secrets = vec![Secret::new(format!("whsec_{}", STANDARD.encode(secret)).into_bytes())];
+    // Nothing that `generic` signs covers the URL.
+    Account { body_max: BODY_MAX, ..Account::new(name, generic(), Auth::Signature, secrets, "") }
 }
 
 fn generic() -> &'static dyn Carrier {

@@ -4,6 +4,9 @@
 //! Always true: `Debug` shows neither secrets nor the URL, whose path may hold one.
 //! Not here: reading settings, defaults of the URL.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 use super::Carrier;
@@ -83,6 +86,42 @@ pub struct Account {
     pub parameters: Parameters,
     /// Largest body taken, in bytes.
     pub body_max: usize,
+    /// How far a signed time may be from ours, either way; `None`: no time is signed, or it does not matter.
+    pub window: Option<Duration>,
+    /// The carrier's own settings (`Contract::keys`), as far as they are set.
+    pub keys: BTreeMap<&'static str, String>,
+}
+
+impl Account {
+    /// An account of which nothing more is set than this: no addresses, British numbers, the contract's
+    /// own limits.
+    pub fn new(
+        name: AccountName,
+        carrier: &'static dyn Carrier,
+        auth: Auth,
+        secrets: Vec<Secret>,
+        url: impl Into<String>,
+    ) -> Self {
+        Self {
+            name,
+            carrier,
+            auth,
+            secrets,
+            url: url.into(),
+            allow: Vec::new(),
+            country: Country::GB,
+            number: None,
+            parameters: Parameters::default(),
+            body_max: carrier.contract().body_max,
+            window: carrier.contract().window,
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// What one of the carrier's own settings says.
+    pub fn key(&self, name: &str) -> Option<&str> {
+        self.keys.get(name).map(String::as_str)
+    }
 }
 
 impl std::fmt::Debug for Account {

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 use super::{Account, Auth, Webhook, form};
-use crate::message::Secret;
+use crate::message::{Secret, Timestamp};
 
 /// Why a request was not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -47,8 +47,9 @@ pub fn authenticate_head(account: &Account, webhook: &Webhook<'_>) -> Result<(),
         return authenticate(account, webhook);
     }
     check_address(account, webhook)?;
-    let header = account.carrier.contract().signature_header;
-    if header.is_empty() || webhook.headers.contains_key(header) { Ok(()) } else { Err(AuthFailure::Missing) }
+    let headers = account.carrier.contract().signature_headers;
+    let is_there = headers.is_empty() || headers.iter().any(|header| webhook.headers.contains_key(*header));
+    if is_there { Ok(()) } else { Err(AuthFailure::Missing) }
 }
 
 /// Whether the request comes from whom the account trusts.
@@ -86,6 +87,13 @@ pub(super) fn one_of_them(account: &Account, fits: impl Fn(&Secret) -> bool) -> 
     let usable = account.secrets.iter().filter(|secret| !secret.bytes().is_empty());
     let found = usable.fold(false, |found, secret| fits(secret) | found);
     if found { Ok(()) } else { Err(AuthFailure::Mismatch) }
+}
+
+/// Whether the time that was signed, in Unix seconds, is near enough to ours.
+pub(super) fn within_window(account: &Account, signed_at: i64, now: Timestamp) -> Result<(), AuthFailure> {
+    let Some(window) = account.window else { return Ok(()) };
+    let off = now.as_second().saturating_sub(signed_at).unsigned_abs();
+    if off <= window.as_secs() { Ok(()) } else { Err(AuthFailure::Expired) }
 }
 
 fn check_address(account: &Account, webhook: &Webhook<'_>) -> Result<(), AuthFailure> {

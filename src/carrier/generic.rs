@@ -25,7 +25,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
 
-use super::authenticate::one_of_them;
+use super::authenticate::{one_of_them, within_window};
 use super::json::Raw;
 use super::{
     Account, Auth, AuthFailure, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset,
@@ -35,8 +35,6 @@ use crate::message::{Inbound, Part, Secret, Text, Timestamp};
 
 /// The one type of event that is a text.
 const SMS_RECEIVED: &str = "sms.received";
-/// How far the sender's clock may be from ours, either way.
-const WINDOW_SECONDS: i64 = 5 * 60;
 /// The specification's shortest key, in bytes.
 const KEY_LENGTH_MIN: usize = 24;
 /// Most texts, or events, in one request: what is read takes several times the memory of its JSON.
@@ -46,17 +44,15 @@ const SIGNATURES_MAX: usize = 16;
 
 static CONTRACT: Contract = Contract {
     name: "generic",
-    methods: &[Method::POST],
     // The specification advises senders to wait 15 to 30 s.
     deadline: Duration::from_secs(15),
-    body_max: 64 * 1024,
     // It asks senders to retry whatever is not 2xx, over days.
     retries_503: true,
     auth: Auth::Signature,
     signs: true,
-    signature_header: "webhook-signature",
-    identifies: true,
-    reply: None,
+    signature_headers: &["webhook-signature"],
+    window: Some(Duration::from_secs(5 * 60)),
+    ..Contract::USUAL
 };
 
 pub struct Generic;
@@ -82,9 +78,8 @@ impl Carrier for Generic {
         };
         one_of_them(account, |secret| secret.with_key(key, fits))?;
         // After the signature, so that `expired` in the metrics means a replay or a wrong clock.
-        let signed_at: i64 = time.parse().map_err(|_| AuthFailure::Mismatch)?;
-        let age = webhook.received_at.as_second().saturating_sub(signed_at);
-        if age.saturating_abs() <= WINDOW_SECONDS { Ok(()) } else { Err(AuthFailure::Expired) }
+        let signed_at = time.parse().map_err(|_| AuthFailure::Mismatch)?;
+        within_window(account, signed_at, webhook.received_at)
     }
 
     fn parse(&self, webhook: &Webhook<'_>, account: &Account) -> Result<Delivery, Malformed> {

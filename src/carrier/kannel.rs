@@ -28,16 +28,13 @@ static CONTRACT: Contract = Contract {
     methods: &[Method::GET, Method::POST],
     // `http-timeout`, 240 s unless set; our own limit is far below.
     deadline: Duration::from_secs(240),
-    body_max: 64 * 1024,
     // `http-request-retry` is 0 unless set: a text refused is a text lost.
     retries_503: false,
     auth: Auth::Path,
-    signs: false,
-    signature_header: "",
     // Only where the operator puts %I into the URL.
     identifies: false,
     // A body would be sent to the resident.
-    reply: None,
+    ..Contract::USUAL
 };
 
 /// Forms of `%t` and `X-Kannel-Time`, GMT; the manual's example has no seconds.

@@ -64,13 +64,44 @@ pub struct Contract {
     pub auth: Auth,
     /// Whether it has a signature of its own: without one an account cannot ask for `Auth::Signature`.
     pub signs: bool,
-    /// The header its signature is in; empty where it is elsewhere or there is none.
-    pub signature_header: &'static str,
+    /// The headers its signature may be in, of which a proven request has one; none where it is elsewhere.
+    pub signature_headers: &'static [&'static str],
+    /// How far the time that its signature covers may be from ours, either way, unless the account says
+    /// otherwise: as far as its own retries reach. `None` where no time is signed.
+    pub window: Option<Duration>,
+    /// Settings of its own, beyond those that every account has.
+    pub keys: &'static [Key],
     /// Whether its requests always name each text, so that a retry is recognised.
     pub identifies: bool,
     /// What a 200 says: content type and body. Empty unless the carrier needs one, since a body
     /// can reach the phone as a text.
     pub reply: Option<(&'static str, &'static str)>,
+}
+
+impl Contract {
+    /// What an adapter need not say again: POST, 64 KiB, 15 s, nothing signed, an id, an empty answer.
+    pub const USUAL: Self = Self {
+        name: "",
+        methods: &[Method::POST],
+        deadline: Duration::from_secs(15),
+        body_max: 64 * 1024,
+        retries_503: true,
+        auth: Auth::Path,
+        signs: false,
+        signature_headers: &[],
+        window: None,
+        keys: &[],
+        identifies: true,
+        reply: None,
+    };
+}
+
+/// A setting that accounts of one carrier have: a word.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    /// What is wrong with a value, if anything.
+    pub check: fn(&str) -> Result<(), &'static str>,
 }
 
 /// One carrier's way of pushing texts.

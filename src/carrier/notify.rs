@@ -28,16 +28,11 @@ use crate::message::{Inbound, Secret, Text, Timestamp};
 
 static CONTRACT: Contract = Contract {
     name: "govuk-notify",
-    methods: &[Method::POST],
     deadline: Duration::from_secs(5),
-    body_max: 64 * 1024,
     // Five times more, 300 s apart, after a 5xx, a 429 or no answer.
     retries_503: true,
     auth: Auth::Bearer,
-    signs: false,
-    signature_header: "",
-    identifies: true,
-    reply: None,
+    ..Contract::USUAL
 };
 
 /// Times as Notify writes them: UTC with microseconds.

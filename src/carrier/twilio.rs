@@ -44,15 +44,14 @@ static CONTRACT: Contract = Contract {
     methods: &[Method::POST, Method::GET],
     // Error 11205: 15 s in all for the response.
     deadline: Duration::from_secs(15),
-    body_max: 64 * 1024,
     // Retries by default only on a failed connection; 5xx needs `rp` in the URL's fragment.
     retries_503: false,
     auth: Auth::Signature,
     signs: true,
-    signature_header: "x-twilio-signature",
-    identifies: true,
+    signature_headers: &["x-twilio-signature"],
     // Read as TwiML that says nothing; text/plain would be sent to the resident.
     reply: Some(("text/xml", "<Response/>")),
+    ..Contract::USUAL
 };
 
 pub struct Twilio;

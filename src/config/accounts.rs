@@ -1,10 +1,12 @@
 //! `[accounts.NAME]`: how each carrier's requests prove themselves and are read.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::carrier::{self, Account, ApiAccess, Auth, Parameters};
+use crate::carrier::{self, Account, ApiAccess, Auth, Contract, Parameters};
 use crate::message::{AccountName, Country, Number, PROBE_ACCOUNT};
 use crate::webhook::Rate;
 
@@ -15,6 +17,9 @@ use super::secrets::Vault;
 
 /// Largest body an account may be given, in bytes.
 const BODY_MAX: i64 = 16 * 1024 * 1024;
+
+/// Longest replay window, in seconds: a week.
+const WINDOW_MAX: i64 = 7 * 24 * 3600;
 
 /// Most texts a second that a rate may allow: beyond it there is nothing to control.
 const RATE_MAX: i64 = 1_000_000;
@@ -77,6 +82,8 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
         .unwrap_or(false);
     let body_max = carrier.map_or(0, |carrier| carrier.contract().body_max);
     let body_max = section.count("body_max", body_max, 1024..=BODY_MAX);
+    let window = carrier.and_then(|carrier| window(&section, carrier.contract()));
+    let keys = carrier.map(|carrier| own_keys(&section, carrier.contract())).unwrap_or_default();
     let rate = rate(&section);
     let place = section.place().clone();
     let api = section.section("api");
@@ -87,8 +94,16 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
     // Addresses alone may protect a carrier that signs nothing; anything less must be said.
     let bare = secrets.is_empty() && (unauthenticated || (!contract.signs && !allow.is_empty()));
     let auth = auth_word.unwrap_or(if bare { Auth::None } else { contract.auth });
-    let account =
-        Account { name: account_name, carrier, auth, secrets, url, allow, country, number, parameters, body_max };
+    let account = Account {
+        allow,
+        country,
+        number,
+        parameters,
+        body_max,
+        window,
+        keys,
+        ..Account::new(account_name, carrier, auth, secrets, url)
+    };
     let is_open = protect(&section, &account, unauthenticated);
     section.finish();
     let note = AccountNote { place, loss_accepted, is_open, names_id, api, rate };
@@ -121,6 +136,32 @@ fn protect(section: &Section<'_>, account: &Account, unauthenticated: bool) -> b
         );
     }
     is_open
+}
+
+/// How far a signed time may be off, where the carrier signs one.
+fn window(section: &Section<'_>, contract: &Contract) -> Option<Duration> {
+    let Some(window) = contract.window else {
+        if section.node("window_s").is_some() {
+            section.refuse("window_s", format!("{} signs no time", contract.name));
+        }
+        return None;
+    };
+    let usual = i64::try_from(window.as_secs()).unwrap_or(WINDOW_MAX);
+    let seconds = section.integer("window_s", usual, 1..=WINDOW_MAX);
+    Some(Duration::from_secs(seconds.unsigned_abs()))
+}
+
+/// What the carrier alone can be told.
+fn own_keys(section: &Section<'_>, contract: &Contract) -> BTreeMap<&'static str, String> {
+    let mut keys = BTreeMap::new();
+    for key in contract.keys {
+        let Some(value) = section.string(key.name) else { continue };
+        if let Err(reason) = (key.check)(&value) {
+            section.refuse(key.name, reason);
+        }
+        keys.insert(key.name, value);
+    }
+    keys
 }
 
 /// Flood control, off unless `rate_max` says how many texts a second; at once, a second's worth unless

@@ -208,23 +208,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::carrier::{self, Auth, Parameters};
-    use crate::message::{AccountName, Country, DepartmentName, Rule, RuleKind};
+    use crate::carrier::{self, Auth};
+    use crate::message::{AccountName, DepartmentName, Rule, RuleKind};
 
     fn account() -> Arc<Account> {
         let carrier = carrier::by_name("twilio").expect("a carrier of this build");
-        Arc::new(Account {
-            name: AccountName::parse("demo").expect("a name"),
-            carrier,
-            auth: Auth::Signature,
-            secrets: Vec::new(),
-            url: String::new(),
-            allow: Vec::new(),
-            country: Country::GB,
-            number: None,
-            parameters: Parameters::default(),
-            body_max: 0,
-        })
+        let name = AccountName::parse("demo").expect("a name");
+        Arc::new(Account::new(name, carrier, Auth::Signature, Vec::new(), ""))
     }
 
     fn inbound(text: &str) -> Inbound {

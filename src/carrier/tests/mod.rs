@@ -28,18 +28,10 @@ fn now() -> Timestamp {
 }
 
 fn account(carrier: &str, auth: Auth, secrets: &[&str]) -> Account {
-    Account {
-        name: AccountName::parse("test").expect("a name of the test"),
-        carrier: by_name(carrier).expect("a carrier of the test"),
-        auth,
-        secrets: secrets.iter().map(|secret| Secret::new(secret.as_bytes())).collect(),
-        url: "https://sms.example.gov.uk/inbound/test".to_owned(),
-        allow: Vec::new(),
-        country: Country::GB,
-        number: None,
-        parameters: Parameters::default(),
-        body_max: 64 * 1024,
-    }
+    let name = AccountName::parse("test").expect("a name of the test");
+    let secrets = secrets.iter().map(|secret| Secret::new(secret.as_bytes())).collect();
+    let carrier = by_name(carrier).expect("a carrier of the test");
+    Account::new(name, carrier, auth, secrets, "https://sms.example.gov.uk/inbound/test")
 }
 
 fn draft() -> Draft {

@@ -3,7 +3,7 @@
 use super::super::dead_letter::{of_request, of_text};
 use super::super::encode::{encode, to_json};
 use super::*;
-use crate::carrier::{self, Auth, Parameters};
+use crate::carrier::{self, Auth};
 use crate::clock::Clock;
 use crate::dedup::{self, Claims, Recent};
 use crate::intake::{self, PlaceSettings, Places};
@@ -24,18 +24,8 @@ fn key() -> SenderKey {
 }
 
 fn account(carrier: &str) -> Account {
-    Account {
-        name: AccountName::parse("demo").unwrap(),
-        carrier: carrier::by_name(carrier).unwrap(),
-        auth: Auth::None,
-        secrets: Vec::new(),
-        url: String::new(),
-        allow: Vec::new(),
-        country: Country::GB,
-        number: None,
-        parameters: Parameters::default(),
-        body_max: 0,
-    }
+    let (name, carrier) = (AccountName::parse("demo").unwrap(), carrier::by_name(carrier).unwrap());
+    Account::new(name, carrier, Auth::None, Vec::new(), "")
 }
 
 /// Numbers and their default department.
