@@ -11,6 +11,7 @@
 //! ```text
 //! cargo run --release -p loadtest -- --brokers 127.0.0.1:9092
 //! cargo run --release -p loadtest -- overload     what is left when twice the capacity comes
+//! cargo run --release -p loadtest -- outage --kafka NAME    what the journal holds, drained
 //!
 //! measure ─ drive: N connections, one request at a time each ─┬→ sms-router serve ─┬→ Kafka, acks=all
 //!           texts: signed before the clock starts             └→ loadtest floor ───┘
@@ -21,7 +22,9 @@ mod cpu;
 mod drive;
 mod floor;
 mod measure;
+mod outage;
 mod overload;
+mod pour;
 mod servers;
 mod settings;
 mod table;
@@ -49,6 +52,8 @@ enum Role {
     Floor(floor::Arguments),
     /// Goodput while twice the capacity comes, and the capacity, in the same run
     Overload(overload::Arguments),
+    /// How fast the journal drains, and what new texts wait meanwhile, once frozen brokers go on
+    Outage(outage::Arguments),
 }
 
 /// What one measurement is made of.
@@ -79,6 +84,7 @@ fn main() -> ExitCode {
     let done = match command.role {
         Some(Role::Floor(arguments)) => floor::run(&arguments),
         Some(Role::Overload(arguments)) => overload::run(&arguments),
+        Some(Role::Outage(arguments)) => outage::run(&arguments),
         None => measure::compare(&command.options).and_then(|report| table::print(&report, command.options.json)),
     };
     match done {

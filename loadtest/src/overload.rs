@@ -8,17 +8,15 @@
 //! connection was free for is counted as held back, not as offered; connections and times are bounded.
 //! Not here: whether what was answered 200 is stored (that is the ledger's).
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use clap::Args;
-use futures_util::future::try_join_all;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::pour::{self, Flow, Tally};
 use crate::servers::{self, Server};
 use crate::settings::Folder;
 use crate::texts::Texts;
@@ -26,8 +24,6 @@ use crate::{cpu, drive};
 
 /// Texts before anything is measured: a store that holds some is slower than an empty one.
 const WARM_UP: usize = 60_000;
-/// Largest answer.
-const ANSWER_MAX: usize = 1_024;
 /// What an answer that comes later is worth: nothing.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
@@ -72,16 +68,6 @@ struct Round {
     cpu_each: f64,
     /// CPU of the service for each request of the flood, refused or not.
     cpu_each_in_flood: f64,
-}
-
-/// What became of the texts of a flood.
-#[derive(Default)]
-struct Tally {
-    sent: Cell<usize>,
-    in_time: Cell<usize>,
-    late: Cell<usize>,
-    refused: Cell<usize>,
-    broken: Cell<usize>,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -156,75 +142,19 @@ fn flood(
     requests: &[Vec<u8>],
     after: &[Vec<u8>],
 ) -> anyhow::Result<(Tally, Duration)> {
-    let tally = Tally::default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let streams = try_join_all((0..arguments.crowd).map(|_| TcpStream::connect(server))).await?;
-        let (next, began) = (Cell::new(0), Instant::now());
-        let end = began + Duration::from_secs(arguments.seconds.into());
-        let all = streams.into_iter().map(|stream| pour(stream, server, requests, offered, &next, began, end, &tally));
-        try_join_all(all).await?;
-        anyhow::Ok(())
-    })?;
+    let flow = Flow {
+        server,
+        connections: arguments.crowd,
+        rate: offered,
+        time: Duration::from_secs(arguments.seconds.into()),
+        over: &AtomicBool::new(false),
+        patience: PATIENCE,
+    };
+    let tally = pour::run(&flow, requests)?;
     let began = Instant::now();
     drive::run(server, 1, after, || {})?;
-    if tally.broken.get() > 0 {
-        bail!("{} connections broke", tally.broken.get());
-    }
+    ensure!(tally.broken.get() == 0, "{} connections broke", tally.broken.get());
     Ok((tally, began.elapsed()))
-}
-
-/// One connection of the flood: takes the next text when it is due, until the end. What is answered
-/// after the end counts for nothing.
-#[expect(clippy::too_many_arguments, reason = "one task of one measurement")]
-async fn pour(
-    mut stream: TcpStream,
-    server: SocketAddr,
-    requests: &[Vec<u8>],
-    offered: f64,
-    next: &Cell<usize>,
-    began: Instant,
-    end: Instant,
-    tally: &Tally,
-) -> anyhow::Result<()> {
-    stream.set_nodelay(true)?;
-    let add = |count: &Cell<usize>| count.set(count.get() + 1);
-    while let Some(request) = requests.get(next.get()) {
-        let due = began + Duration::from_secs_f64(next.get() as f64 / offered);
-        next.set(next.get() + 1);
-        tokio::time::sleep_until(due.into()).await;
-        let sent = Instant::now();
-        if sent >= end {
-            break;
-        }
-        add(&tally.sent);
-        let answer = exchange(&mut stream, request).await;
-        match answer {
-            Ok(_) if Instant::now() >= end => {}
-            Ok(200) if sent.elapsed() <= PATIENCE => add(&tally.in_time),
-            Ok(200) => add(&tally.late),
-            Ok(_) => add(&tally.refused),
-            Err(_) => {
-                add(&tally.broken);
-                stream = TcpStream::connect(server).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn exchange(stream: &mut TcpStream, request: &[u8]) -> anyhow::Result<u16> {
-    stream.write_all(request).await?;
-    let mut buffer = [0; ANSWER_MAX];
-    let mut filled = 0;
-    while !buffer[..filled].ends_with(b"\r\n\r\n") {
-        match stream.read(&mut buffer[filled..]).await? {
-            0 => bail!("the connection was closed"),
-            count => filled += count,
-        }
-    }
-    let status = buffer.get(9..12).and_then(|status| std::str::from_utf8(status).ok());
-    status.and_then(|status| status.parse().ok()).context("no status")
 }
 
 #[expect(clippy::print_stdout, reason = "the report")]

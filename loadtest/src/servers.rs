@@ -23,6 +23,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    /// Health and metrics; only the service has them.
+    pub monitoring: SocketAddr,
 }
 
 impl Server {
@@ -38,9 +40,9 @@ impl Server {
         let greeting = server.child.stderr.take().context("no pipe")?;
         let mut greeting = BufReader::new(greeting);
         server.address = address_after(&mut greeting, "carriers push to")?;
-        let monitoring = address_after(&mut greeting, "health, metrics")?;
+        server.monitoring = address_after(&mut greeting, "health, metrics")?;
         std::thread::spawn(move || std::io::copy(&mut greeting, &mut std::io::sink()));
-        wait_until_ready(monitoring)?;
+        wait_until_ready(server.monitoring)?;
         Ok(server)
     }
 
@@ -58,7 +60,15 @@ impl Server {
     fn start(command: &mut Command) -> anyhow::Result<Self> {
         let child = command.env_clear().stdin(Stdio::null()).spawn().context("a server does not start")?;
         // Not known before the server says it; nothing listens on port 0.
-        Ok(Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) })
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok(Self { child, address: nowhere, monitoring: nowhere })
+    }
+
+    /// A metric without labels.
+    pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let answer = get(self.monitoring, "/metrics")?;
+        let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).with_context(|| format!("there is no metric {name}"))
     }
 
     pub fn pid(&self) -> u32 {
@@ -91,7 +101,7 @@ fn address_after(lines: &mut impl BufRead, what: &str) -> anyhow::Result<SocketA
 fn wait_until_ready(monitoring: SocketAddr) -> anyhow::Result<()> {
     let until = Instant::now() + START_MAX;
     while Instant::now() < until {
-        if readiness(monitoring).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")) {
+        if get(monitoring, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")) {
             return Ok(());
         }
         std::thread::sleep(LOOK_INTERVAL);
@@ -99,10 +109,10 @@ fn wait_until_ready(monitoring: SocketAddr) -> anyhow::Result<()> {
     bail!("the service is not ready after {START_MAX:?}: does a Kafka broker answer at --brokers?")
 }
 
-fn readiness(monitoring: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(monitoring)?;
+fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(server)?;
     stream.set_read_timeout(Some(START_MAX))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)

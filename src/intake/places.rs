@@ -144,7 +144,8 @@ impl Places {
     pub fn of_department(&self, department: &DepartmentName) -> Option<Held> {
         let known = self.0.departments.get(department).map(|held| held.clone());
         let held = known.unwrap_or_else(|| self.0.departments.entry(department.clone()).or_default().clone());
-        let fits = within(held.load(Ordering::Relaxed), self.left(), self.0.settings.department_share);
+        // The text's own place is among those taken: without it the last one would never be given away.
+        let fits = within(held.load(Ordering::Relaxed), self.left() + 1, self.0.settings.department_share);
         fits.then(|| Held::of(held, 1))
     }
 
@@ -282,10 +283,19 @@ mod tests {
             let Some(held) = places.of_department(&department("highways")) else { break };
             texts.push((place, held));
         }
-        assert_eq!(texts.len(), 50, "the next found more held than left");
+        assert_eq!(texts.len(), 50, "the next found as many held as left");
         let _place = places.enter(&account("a"), 1).expect("room");
         assert!(places.of_department(&department("parking")).is_some());
         texts.truncate(20);
         assert!(places.of_department(&department("highways")).is_some());
+    }
+
+    #[test]
+    fn the_last_place_is_given_away_too() {
+        let (places, _) = places(10, 100, 100);
+        let highways = DepartmentName::parse("highways").expect("a name");
+        let take = |_| Some((places.enter(&account("a"), 1).ok()?, places.of_department(&highways)?));
+        let taken: Vec<_> = (0..10).map_while(take).collect();
+        assert_eq!(taken.len(), 10);
     }
 }

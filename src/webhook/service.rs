@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use crate::carrier::{Account, Webhook, authenticate_head};
+use crate::intake;
 use crate::message::AccountName;
 use crate::server::{Answer, Caller};
 use crate::telemetry::Metrics;
 
+use super::accept::patience;
 use super::told::Told;
 use super::{Deferral, Door, Refusal, Verdict};
 
@@ -27,8 +29,10 @@ use super::{Deferral, Door, Refusal, Verdict};
 const STATUSES: [u16; 8] = [200, 400, 403, 404, 405, 408, 413, 503];
 /// `Retry-After` in seconds: a few.
 const RETRY_AFTER_SECONDS: RangeInclusive<u64> = 2..=8;
-/// How long a request for which there is no room is held back, its body unread, before it is refused.
-const REFUSAL_HELD_BACK_MS: RangeInclusive<u64> = 100..=300;
+/// How long a request for which there is no room is held back, its body unread, before it is refused;
+/// never beyond half of its carrier's patience. A refusal costs a third of what a text does, so whoever
+/// is refused at once and comes back at once takes the processor from texts that were let in.
+const REFUSAL_HELD_BACK_MS: RangeInclusive<u64> = 500..=1_500;
 /// The label of requests to accounts that are not configured.
 const UNKNOWN: &str = "unknown";
 
@@ -106,7 +110,7 @@ impl Service {
             return (Some(known), Verdict::Refused(Refusal::Method));
         }
         let limits = &self.0.door.settings.limits;
-        if let Err(deferral) = self.wait_for_room(&known.account.name).await {
+        if let Err(deferral) = self.wait_for_room(&known.account).await {
             return (Some(known), Verdict::Deferred(deferral));
         }
         let mut webhook = Webhook {
@@ -142,18 +146,27 @@ impl Service {
         // request would cost a new one. The room stays taken, for the texts need it now.
         let _room = body.into_room();
         drop(head);
-        (Some(known), self.0.door.follow(&known.account, step, began).await)
+        let verdict = self.0.door.follow(&known.account, step, began).await;
+        // Which department a text is for, and that it has had its share, shows only now.
+        if verdict == Verdict::Deferred(Deferral::Text(intake::Deferral::Department)) {
+            self.hold_back(&known.account).await;
+        }
+        (Some(known), verdict)
     }
 
-    /// A place may become free while a refusal is held back; and whoever is refused at once comes back
-    /// at once, with requests that cost more than half of what texts do.
-    async fn wait_for_room(&self, account: &AccountName) -> Result<(), Deferral> {
+    /// A place may become free while a refusal is held back.
+    async fn wait_for_room(&self, account: &Account) -> Result<(), Deferral> {
         let limits = &self.0.door.settings.limits;
-        if limits.check(account).is_ok() {
+        if limits.check(&account.name).is_ok() {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(self.jittered(REFUSAL_HELD_BACK_MS))).await;
-        limits.check(account)
+        self.hold_back(account).await;
+        limits.check(&account.name)
+    }
+
+    async fn hold_back(&self, account: &Account) {
+        let held_back = Duration::from_millis(self.jittered(REFUSAL_HELD_BACK_MS));
+        tokio::time::sleep(held_back.min(patience(account, self.0.door.settings.deadline_max) / 2)).await;
     }
 
     fn log(&self, account: Option<&Account>, verdict: Verdict, now: Instant) {

@@ -1,0 +1,245 @@
+//! What happens when all brokers are back: how soon texts flow, how fast the journal drains, what new
+//! texts wait meanwhile.
+//!
+//! Comes in: the name of a cluster that `tests/services/kafka.sh` runs. Goes out: for each round the
+//! capacity right before, texts that waited in the journal, the time from the brokers' return until the
+//! topic grew again and until the journal was empty, the drain as a share of the capacity, and the
+//! slowest answer of new texts that came all the while.
+//! Always true: brokers are frozen, so their return costs no start; the same process is measured
+//! throughout; brokers are thawed however a round ends; texts, connections and times are bounded.
+//! Not here: whether every text arrived (that is the ledger's).
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::drive;
+use crate::pour::{self, Flow, Tally};
+use crate::servers::{self, Server};
+use crate::settings::Folder;
+use crate::texts::Texts;
+
+/// Texts before anything is measured.
+const WARM_UP: usize = 20_000;
+/// Texts of one look at the capacity.
+const CAPACITY_TEXTS: usize = 60_000;
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Longest wait for an empty journal.
+const DRAIN_MAX: Duration = Duration::from_secs(120);
+/// How long a broker's answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+const WAITING: &str = "sms_router_journal_messages";
+
+/// What one measurement is made of.
+#[derive(Args)]
+pub struct Arguments {
+    /// The cluster's name, as `kafka.sh start NAME` was told
+    #[arg(long)]
+    kafka: String,
+    /// The folder of the services' scripts
+    #[arg(long, value_name = "FOLDER", default_value = "tests/services")]
+    services: PathBuf,
+    /// Connections while the capacity is measured
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    connections: u16,
+    /// Connections over which texts come during the outage and after it
+    #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    crowd: u16,
+    /// How many texts come all the while, in capacities
+    #[arg(long, default_value_t = 0.25)]
+    share: f64,
+    /// Seconds of each outage
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(3..=60))]
+    seconds: u8,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
+    rounds: u8,
+    /// The binary to measure; built from this workspace if left out
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+}
+
+/// One outage and what came after it.
+struct Round {
+    capacity: f64,
+    waiting: f64,
+    flowing: Duration,
+    empty: Duration,
+    during: Tally,
+    after: Tally,
+}
+
+/// The brokers, and the script that stops and continues them.
+struct Brokers<'a> {
+    script: PathBuf,
+    name: &'a str,
+    addresses: String,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let binary = match &arguments.server {
+        Some(binary) => binary.clone(),
+        None => servers::build()?,
+    };
+    sms_router::server::allow_open_files(usize::from(arguments.crowd) + 500);
+    let brokers = Brokers::find(&arguments.services, &arguments.kafka)?;
+    let folder = Folder::with(&brokers.addresses, "account_share_percent = 100\ndepartment_share_percent = 100")?;
+    let service = Server::service(&binary, &folder)?;
+    let measured = measure(arguments, &folder, &service, &brokers);
+    drop(service);
+    // However it ended, the cluster is whole for whoever comes next.
+    brokers.signal("thaw")?;
+    folder.delete_topics()?;
+    print(&measured?, arguments);
+    Ok(())
+}
+
+fn measure(
+    arguments: &Arguments,
+    folder: &Folder,
+    service: &Server,
+    brokers: &Brokers<'_>,
+) -> anyhow::Result<Vec<Round>> {
+    let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
+    let mut texts = Texts::new(account.clone());
+    drive::run(service.address, arguments.connections.into(), &texts.sign(WARM_UP)?, || {})?;
+    let topic = Topic { consumer: brokers.consumer()?, name: folder.service_topic() };
+    (0..arguments.rounds).map(|_| outage(arguments, service, brokers, &topic, &mut texts)).collect()
+}
+
+fn outage(
+    arguments: &Arguments,
+    service: &Server,
+    brokers: &Brokers<'_>,
+    topic: &Topic,
+    texts: &mut Texts,
+) -> anyhow::Result<Round> {
+    let requests = texts.sign(CAPACITY_TEXTS)?;
+    let took = drive::run(service.address, arguments.connections.into(), &requests, || {})?;
+    let capacity = CAPACITY_TEXTS as f64 / took.as_secs_f64();
+    let seconds = Duration::from_secs(arguments.seconds.into());
+    let rate = capacity * arguments.share;
+    let over = AtomicBool::new(false);
+    let flow = |time| Flow {
+        server: service.address,
+        connections: arguments.crowd,
+        rate,
+        time,
+        over: &over,
+        patience: Duration::from_secs(2),
+    };
+    let requests = texts.sign((rate * seconds.as_secs_f64()) as usize)?;
+    brokers.signal("freeze")?;
+    let during = pour::run(&flow(seconds), &requests)?;
+    let waiting = until_told(service, |waiting| waiting > 0.0)?;
+    let new = texts.sign((rate * DRAIN_MAX.as_secs_f64() / 2.0) as usize)?;
+    std::thread::scope(|scope| {
+        brokers.signal("thaw")?;
+        let began = Instant::now();
+        let pouring = scope.spawn(|| pour::run(&flow(DRAIN_MAX), &new));
+        let flowing = topic.grows_after(began);
+        let empty = until_told(service, |waiting| waiting == 0.0).map(|_| began.elapsed());
+        over.store(true, Ordering::Relaxed);
+        let after = pouring.join().expect("the generator does not panic")?;
+        Ok(Round { capacity, waiting, flowing: flowing?, empty: empty?, during, after })
+    })
+}
+
+/// The number of texts in the journal, once it is as it should be; the gauge is set every second.
+fn until_told(service: &Server, is_right: impl Fn(f64) -> bool) -> anyhow::Result<f64> {
+    let until = Instant::now() + DRAIN_MAX;
+    std::thread::sleep(Duration::from_secs(1));
+    loop {
+        let waiting = service.metric(WAITING)?;
+        if is_right(waiting) {
+            return Ok(waiting);
+        }
+        ensure!(Instant::now() < until, "{waiting} texts wait in the journal after {DRAIN_MAX:?}");
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// The service's topic, as a bystander sees it.
+struct Topic {
+    consumer: BaseConsumer,
+    name: String,
+}
+
+impl Topic {
+    /// From the first answer of a broker until the topic's end has moved.
+    fn grows_after(&self, began: Instant) -> anyhow::Result<Duration> {
+        let end = loop {
+            ensure!(began.elapsed() < DRAIN_MAX, "no broker answers");
+            if let Ok(end) = self.end() {
+                break end;
+            }
+        };
+        let answered = Instant::now();
+        while self.end().is_ok_and(|now| now == end) {
+            ensure!(answered.elapsed() < DRAIN_MAX, "nothing comes to the topic");
+            std::thread::sleep(LOOK_INTERVAL / 4);
+        }
+        Ok(answered.elapsed())
+    }
+
+    fn end(&self) -> anyhow::Result<i64> {
+        Ok(self.consumer.fetch_watermarks(&self.name, 0, ANSWER_MAX)?.1)
+    }
+}
+
+impl<'a> Brokers<'a> {
+    fn find(services: &Path, name: &'a str) -> anyhow::Result<Self> {
+        let mut brokers = Self { script: services.join("kafka.sh"), name, addresses: String::new() };
+        brokers.addresses = brokers.ask(&["address", name])?;
+        Ok(brokers)
+    }
+
+    /// `freeze` or `thaw`, all of them.
+    fn signal(&self, command: &str) -> anyhow::Result<()> {
+        let ids: Vec<String> = (1..=self.addresses.split(',').count()).map(|id| id.to_string()).collect();
+        let ids = ids.iter().map(String::as_str);
+        self.ask(&[command, self.name].into_iter().chain(ids).collect::<Vec<_>>()).map(drop)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        // Its standard error is ours: a pipe would be held open by the servers it leaves behind.
+        let output = Command::new(&self.script).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("{} does not start", self.script.display()))?;
+        ensure!(output.status.success(), "{} {arguments:?}: {}", self.script.display(), output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    fn consumer(&self) -> anyhow::Result<BaseConsumer> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.addresses).set("group.id", "loadtest");
+        Ok(config.set("reconnect.backoff.max.ms", "100").create()?)
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the report")]
+fn print(rounds: &[Round], arguments: &Arguments) {
+    println!("new texts all the while: {} of the capacity; deadline of an answer 2 s", arguments.share);
+    println!(
+        "capacity/s  waited  flowing after s  empty after s  drain/capacity | outage: sent in time late refused slowest s | after: sent in time late refused slowest s"
+    );
+    for round in rounds {
+        let (flowing, empty) = (round.flowing.as_secs_f64(), round.empty.as_secs_f64());
+        print!(
+            "{:>10.0} {:>7.0} {flowing:>16.2} {empty:>14.1} {:>15.2}",
+            round.capacity,
+            round.waiting,
+            round.waiting / empty / round.capacity
+        );
+        for tally in [&round.during, &round.after] {
+            let Tally { sent, in_time, late, refused, slowest, .. } = tally;
+            let [sent, in_time, late, refused] = [sent, in_time, late, refused].map(std::cell::Cell::get);
+            print!(" | {sent:>6} {in_time:>6} {late:>4} {refused:>4} {:>5.2}", slowest.get().as_secs_f64());
+        }
+        println!();
+    }
+}
