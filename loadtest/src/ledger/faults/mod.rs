@@ -33,7 +33,7 @@ use crate::script::DEPARTMENTS;
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// How long bad routes may go unnoticed on a busy machine.
 const ALARM_PATIENCE: Duration = Duration::from_secs(15);
-/// How long texts on their way, the journal and the archive may take to come to rest.
+/// How long texts on their way, the journal and the archive may stand still before they are at rest.
 pub const REST_PATIENCE: Duration = Duration::from_secs(120);
 /// How far a clock may be off without expiring signatures.
 const SIGNATURE_WINDOW_SECONDS: i64 = 300;
@@ -244,14 +244,29 @@ impl Stage {
         process.start_and_listen()
     }
 
-    /// Waits until nothing is on its way: no text in flight, journals empty, those topics archived.
+    /// Waits until nothing is on its way: no text in flight, journals empty, those topics archived. As long
+    /// as there is less and less of it, it may take its time.
     pub fn rest(&self, departments: Range<usize>) -> anyhow::Result<()> {
-        let until = Instant::now() + REST_PATIENCE;
+        let (mut least, mut until) = (u64::MAX, Instant::now() + REST_PATIENCE);
         while !(self.routers_rest() && self.archiver_rests(departments.clone())) {
+            let left = self.left(departments.clone());
+            if left < least {
+                (least, until) = (left, Instant::now() + REST_PATIENCE);
+            }
             ensure!(Instant::now() < until, "no rest after {REST_PATIENCE:?}: {}", self.unrest());
             std::thread::sleep(LOOK_INTERVAL * 4);
         }
         Ok(())
+    }
+
+    /// Texts that are still to be published or archived.
+    fn left(&self, departments: Range<usize>) -> u64 {
+        let waiting = |router: &Mutex<Process>| metric(lock(router).monitoring, "sms_router_journal_messages");
+        let waiting: f64 = self.routers.iter().filter_map(waiting).sum();
+        let (brokers, group) = (&self.installation.addresses.brokers, &self.installation.prefix);
+        let behind = |department| topics::behind(brokers, group, &self.installation.topic(department)).unwrap_or(0);
+        let behind: u64 = self.archiver.iter().flat_map(|_| departments.clone().map(behind)).sum();
+        waiting as u64 + behind
     }
 
     fn routers_rest(&self) -> bool {
@@ -265,8 +280,8 @@ impl Stage {
     /// By its group's offsets: its own gauge knows only the partitions that it has at the moment.
     fn archiver_rests(&self, mut departments: Range<usize>) -> bool {
         let (brokers, group) = (&self.installation.addresses.brokers, &self.installation.prefix);
-        let is_finished = |department| topics::is_finished(brokers, group, &self.installation.topic(department));
-        self.archiver.is_none() || departments.all(|department| is_finished(department).unwrap_or(false))
+        let behind = |department| topics::behind(brokers, group, &self.installation.topic(department));
+        self.archiver.is_none() || departments.all(|department| behind(department).is_ok_and(|behind| behind == 0))
     }
 
     fn unrest(&self) -> String {

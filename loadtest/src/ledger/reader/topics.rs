@@ -61,8 +61,8 @@ pub fn drain(
     Ok(count)
 }
 
-/// Whether a group has committed everything that is on a topic.
-pub fn is_finished(brokers: &str, group: &str, topic: &str) -> anyhow::Result<bool> {
+/// How many records of a topic a group has not yet committed.
+pub fn behind(brokers: &str, group: &str, topic: &str) -> anyhow::Result<u64> {
     let consumer = consumer_of(brokers, group)?;
     let bounds = try_bounds(&consumer, topic)?;
     let mut list = TopicPartitionList::new();
@@ -70,10 +70,12 @@ pub fn is_finished(brokers: &str, group: &str, topic: &str) -> anyhow::Result<bo
         list.add_partition(topic, *partition);
     }
     let committed = consumer.committed_offsets(list, PATIENCE / 6)?;
-    Ok(committed.elements().iter().all(|element| {
-        let end = bounds.get(&element.partition()).map_or(0, |(_, end)| *end);
-        end == 0 || matches!(element.offset(), Offset::Offset(offset) if offset >= end)
-    }))
+    let behind = committed.elements().into_iter().map(|element| {
+        let (begin, end) = bounds.get(&element.partition()).copied().unwrap_or_default();
+        let next = if let Offset::Offset(offset) = element.offset() { offset } else { begin };
+        u64::try_from(end.saturating_sub(next)).unwrap_or(0)
+    });
+    Ok(behind.sum())
 }
 
 /// What an operator does when a topic was made again: its group begins with it anew. Nobody may be in
