@@ -65,8 +65,8 @@ pub struct Evidence<'a> {
     pub book: &'a Path,
     pub stored: &'a Stored,
     pub archived: &'a Archived,
-    /// Texts whose wish is on the consent topic; `None` where that cannot be read.
-    pub consents: Option<&'a HashSet<EventId>>,
+    /// Texts whose wish is on the consent topic or stream.
+    pub consents: &'a HashSet<EventId>,
     pub windows: &'a [Window],
 }
 
@@ -166,7 +166,7 @@ fn of_text(evidence: &Evidence<'_>, key: Key, entry: &Entry) -> Vec<Violation> {
                 let detail = format!("{} sent at {} ms, {:?}", first.id, entry.sent_ms, first.place);
                 found.push(violation(Kind::NotArchived, key, detail));
             }
-            let wish_is_lost = evidence.consents.is_some_and(|wishes| !wishes.contains(&first.id));
+            let wish_is_lost = !evidence.consents.contains(&first.id);
             if entry.acknowledged_ms.is_some() && wish_is_lost && evidence.script.text(key).consent {
                 found.push(violation(Kind::Consent, key, format!("{} has no wish on the consent topic", first.id)));
             }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use serde_json::Value;
 use sms_router::message::{EventId, topics as own_topics};
 use tokio::runtime::Runtime;
@@ -67,7 +67,7 @@ pub fn run(options: &Options, seed: u64, plan: &Plan) -> anyhow::Result<bool> {
         book: stage.post.book.path(),
         stored: &lock(&stage.stored),
         archived: &archived,
-        consents: consents.as_ref(),
+        consents: &consents,
         windows: &lock(&stage.windows),
     })?;
     let mut violations = verdict.violations.clone();
@@ -185,36 +185,48 @@ fn own_ends(stage: &Stage) -> anyhow::Result<[Beginnings; 2]> {
     Ok([topics::ends(brokers, own_topics::CONSENT)?, topics::ends(brokers, own_topics::DEAD_LETTER)?])
 }
 
-/// Reads topics or feed into `stage.stored`; the wishes, where they can be read.
-fn read(stage: &Stage, [consent, dead_letter]: &[Beginnings; 2]) -> anyhow::Result<Option<HashSet<EventId>>> {
-    if stage.installation.profile == Profile::Standalone {
-        let api = stage.installation.replicas[0].api;
-        let mut stored = lock(&stage.stored);
-        for (place, department) in DEPARTMENTS.iter().enumerate() {
-            let mut offset = 0;
-            feed::drain(api, department, |value| {
-                offset += 1;
-                stored.take(place, Place { generation: 0, partition: 0, offset }, value);
-            })?;
-        }
-        return Ok(None);
-    }
-    for department in 0..DEPARTMENTS.len() {
-        stage.drain(department)?;
-    }
-    let brokers = &stage.installation.addresses.brokers;
+/// Reads topics or feed into `stage.stored`; whose texts' wishes are on the consent stream.
+fn read(stage: &Stage, [consent, dead_letter]: &[Beginnings; 2]) -> anyhow::Result<HashSet<EventId>> {
     let mut wishes = HashSet::new();
-    topics::drain(brokers, own_topics::CONSENT, consent, |message| {
-        let wish = serde_json::from_slice::<Value>(message.payload().unwrap_or_default()).unwrap_or_default();
+    let mut wish = |value: &[u8]| {
+        let wish = serde_json::from_slice::<Value>(value).unwrap_or_default();
         wishes.extend(wish["relates_to"].as_str().and_then(|id| id.parse::<EventId>().ok()));
-    })?;
-    topics::drain(brokers, own_topics::DEAD_LETTER, dead_letter, |message| {
-        let letter = serde_json::from_slice::<Value>(message.payload().unwrap_or_default()).unwrap_or_default();
+    };
+    let letter = |value: &[u8]| {
+        let letter = serde_json::from_slice::<Value>(value).unwrap_or_default();
         if letter["account"].as_str().is_some_and(|account| account.starts_with("ledger-")) {
             stage.note(Kind::DeadLettered, format!("{} for {}: {}", letter["id"], letter["reason"], letter["detail"]));
         }
-    })?;
-    Ok(Some(wishes))
+    };
+    match stage.installation.profile {
+        Profile::Standalone => {
+            read_feeds(stage)?;
+            let data = &stage.installation.config.data;
+            feed::stream(data, own_topics::CONSENT, wish)?;
+            feed::stream(data, own_topics::DEAD_LETTER, letter)?;
+        }
+        Profile::Cluster => {
+            (0..DEPARTMENTS.len()).try_for_each(|department| stage.drain(department).map(drop))?;
+            let brokers = &stage.installation.addresses.brokers;
+            let value = |message: &BorrowedMessage<'_>| message.payload().unwrap_or_default().to_vec();
+            topics::drain(brokers, own_topics::CONSENT, consent, |message| wish(&value(message)))?;
+            topics::drain(brokers, own_topics::DEAD_LETTER, dead_letter, |message| letter(&value(message)))?;
+        }
+    }
+    Ok(wishes)
+}
+
+fn read_feeds(stage: &Stage) -> anyhow::Result<()> {
+    let api = stage.installation.replicas[0].api;
+    let mut stored = lock(&stage.stored);
+    for (place, department) in DEPARTMENTS.iter().enumerate() {
+        let mut offset = 0;
+        feed::drain(api, department, |value| {
+            offset += 1;
+            stored.take(place, Place { generation: 0, partition: 0, offset }, value);
+        })?;
+    }
+    Ok(())
 }
 
 /// Reads the archive until it has everything, or does not get further.

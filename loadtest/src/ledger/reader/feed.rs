@@ -1,18 +1,23 @@
 //! The feed, read as a department reads it: over HTTP, page after page, with its token.
 //!
-//! Comes in: the api's address. Goes out: every record of a department, oldest first.
+//! Comes in: the api's address; the folder, for streams that no feed shows. Goes out: every record, oldest first.
 //! Always true: what a page ends with is where the next begins. Not here: long polls.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use sms_router::store::{self, Cursor};
+
 use crate::installation::token;
 
+/// Entries of one look at a stream.
+const PAGE_ENTRIES: usize = 1_000;
 /// How long one page may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -31,6 +36,18 @@ pub fn drain(api: SocketAddr, department: &str, mut take: impl FnMut(&[u8])) -> 
         let Some(end) = events.last() else { return Ok(()) };
         last.clone_from(&end.id);
         events.iter().for_each(|event| take(event.data.get().as_bytes()));
+    }
+}
+
+/// Hands over every value of one of the router's own streams, which no feed shows.
+pub fn stream(data: &Path, name: &str, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
+    let reader = store::Reader::open(data)?;
+    let mut after = Cursor::START;
+    loop {
+        let entries = reader.read(name, after, PAGE_ENTRIES)?;
+        let Some(last) = entries.last() else { return Ok(()) };
+        after = last.position;
+        entries.iter().for_each(|entry| take(&entry.value));
     }
 }
 
