@@ -107,7 +107,7 @@ fn check_address(account: &Account, webhook: &Webhook<'_>) -> Result<(), AuthFai
 }
 
 /// What follows the scheme in `Authorization`; the scheme's case does not matter (RFC 9110, 11.1).
-fn credentials<'a>(webhook: &Webhook<'a>, scheme: &str) -> Result<&'a str, AuthFailure> {
+pub(super) fn credentials<'a>(webhook: &Webhook<'a>, scheme: &str) -> Result<&'a str, AuthFailure> {
     let header = webhook.header("authorization").ok_or(AuthFailure::Missing)?;
     let (given, rest) = header.split_once(' ').ok_or(AuthFailure::Missing)?;
     if given.eq_ignore_ascii_case(scheme) { Ok(rest.trim()) } else { Err(AuthFailure::Missing) }

@@ -110,6 +110,14 @@ pub fn filled(value: Option<Cow<'_, [u8]>>) -> Option<String> {
     value.filter(|bytes| !bytes.is_empty()).map(lossy)
 }
 
+/// Of two fields that may say the same, the first that says something, else one that is there.
+pub fn either<'a>(first: Option<Cow<'a, [u8]>>, second: Option<Cow<'a, [u8]>>) -> Option<Cow<'a, [u8]>> {
+    match (first, second) {
+        (Some(first), second) if !first.is_empty() || second.is_none() => Some(first),
+        (_, second) => second,
+    }
+}
+
 /// Pairs as a form or query is written; values need not be text.
 pub fn encode<N: AsRef<str>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> String {
     let mut encoded = String::new();

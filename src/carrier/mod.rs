@@ -11,8 +11,8 @@
 //! that signs `verify`, `sign` and `check_secret`; `listing` where its API lists received texts), a line
 //! in `CARRIERS`, and its cases in `tests/carriers/vectors.json`. What carriers share is beside it:
 //! `form` (pairs of a form or query), `json` (strings as bytes), `charset` (bytes that are to be text),
-//! `udh` (pieces of a long text), `authenticate` and `proof` (passwords, tokens, secrets in paths and
-//! queries).
+//! `udh` (pieces of a long text), `jwt` (signed tokens), `authenticate` and `proof` (passwords, bearer
+//! tokens, secrets in paths and queries).
 
 mod account;
 mod authenticate;
@@ -21,6 +21,7 @@ mod draft;
 mod form;
 mod generic;
 mod json;
+pub mod jwt;
 mod kannel;
 mod listing;
 mod notify;

@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod authentication;
+mod jwt;
 mod listing;
 mod reading;
 

@@ -5,14 +5,14 @@ use crate::message::{Media, Number, Part};
 
 const WRONG_TYPE: &str = "a field is not of its type, or more than 2000 texts are in one request";
 
-fn refused(request: &Request, account: &Account) -> &'static str {
+pub(super) fn refused(request: &Request, account: &Account) -> &'static str {
     match request.parse(account) {
         Err(malformed) => malformed.0,
         Ok(read) => panic!("not refused: {read:?}"),
     }
 }
 
-fn nothing(request: &Request, account: &Account) -> &'static str {
+pub(super) fn nothing(request: &Request, account: &Account) -> &'static str {
     match request.parse(account) {
         Ok(Delivery::Nothing(word)) => word,
         other => panic!("not nothing: {other:?}"),
