@@ -31,6 +31,7 @@ mod request;
 mod tests;
 mod twilio;
 mod udh;
+mod vonage;
 
 pub use account::{Account, Auth, Parameters};
 pub use authenticate::{AuthFailure, authenticate, authenticate_head};
@@ -46,7 +47,8 @@ use hyper::Method;
 use crate::message::{Secret, Timestamp};
 
 /// Every carrier this build speaks to. The next one is a file beside these and a line here.
-pub static CARRIERS: &[&dyn Carrier] = &[&generic::Generic, &kannel::Kannel, &notify::Notify, &twilio::Twilio];
+pub static CARRIERS: &[&dyn Carrier] =
+    &[&generic::Generic, &kannel::Kannel, &notify::Notify, &twilio::Twilio, &vonage::Vonage];
 
 /// What a carrier's documents promise and demand; facts, not code.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod authentication;
 mod jwt;
 mod listing;
 mod reading;
+mod vonage;
 
 use std::net::{IpAddr, Ipv4Addr};
 
