@@ -24,6 +24,7 @@ mod json;
 pub mod jwt;
 mod kannel;
 mod listing;
+mod messagebird;
 mod notify;
 mod proof;
 mod request;
@@ -48,7 +49,7 @@ use crate::message::{Secret, Timestamp};
 
 /// Every carrier this build speaks to. The next one is a file beside these and a line here.
 pub static CARRIERS: &[&dyn Carrier] =
-    &[&generic::Generic, &kannel::Kannel, &notify::Notify, &twilio::Twilio, &vonage::Vonage];
+    &[&generic::Generic, &kannel::Kannel, &messagebird::MessageBird, &notify::Notify, &twilio::Twilio, &vonage::Vonage];
 
 /// What a carrier's documents promise and demand; facts, not code.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ mod arbitrary;
 mod authentication;
 mod jwt;
 mod listing;
+mod messagebird;
 mod reading;
 mod vonage;
 
