@@ -16,6 +16,7 @@
 
 mod account;
 mod authenticate;
+mod bird;
 mod charset;
 mod draft;
 mod form;
@@ -48,8 +49,15 @@ use hyper::Method;
 use crate::message::{Secret, Timestamp};
 
 /// Every carrier this build speaks to. The next one is a file beside these and a line here.
-pub static CARRIERS: &[&dyn Carrier] =
-    &[&generic::Generic, &kannel::Kannel, &messagebird::MessageBird, &notify::Notify, &twilio::Twilio, &vonage::Vonage];
+pub static CARRIERS: &[&dyn Carrier] = &[
+    &bird::Bird,
+    &generic::Generic,
+    &kannel::Kannel,
+    &messagebird::MessageBird,
+    &notify::Notify,
+    &twilio::Twilio,
+    &vonage::Vonage,
+];
 
 /// What a carrier's documents promise and demand; facts, not code.
 #[derive(Debug)]

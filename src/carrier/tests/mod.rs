@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod authentication;
+mod bird;
 mod jwt;
 mod listing;
 mod messagebird;
