@@ -27,6 +27,7 @@ mod kannel;
 mod listing;
 mod messagebird;
 mod notify;
+mod plivo;
 mod proof;
 mod request;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub static CARRIERS: &[&dyn Carrier] = &[
     &kannel::Kannel,
     &messagebird::MessageBird,
     &notify::Notify,
+    &plivo::Plivo,
     &twilio::Twilio,
     &vonage::Vonage,
 ];

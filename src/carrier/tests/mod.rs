@@ -8,6 +8,7 @@ mod bird;
 mod jwt;
 mod listing;
 mod messagebird;
+mod plivo;
 mod reading;
 mod vonage;
 
