@@ -106,6 +106,14 @@ fn carriers(criterion: &mut Criterion) {
     bare(criterion, "hmac-sha256", hmac::HMAC_SHA256, request.body.len());
     row(criterion, "generic/300B", &generic, &request, TEXT);
 
+    for (carrier, name) in
+        [("vonage", "vonage/form"), ("messagebird", "messagebird/token"), ("bird", "bird/json"), ("plivo", "plivo/v3")]
+    {
+        let account = account(carrier, Auth::Signature, "0123456789abcdef0123456789abcdef");
+        let request = account.carrier.compose(&draft(), &account).expect("it signs");
+        row(criterion, name, &account, &request, TEXT);
+    }
+
     let kannel = account("kannel", Auth::Path, "0123456789abcdef");
     let request = kannel.carrier.compose(&draft(), &kannel).expect("it proves");
     row(criterion, "kannel/get", &kannel, &request, TEXT);
