@@ -10,20 +10,26 @@
 //! The next carrier: a file that implements `Carrier` (a contract, `parse`, `unsigned`, and for one
 //! that signs `verify`, `sign` and `check_secret`; `listing` where its API lists received texts), a line
 //! in `CARRIERS`, and its cases in `tests/carriers/vectors.json`. What carriers share is beside it:
-//! `form` (pairs of a form or query), `json` (strings as bytes), `charset` (bytes that are to be text),
-//! `udh` (pieces of a long text), `authenticate` and `proof` (passwords, tokens, secrets in paths and
-//! queries).
+//! `form` (pairs of a form or query), `json` (strings as bytes), `pointer` (values of JSON), `fields` (named
+//! values of either), `charset` (bytes that are to be text), `udh` (pieces of a long text),
+//! `authenticate` and `proof` (passwords, tokens, secrets in paths and queries). One whose requests are
+//! nothing but fields is a row of `declarations`.
 
 mod account;
 mod authenticate;
 mod charset;
+mod declarations;
+mod declared;
 mod draft;
+mod fields;
 mod form;
+mod forty_six_elks;
 mod generic;
 mod json;
 mod kannel;
 mod listing;
 mod notify;
+mod pointer;
 mod proof;
 mod request;
 #[cfg(test)]
@@ -33,7 +39,10 @@ mod udh;
 
 pub use account::{Account, Auth, Parameters};
 pub use authenticate::{AuthFailure, authenticate, authenticate_head};
+pub use charset::is_known as is_known_charset;
+pub use declared::{Declaration, Escapes, FORM, Format, Reply, Words, check_time_form};
 pub use draft::{Draft, Signed, SigningError};
+pub use fields::Case;
 pub use listing::{ApiAccess, Listed, Listing, Page, Query, Unreadable, relay};
 pub use proof::{check_secret, prove};
 pub use request::{Delivery, Malformed, Webhook};
@@ -45,7 +54,24 @@ use hyper::Method;
 use crate::message::{Secret, Timestamp};
 
 /// Every carrier this build speaks to. The next one is a file beside these and a line here.
-pub static CARRIERS: &[&dyn Carrier] = &[&generic::Generic, &kannel::Kannel, &notify::Notify, &twilio::Twilio];
+pub static CARRIERS: &[&dyn Carrier] = &[
+    &&declarations::AFRICASTALKING,
+    &&declarations::BURSTSMS,
+    &&declarations::CLICKSEND,
+    &&declarations::FIRETEXT,
+    &&declared::OPERATOR_DECLARED,
+    &&forty_six_elks::FORTY_SIX_ELKS,
+    &generic::Generic,
+    &&declarations::GUPSHUP,
+    &&declarations::HIGHCONNECTION,
+    &kannel::Kannel,
+    &&declarations::MMG,
+    &&declarations::MTARGET,
+    &notify::Notify,
+    &&declarations::TEXTLOCAL,
+    &&declarations::THINQ,
+    &twilio::Twilio,
+];
 
 /// What a carrier's documents promise and demand; facts, not code.
 #[derive(Debug)]
@@ -73,6 +99,8 @@ pub struct Contract {
     pub keys: &'static [Key],
     /// Whether its requests always name each text, so that a retry is recognised.
     pub identifies: bool,
+    /// Whether its requests name the number texted; where they do not, the account's `number` stands in.
+    pub names_number: bool,
     /// What a 200 says: content type and body. Empty unless the carrier needs one, since a body
     /// can reach the phone as a text.
     pub reply: Option<(&'static str, &'static str)>,
@@ -92,6 +120,7 @@ impl Contract {
         window: None,
         keys: &[],
         identifies: true,
+        names_number: true,
         reply: None,
     };
 }
