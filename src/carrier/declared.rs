@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use hyper::Method;
 
 pub use compose::compose;
-pub use escapes::Escapes;
+pub use escapes::{Escapes, from_hex};
 pub use times::{TIME_ZONE, check_time_form};
 
 use super::fields::{Case, Fields, filled_number, number};

@@ -11,20 +11,24 @@
 //! that signs `verify`, `sign` and `check_secret`; `listing` where its API lists received texts), a line
 //! in `CARRIERS`, and its cases in `tests/carriers/vectors.json`. What carriers share is beside it:
 //! `form` (pairs of a form or query), `json` (strings as bytes), `pointer` (values of JSON), `fields` (named
-//! values of either), `charset` (bytes that are to be text), `udh` (pieces of a long text),
+//! values of either), `charset` and `gsm7` (bytes that are to be text), `udh` (pieces of a long text),
 //! `authenticate` and `proof` (passwords, tokens, secrets in paths and queries). One whose requests are
 //! nothing but fields is a row of `declarations`.
 
 mod account;
 mod authenticate;
 mod charset;
+mod clickatell;
 mod declarations;
 mod declared;
 mod draft;
+mod esendex;
 mod fields;
 mod form;
 mod forty_six_elks;
 mod generic;
+mod gsm7;
+mod jasmin;
 mod json;
 mod kannel;
 mod listing;
@@ -32,6 +36,7 @@ mod notify;
 mod pointer;
 mod proof;
 mod request;
+mod smsportal;
 #[cfg(test)]
 mod tests;
 mod twilio;
@@ -57,17 +62,21 @@ use crate::message::{Secret, Timestamp};
 pub static CARRIERS: &[&dyn Carrier] = &[
     &&declarations::AFRICASTALKING,
     &&declarations::BURSTSMS,
+    &clickatell::Clickatell,
     &&declarations::CLICKSEND,
+    &esendex::Esendex,
     &&declarations::FIRETEXT,
     &&declared::OPERATOR_DECLARED,
     &&forty_six_elks::FORTY_SIX_ELKS,
     &generic::Generic,
     &&declarations::GUPSHUP,
     &&declarations::HIGHCONNECTION,
+    &jasmin::Jasmin,
     &kannel::Kannel,
     &&declarations::MMG,
     &&declarations::MTARGET,
     &notify::Notify,
+    &smsportal::SmsPortal,
     &&declarations::TEXTLOCAL,
     &&declarations::THINQ,
     &twilio::Twilio,

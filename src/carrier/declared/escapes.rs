@@ -91,7 +91,7 @@ fn is_utf8(label: &str) -> bool {
 }
 
 /// Bytes of hexadecimal digits in either case.
-fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
+pub fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     std::str::from_utf8(digits).ok().and_then(crate::carrier::udh::from_hex)
 }
 

@@ -5,6 +5,7 @@
 mod arbitrary;
 mod authentication;
 mod declared;
+mod gateways;
 mod listing;
 mod reading;
 
