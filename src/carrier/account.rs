@@ -5,11 +5,12 @@
 //! Not here: reading settings, defaults of the URL.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::Carrier;
+use super::{Carrier, Declaration, Reply};
 use crate::message::{AccountName, Country, Number, Secret};
 
 /// How an account's requests prove where they come from.
@@ -90,6 +91,8 @@ pub struct Account {
     pub window: Option<Duration>,
     /// The carrier's own settings (`Contract::keys`), as far as they are set.
     pub keys: BTreeMap<&'static str, String>,
+    /// Where the operator declares the carrier.
+    pub declaration: Option<Arc<Declaration>>,
 }
 
 impl Account {
@@ -115,12 +118,18 @@ impl Account {
             body_max: carrier.contract().body_max,
             window: carrier.contract().window,
             keys: BTreeMap::new(),
+            declaration: None,
         }
     }
 
     /// What one of the carrier's own settings says.
     pub fn key(&self, name: &str) -> Option<&str> {
         self.keys.get(name).map(String::as_str)
+    }
+
+    /// What the operator has declared that a 200 says.
+    pub fn declared_reply(&self) -> Option<&Reply> {
+        self.declaration.as_ref()?.reply.as_ref()
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, UTF_16BE};
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
 use crate::message::{Body, Text};
 
@@ -42,6 +42,31 @@ pub fn utf8(bytes: Cow<'_, [u8]>) -> Body {
     }
 }
 
+/// Text as bytes of that charset; nothing where a character is not in it, or it is no charset.
+pub fn encode(text: &str, label: Option<&str>) -> Option<Vec<u8>> {
+    let label = label.map(str::trim).unwrap_or_default();
+    if is_one_of(label, &BINARY) {
+        return None;
+    }
+    if is_one_of(label, &BIG_ENDIAN) {
+        return Some(text.encode_utf16().flat_map(u16::to_be_bytes).collect());
+    }
+    match Encoding::for_label(label.as_bytes()) {
+        Some(encoding) if encoding == UTF_16LE => Some(text.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        Some(encoding) => {
+            let (bytes, _, has_lost) = encoding.encode(text);
+            (!has_lost).then(|| bytes.into_owned())
+        }
+        None => Some(text.as_bytes().to_vec()),
+    }
+}
+
+/// Whether a label is one that `decode` knows.
+pub fn is_known(label: &str) -> bool {
+    let label = label.trim();
+    is_one_of(label, &BINARY) || is_one_of(label, &BIG_ENDIAN) || Encoding::for_label(label.as_bytes()).is_some()
+}
+
 fn is_one_of(label: &str, labels: &[&str]) -> bool {
     labels.iter().any(|known| known.eq_ignore_ascii_case(label))
 }
@@ -70,6 +95,18 @@ mod tests {
         check(b"snow", Some("a charset of tomorrow"), Some("snow"));
         check(b"\xef\xbb\xbfsnow", Some("utf-8"), Some("\u{feff}snow"));
         check(b"a\0b", None, Some("a\0b"));
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_to_the_same_text() {
+        for label in [None, Some("utf-8"), Some("UTF-16BE"), Some("ucs-2"), Some("UTF-16LE"), Some("iso-8859-15")] {
+            let bytes = encode("Café 5€", label).expect("characters of that charset");
+            check(&bytes, label, Some("Café 5€"));
+        }
+        for (text, label) in [("❄", "iso-8859-15"), ("€", "iso-8859-2"), ("a", "8-bit")] {
+            assert_eq!(encode(text, Some(label)), None, "{label}");
+        }
+        assert!(is_known("ISO-8859-1") && is_known("ucs-2") && is_known("8-BIT") && !is_known("a charset of tomorrow"));
     }
 
     #[test]

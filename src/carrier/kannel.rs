@@ -21,7 +21,7 @@ use jiff::tz::TimeZone;
 use super::{
     Account, Auth, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset, form, udh,
 };
-use crate::message::{Body, Inbound, Part, Text, Timestamp};
+use crate::message::{Body, Inbound, Text, Timestamp};
 
 static CONTRACT: Contract = Contract {
     name: "kannel",
@@ -68,7 +68,8 @@ impl Carrier for Kannel {
             to,
             body: decode(message, charset, fields.coding.as_deref()),
             sent_at: fields.ts.as_deref().and_then(sent_at),
-            part: fields.udh.as_deref().and_then(part),
+            // The source escapes the header's bytes, the manual says hexadecimal: either.
+            part: fields.udh.as_deref().and_then(udh::part_written),
             segments: 1,
             media: Vec::new(),
         }]))
@@ -189,10 +190,4 @@ fn sent_at(written: &[u8]) -> Option<Timestamp> {
     let written = written.replace('+', " ");
     let civil = TIME_FORMS.iter().find_map(|form| DateTime::strptime(form, &written).ok())?;
     civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-}
-
-/// The source escapes the header's bytes, the manual says hexadecimal: either.
-fn part(header: &[u8]) -> Option<Part> {
-    let hex = std::str::from_utf8(header).ok().and_then(udh::from_hex);
-    hex.and_then(|bytes| udh::part(&bytes)).or_else(|| udh::part(header))
 }

@@ -10,17 +10,26 @@
 //! The next carrier: a file that implements `Carrier` (a contract, `parse`, `unsigned`, and for one
 //! that signs `verify`, `sign` and `check_secret`; `listing` where its API lists received texts), a line
 //! in `CARRIERS`, and its cases in `tests/carriers/vectors.json`. What carriers share is beside it:
-//! `form` (pairs of a form or query), `json` (strings as bytes), `charset` (bytes that are to be text),
-//! `udh` (pieces of a long text), `jwt` (signed tokens), `authenticate` and `proof` (passwords, bearer
-//! tokens, secrets in paths and queries).
+//! `form` (pairs of a form or query), `json` (strings as bytes), `pointer` (values of JSON), `fields` (named
+//! values of either), `charset` (bytes that are to be text), `gsm7` (the alphabet of the air), `udh` (pieces
+//! of a long text), `jwt` (signed tokens), `authenticate` and `proof` (passwords, bearer tokens, secrets in
+//! paths and queries). One whose requests are nothing but fields is a row of `declarations`.
 
 mod account;
 mod authenticate;
 mod bird;
 mod charset;
+mod clickatell;
+mod declarations;
+mod declared;
 mod draft;
+mod esendex;
+mod fields;
 mod form;
+mod forty_six_elks;
 mod generic;
+mod gsm7;
+mod jasmin;
 mod json;
 pub mod jwt;
 mod kannel;
@@ -28,8 +37,10 @@ mod listing;
 mod messagebird;
 mod notify;
 mod plivo;
+mod pointer;
 mod proof;
 mod request;
+mod smsportal;
 #[cfg(test)]
 mod tests;
 mod twilio;
@@ -38,7 +49,10 @@ mod vonage;
 
 pub use account::{Account, Auth, Parameters};
 pub use authenticate::{AuthFailure, authenticate, authenticate_head};
+pub use charset::is_known as is_known_charset;
+pub use declared::{Declaration, Escapes, FORM, Format, Reply, Words, check_time_form};
 pub use draft::{Draft, Signed, SigningError};
+pub use fields::Case;
 pub use listing::{ApiAccess, Listed, Listing, Page, Query, Unreadable, relay};
 pub use proof::{check_secret, prove};
 pub use request::{Delivery, Malformed, Webhook};
@@ -52,11 +66,27 @@ use crate::message::{Secret, Timestamp};
 /// Every carrier this build speaks to. The next one is a file beside these and a line here.
 pub static CARRIERS: &[&dyn Carrier] = &[
     &bird::Bird,
+    &clickatell::Clickatell,
+    &&declarations::AFRICASTALKING,
+    &&declarations::BURSTSMS,
+    &&declarations::CLICKSEND,
+    &&declarations::FIRETEXT,
+    &&declarations::GUPSHUP,
+    &&declarations::HIGHCONNECTION,
+    &&declarations::MMG,
+    &&declarations::MTARGET,
+    &&declarations::TEXTLOCAL,
+    &&declarations::THINQ,
+    &&declared::OPERATOR_DECLARED,
+    &esendex::Esendex,
+    &&forty_six_elks::FORTY_SIX_ELKS,
     &generic::Generic,
+    &jasmin::Jasmin,
     &kannel::Kannel,
     &messagebird::MessageBird,
     &notify::Notify,
     &plivo::Plivo,
+    &smsportal::SmsPortal,
     &twilio::Twilio,
     &vonage::Vonage,
 ];
@@ -87,6 +117,8 @@ pub struct Contract {
     pub keys: &'static [Key],
     /// Whether its requests always name each text, so that a retry is recognised.
     pub identifies: bool,
+    /// Whether its requests name the number texted; where they do not, the account's `number` stands in.
+    pub names_number: bool,
     /// What a 200 says: content type and body. Empty unless the carrier needs one, since a body
     /// can reach the phone as a text.
     pub reply: Option<(&'static str, &'static str)>,
@@ -106,6 +138,7 @@ impl Contract {
         window: None,
         keys: &[],
         identifies: true,
+        names_number: true,
         reply: None,
     };
 }

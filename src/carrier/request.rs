@@ -50,6 +50,12 @@ impl<'a> Webhook<'a> {
         })
     }
 
+    /// Whether the body is JSON by its type, or, as senders name types without looking, by how it begins.
+    pub fn looks_like_json(&self) -> bool {
+        let is_named = self.media_type().to_ascii_lowercase().ends_with("json");
+        is_named || self.body.trim_ascii_start().starts_with(b"{") || self.body.trim_ascii_start().starts_with(b"[")
+    }
+
     /// Whether the body is a form, which is also what a body without a type is taken for.
     pub fn is_form(&self) -> bool {
         is_form(self.media_type())

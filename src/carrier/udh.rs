@@ -28,6 +28,22 @@ pub fn part(header: &[u8]) -> Option<Part> {
     None
 }
 
+/// The piece that a header speaks of which a carrier wrote in hexadecimal digits, or as its bytes.
+pub fn part_written(header: &[u8]) -> Option<Part> {
+    let hex = std::str::from_utf8(header).ok().and_then(from_hex);
+    hex.and_then(|bytes| part(&bytes)).or_else(|| part(header))
+}
+
+/// The header of a piece, in hexadecimal digits; nothing where a number is beyond what a header holds.
+pub fn to_hex(part: &Part) -> Option<String> {
+    let [high, low] = part.reference.parse::<u16>().ok()?.to_be_bytes();
+    let (total, number) = (u8::try_from(part.total).ok()?, u8::try_from(part.number).ok()?);
+    Some(match high {
+        0 => format!("050003{low:02x}{total:02x}{number:02x}"),
+        _ => format!("060804{high:02x}{low:02x}{total:02x}{number:02x}"),
+    })
+}
+
 /// A header in hexadecimal digits.
 pub fn from_hex(digits: &str) -> Option<Vec<u8>> {
     if !digits.len().is_multiple_of(2) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -57,6 +73,23 @@ mod tests {
         check("050003cc0201", Some(("204", 2, 1)));
         check("06080412340302", Some(("4660", 3, 2)));
         check("0b0504158a00000003050202", Some(("5", 2, 2)));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for (reference, total, number) in [("0", 2, 1), ("255", 255, 255), ("256", 2, 2), ("65535", 3, 1)] {
+            let piece = Part { reference: reference.to_owned(), total, number };
+            let written = to_hex(&piece).expect("it fits into a header");
+            assert_eq!(part_written(written.as_bytes()), Some(piece.clone()), "{reference}");
+            assert_eq!(part_written(&from_hex(&written).expect("digits")), Some(piece), "{reference}");
+        }
+        for (reference, total) in [("65536", 2), ("a", 2), ("1", 256)] {
+            assert_eq!(
+                to_hex(&Part { reference: reference.to_owned(), total, number: 1 }),
+                None,
+                "{reference} {total}"
+            );
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::app::build_table;
-use crate::config::{self, Archive, Config, Environment, Origin, Place, Problem, Publish, SecretsNeeded};
+use crate::carrier::{self, Contract};
+use crate::config::{self, AccountNote, Archive, Config, Environment, Origin, Place, Problem, Publish, SecretsNeeded};
 use crate::keyword::{DepartmentSpec, Table};
 use crate::message::DepartmentName;
 
@@ -84,14 +85,8 @@ fn settings_warnings(config: &Config) -> Vec<Problem> {
         if note.is_open {
             warn("unauthenticated", "this account takes texts from anybody".to_owned());
         }
-        if !contract.identifies && !note.names_id {
-            warn(
-                "parameters.id",
-                format!(
-                    "{} gives a text an id only if the URL set at the gateway says so (Kannel: %I): name the parameter here, or a retry cannot be told from a second text",
-                    contract.name
-                ),
-            );
+        if let Some((key, reason)) = without_id(contract, note) {
+            warn(key, reason);
         }
         if !contract.retries_503 && matches!(config.publish, Publish::Kafka { journal: None, .. }) {
             warn(
@@ -101,6 +96,24 @@ fn settings_warnings(config: &Config) -> Vec<Problem> {
         }
     }
     warnings
+}
+
+/// The setting that would give a carrier's texts an id where they have none, and why that matters.
+fn without_id(contract: &Contract, note: &AccountNote) -> Option<(&'static str, String)> {
+    let name = contract.name;
+    let cost = "a retry cannot be told from a second text";
+    match name {
+        _ if contract.identifies => None,
+        carrier::FORM | "kannel" if note.names_id => None,
+        carrier::FORM => Some(("fields.id", format!("names no field: without an id {cost}"))),
+        "kannel" => Some((
+            "parameters.id",
+            format!(
+                "{name} gives a text an id only if the URL set at the gateway says so (Kannel: %I): name the parameter here, or {cost}"
+            ),
+        )),
+        _ => Some(("carrier", format!("not every text of {name} has an id: {cost}"))),
+    }
 }
 
 /// Departments whose feed nobody can read, or that no text can reach.

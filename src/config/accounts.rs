@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -11,6 +12,7 @@ use crate::message::{AccountName, Country, Number, PROBE_ACCOUNT};
 use crate::webhook::Rate;
 
 use super::document::Place;
+use super::form;
 use super::listing;
 use super::read::Section;
 use super::secrets::Vault;
@@ -30,7 +32,7 @@ pub struct AccountNote {
     pub place: Place,
     /// The operator accepts that an outage loses this carrier's texts.
     pub loss_accepted: bool,
-    /// `parameters.id` is set: the operator has thought of ids.
+    /// `parameters.id` or `fields.id` is set: the operator has thought of ids.
     pub names_id: bool,
     /// It takes texts from anybody.
     pub is_open: bool,
@@ -84,6 +86,8 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
     let body_max = section.count("body_max", body_max, 1024..=BODY_MAX);
     let window = carrier.and_then(|carrier| window(&section, carrier.contract()));
     let keys = carrier.map(|carrier| own_keys(&section, carrier.contract())).unwrap_or_default();
+    let declaration = carrier.and_then(|carrier| form::read(&section, carrier.contract()));
+    let names_id = names_id || declaration.as_ref().is_some_and(|declaration| !declaration.id.is_empty());
     let rate = rate(&section);
     let place = section.place().clone();
     let api = section.section("api");
@@ -102,9 +106,11 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
         body_max,
         window,
         keys,
+        declaration: declaration.map(Arc::new),
         ..Account::new(account_name, carrier, auth, secrets, url)
     };
     let is_open = protect(&section, &account, unauthenticated);
+    check_number(&section, &account);
     section.finish();
     let note = AccountNote { place, loss_accepted, is_open, names_id, api, rate };
     Some((account, note))
@@ -136,6 +142,18 @@ fn protect(section: &Section<'_>, account: &Account, unauthenticated: bool) -> b
         );
     }
     is_open
+}
+
+/// Some number must be known to route by.
+fn check_number(section: &Section<'_>, account: &Account) {
+    let names_number = match &account.declaration {
+        Some(declaration) => !declaration.to.is_empty(),
+        None => account.carrier.contract().names_number,
+    };
+    if !names_number && account.number.is_none() {
+        let name = account.carrier.contract().name;
+        section.refuse("number", format!("is missing: nothing that {name} sends names the number texted"));
+    }
 }
 
 /// How far a signed time may be off, where the carrier signs one.

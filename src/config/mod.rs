@@ -10,6 +10,7 @@
 
 mod accounts;
 mod document;
+mod form;
 mod listing;
 mod origin;
 mod parts;

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use prometheus::IntCounter;
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
-use crate::carrier::{Account, Webhook, authenticate_head};
+use crate::carrier::{Account, Reply, Webhook, authenticate_head};
 use crate::intake;
 use crate::message::AccountName;
 use crate::server::{Answer, Caller};
@@ -215,7 +215,10 @@ impl Service {
         }
         match verdict {
             Verdict::Accepted | Verdict::Nothing(_) => {
-                if let Some((content_type, body)) = account.and_then(|account| account.carrier.contract().reply) {
+                if let Some(reply) = account.and_then(Account::declared_reply) {
+                    declared(reply, &mut answer);
+                } else if let Some((content_type, body)) = account.and_then(|account| account.carrier.contract().reply)
+                {
                     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
                     *answer.body_mut() = Full::new(Bytes::from_static(body.as_bytes()));
                 }
@@ -237,6 +240,17 @@ impl Service {
     fn jittered(&self, range: RangeInclusive<u64>) -> u64 {
         range.start() + self.0.jitter.hash_one(Instant::now()) % (range.end() - range.start() + 1)
     }
+}
+
+/// What the operator has declared for a carrier of their own; the settings have been checked.
+fn declared(reply: &Reply, answer: &mut Answer) {
+    *answer.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
+    if let Ok(content_type) = HeaderValue::from_str(&reply.content_type)
+        && !reply.body.is_empty()
+    {
+        answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    *answer.body_mut() = Full::new(Bytes::copy_from_slice(reply.body.as_bytes()));
 }
 
 /// `/inbound/{account}` or `/inbound/{account}/{secret}`.

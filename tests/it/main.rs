@@ -8,6 +8,7 @@ mod backfill;
 mod carriers;
 mod cli;
 mod dead_letter;
+mod declared;
 mod harness;
 mod input;
 mod kafka;

@@ -95,6 +95,15 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         r#""id":"1""#,
         r#""source_number":"1","destination_number":"2""#,
         r#""message":"\ud83d""#,
+        "<InboundMessage><MessageText>",
+        "</MessageText>",
+        "<![CDATA[",
+        "]]>",
+        "&#",
+        "from=1&to=2&coding=0&content=%1b",
+        "binary=d83",
+        r#"{"event":{"moText":[{"from":"1","to":"2","content":"%0","charset":"UTF-16BE"#,
+        r#"{"MSISDN":"1","Number":"2","Message":"\\ud83d"#,
         ",",
         "://",
         "@",
@@ -121,7 +130,9 @@ proptest! {
     fn any_text_comes_back_exactly(text in any::<String>(), id in "[!-~]{1,20}") {
         for (carrier, auth, secret) in [
             ("twilio", Auth::Signature, "12345"), ("kannel", Auth::Path, "a secret/%"), ("generic", Auth::Signature, GENERIC_SECRET),
-            ("govuk-notify", Auth::Bearer, "a-token"),
+            ("govuk-notify", Auth::Bearer, "a-token"), ("46elks", Auth::Path, "a"), ("clickatell", Auth::Path, "a"),
+            ("esendex", Auth::Path, "a"), ("form", Auth::Path, "a"), ("jasmin", Auth::Path, "a"), ("mmg", Auth::Basic, "a:b"),
+            ("smsportal", Auth::Path, "a"),
             ("bird", Auth::Signature, "12345"), ("messagebird", Auth::Signature, "12345"),
             ("plivo", Auth::Signature, "12345"), ("vonage", Auth::Signature, "12345"),
         ] {
