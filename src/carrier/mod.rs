@@ -32,7 +32,7 @@ mod twilio;
 mod udh;
 
 pub use account::{Account, Auth, Parameters};
-pub use authenticate::{AuthFailure, authenticate, authenticate_head};
+pub use authenticate::{Admission, AuthFailure, admit, authenticate, authenticate_head};
 pub use draft::{Draft, Signed, SigningError};
 pub use listing::{ApiAccess, Listed, Listing, Page, Query, Unreadable, relay};
 pub use proof::{check_secret, prove};

@@ -1,0 +1,348 @@
+//! Who is let in, over the real request path: signatures that are only watched, clients behind proxies,
+//! failures by reason.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sms_router::app::Instance;
+use sms_router::carrier::{Account, Draft, Signed};
+use sms_router::clock::Clock;
+use sms_router::config::{self, Config, Environment, Origin, SecretsNeeded};
+use sms_router::message::{Part, Timestamp};
+
+use crate::harness::{Folder, ROUTES, SETTINGS, Server, feed, http, said, wait_until};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A folder with an account `council` of Twilio and one of `generic`, `demo`; `lines` are for the first.
+fn folder(inbound: &str, lines: &str) -> Folder {
+    let settings = SETTINGS
+        .replace("[api]", &format!("{inbound}\n[api]"))
+        .replace("[departments.highways]", &format!("{}\n[departments.highways]", council(lines)));
+    let folder = Folder::with(&settings, ROUTES);
+    folder.write("council", "the-auth-token");
+    folder
+}
+
+fn council(lines: &str) -> String {
+    format!("[accounts.council]\ncarrier = \"twilio\"\nsecrets = [{{ file = \"council\" }}]\n{lines}")
+}
+
+fn load(folder: &Folder) -> Config {
+    let origin = Origin::File(folder.path("sms-router.toml"));
+    let loaded = config::load(&origin, &Environment::default(), SecretsNeeded::Must);
+    loaded.unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+/// What is wrong with the settings, a line each.
+fn problems(folder: &Folder) -> Vec<String> {
+    let origin = Origin::File(folder.path("sms-router.toml"));
+    let loaded = config::load(&origin, &Environment::default(), SecretsNeeded::Must);
+    loaded.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+fn account(config: &Config, name: &str) -> Account {
+    let found = config.accounts.iter().find(|(account, _)| account.name.as_str() == name);
+    found.expect("an account of the test").0.clone()
+}
+
+/// In whole milliseconds, as the service's clock has it.
+fn now() -> Timestamp {
+    Clock::system().now()
+}
+
+fn draft(id: &str, text: &str, now: Timestamp) -> Draft {
+    let (from, to) = ("+447700900123".to_owned(), "86555".to_owned());
+    Draft { id: id.to_owned(), from, to, text: text.to_owned(), part: None, now }
+}
+
+/// The account's carrier's request; `unsigned` takes its proof away.
+fn signed(account: &Account, draft: &Draft) -> Signed {
+    account.carrier.compose(draft, account).expect("the account has a secret")
+}
+
+fn unsigned(account: &Account, draft: &Draft) -> Signed {
+    account.carrier.unsigned(draft, account).expect("the carrier can send it")
+}
+
+fn push(inbound: std::net::SocketAddr, account: &str, request: &Signed, more: &[(&str, &str)]) -> u16 {
+    let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let headers: Vec<_> = request.headers.iter().cloned().chain(more).collect();
+    http::request(inbound, request.method.as_str(), &format!("/inbound/{account}"), &headers, &request.body).status
+}
+
+fn metric(metrics: &str, series: &str) -> i64 {
+    let line = metrics.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
+    line.and_then(|line| line.rsplit(' ').next()).map_or(-1, |value| value.parse().expect("a whole number"))
+}
+
+/// A running instance whose clock the test sets.
+struct Running {
+    _folder: Folder,
+    runtime: tokio::runtime::Runtime,
+    instance: Instance,
+    clock: Clock,
+}
+
+impl Running {
+    fn start(folder: Folder, config: Config, now: Timestamp) -> Self {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let clock = Clock::fixed(now);
+        let instance = runtime.block_on(Instance::start(config, clock.clone())).expect("it starts");
+        Self { _folder: folder, runtime, instance, clock }
+    }
+
+    fn metric(&self, series: &str) -> i64 {
+        metric(&String::from_utf8_lossy(&self.instance.metrics.render()), series)
+    }
+
+    fn failures(&self, account: &str, reason: &str) -> i64 {
+        self.metric(&format!("sms_router_signature_failures_total{{account=\"{account}\",reason=\"{reason}\"}}"))
+    }
+
+    fn push(&self, account: &str, request: &Signed, more: &[(&str, &str)]) -> u16 {
+        push(self.instance.addresses.inbound, account, request, more)
+    }
+
+    fn records(&self, department: &str) -> Vec<Value> {
+        feed::records(self.instance.addresses.api, department)
+    }
+
+    fn stop(self) {
+        self.runtime.block_on(self.instance.stop(std::future::pending()));
+    }
+}
+
+#[test]
+fn watched_signatures_let_texts_in_flagged_until_the_day_and_then_no_more() {
+    let now = now();
+    let until = now + 10 * DAY;
+    let folder = folder("", &format!("signature = \"monitor\"\nmonitor_until = \"{until}\""));
+    let config = load(&folder);
+    let council = account(&config, "council");
+    let store = folder.path("data/sms-router.sqlite");
+    let running = Running::start(folder, config, now);
+    let gauge = "sms_router_signature_monitored{account=\"council\"}";
+    assert_eq!(running.metric(gauge), 864_000);
+    assert_eq!(running.metric(&gauge.replace("council", "demo")), -1, "this one's signatures are enforced");
+
+    let mut forged = signed(&council, &draft("SM1", "snow forged", now));
+    forged.body = unsigned(&council, &draft("SM2", "snow other", now)).body;
+    for (request, status) in [
+        (&signed(&council, &draft("SM1", "snow signed", now)), 200),
+        (&forged, 200),
+        (&unsigned(&council, &draft("SM3", "snow unsigned", now)), 200),
+        // A wish about contact is published a second time, and flagged there too.
+        (&unsigned(&council, &draft("SM4", "stop", now)), 200),
+        (&Signed { body: b"Body=nobody".to_vec(), ..forged.clone() }, 400),
+    ] {
+        assert_eq!(running.push("council", request, &[]), status);
+    }
+    let flagged = |record: &Value| (record["text"].as_str().map(str::to_owned), record["flags"].clone());
+    let mut found: Vec<_> = running.records("highways").iter().map(flagged).collect();
+    found.sort_by_key(|(text, _)| text.clone());
+    let of = |text: &str, flags: Value| (Some(text.to_owned()), flags);
+    let unverified = || json!(["unverified"]);
+    assert_eq!(
+        found,
+        [of("snow other", unverified()), of("snow signed", Value::Null), of("snow unsigned", unverified())]
+    );
+    assert_eq!(running.records("contact-centre")[0]["flags"], unverified());
+    let store = rusqlite::Connection::open(store).expect("the store");
+    for stream in ["sms-router.consent", "sms-router.dead-letter"] {
+        let value = "SELECT value FROM log WHERE stream = ?1";
+        let value: Vec<u8> = store.query_row(value, [stream], |row| row.get(0)).expect("one event");
+        let value: Value = serde_json::from_slice(&value).expect("JSON");
+        assert_eq!(value["flags"], unverified(), "{stream}");
+    }
+    assert_eq!((running.failures("council", "mismatch"), running.failures("council", "missing")), (2, 2));
+    assert_eq!(running.push("demo", &forged, &[]), 403, "another account's signatures are enforced");
+
+    // No restart: the clock alone decides.
+    running.clock.set(until - Duration::from_millis(1));
+    assert_eq!(running.push("council", &unsigned(&council, &draft("SM5", "snow last", now)), &[]), 200);
+    running.clock.set(until);
+    assert_eq!(running.push("council", &unsigned(&council, &draft("SM6", "snow late", now)), &[]), 403);
+    assert_eq!(running.push("council", &forged, &[]), 403);
+    assert_eq!(running.push("council", &signed(&council, &draft("SM7", "snow signed late", now)), &[]), 200);
+    assert_eq!((running.failures("council", "mismatch"), running.failures("council", "missing")), (3, 4));
+    assert_eq!(running.records("highways").len(), 5);
+    wait_until("the gauge says that it is over", || running.metric(gauge) == 0);
+    running.stop();
+}
+
+#[test]
+fn a_long_text_is_unverified_when_one_of_its_pieces_is() {
+    let now = now();
+    let settings = SETTINGS.replace(
+        "carrier = \"generic\"",
+        &format!("carrier = \"generic\"\nsignature = \"monitor\"\nmonitor_until = \"{}\"", now + DAY),
+    );
+    let folder = Folder::with(&settings, ROUTES);
+    let config = load(&folder);
+    let demo = account(&config, "demo");
+    let running = Running::start(folder, config, now);
+    let piece = |number: u16, text: &str| {
+        let part = Some(Part { reference: "7".to_owned(), total: 2, number });
+        Draft { part, ..draft(&format!("piece {number}"), text, now) }
+    };
+    assert_eq!(running.push("demo", &signed(&demo, &piece(1, "snow on ")), &[]), 200);
+    assert_eq!(running.push("demo", &unsigned(&demo, &piece(2, "Main St")), &[]), 200);
+    wait_until("the text is joined", || !running.records("highways").is_empty());
+    let record = running.records("highways").remove(0);
+    assert_eq!((&record["text"], &record["flags"]), (&json!("snow on Main St"), &json!(["unverified"])));
+    running.stop();
+}
+
+#[test]
+fn watching_needs_a_signature_and_a_day_not_far_ahead() {
+    let in_days = |days: i32| (now() + Duration::from_secs(24 * 3600) * days.unsigned_abs()).to_string();
+    let monitor = |until: &str| format!("signature = \"monitor\"\nmonitor_until = \"{until}\"");
+    for (lines, words) in [
+        ("signature = \"monitor\"".to_owned(), &["accounts.council.monitor_until", "is missing", "90 days"][..]),
+        (monitor(&in_days(91)), &["accounts.council.monitor_until", "more than 90 days ahead"]),
+        (monitor("soon"), &["accounts.council.monitor_until", "\"soon\"", "2026-12-01"]),
+        (
+            monitor(&in_days(9)).replace("monitor\"", "watch\""),
+            &["accounts.council.signature", "\"enforce\" nor \"monitor\""],
+        ),
+        ("monitor_until = \"2026-12-01\"".to_owned(), &["accounts.council.monitor_until", "signature = \"monitor\""]),
+        (
+            format!("auth = \"query\"\n{}", monitor(&in_days(9))),
+            &["accounts.council.signature", "auth = \"query\"", "auth = \"signature\""],
+        ),
+        (
+            "signature = \"monitor\"\nmonitor_until = 2026-12-01".to_owned(),
+            &["accounts.council.monitor_until", "must be a string"],
+        ),
+    ] {
+        let found = problems(&folder("", &lines)).join("\n");
+        assert_eq!(found.lines().count(), 1, "{lines}: {found}");
+        for word in words {
+            assert!(found.contains(word), "{word:?} is not in: {found}");
+        }
+    }
+    let kannel = council(&monitor(&in_days(9))).replace("twilio", "kannel");
+    let found = problems(&Folder::with(
+        &SETTINGS.replace("[departments.highways]", &format!("{kannel}\n[departments.highways]")),
+        ROUTES,
+    ));
+    assert!(found.iter().any(|problem| problem.contains("it signs nothing")), "{found:?}");
+    for lines in [monitor(&in_days(89)), monitor("2020-01-01"), "signature = \"enforce\"".to_owned()] {
+        assert_eq!(problems(&folder("", &lines)), [""; 0], "{lines}");
+    }
+}
+
+#[test]
+fn that_signatures_are_only_watched_is_said_at_start_and_by_check() {
+    let until = now() + 3 * DAY;
+    let watching = folder("", &format!("signature = \"monitor\"\nmonitor_until = \"{until}\""));
+    let (code, out, _) = said(&watching.run(&["check"]));
+    assert!(code == Some(0) && out.contains("accounts.council.signature: texts are taken in although"), "{out}");
+    let mut server = Server::start(watching).ready();
+    server.wait_for_log("texts are taken in although their signatures fail");
+    let line = server.log().iter().find(|line| line.contains("signatures fail")).cloned().unwrap_or_default();
+    assert!(line.contains("\"WARN\"") && line.contains("\"account\":\"council\""), "{line}");
+
+    let over = folder("", "signature = \"monitor\"\nmonitor_until = \"2020-01-01\"");
+    let (code, out, _) = said(&over.run(&["check"]));
+    assert!(code == Some(0) && out.contains("signatures are enforced since 2020-01-01T00:00:00.000Z"), "{out}");
+    let mut server = Server::start(over).ready();
+    server.wait_for_log("monitor_until is over");
+    assert_eq!(server.metric("sms_router_signature_monitored{account=\"council\"}"), 0.0);
+    assert_eq!(http::request(server.inbound, "POST", "/inbound/council", &[], b"Body=x").status, 403);
+}
+
+#[test]
+fn a_client_behind_a_trusted_proxy_is_judged_by_its_own_address() {
+    const ALLOW: &str = "allow = [\"203.0.113.0/24\"]";
+    let from = |header, value| vec![(header, value)];
+    for (inbound, rows) in [
+        (
+            "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]",
+            vec![
+                (from("x-forwarded-for", "203.0.113.9"), 200),
+                (from("x-forwarded-for", "198.51.100.1, 203.0.113.9, 10.1.1.1"), 200),
+                (from("x-forwarded-for", "203.0.113.9, 198.51.100.1"), 403),
+                (from("x-forwarded-for", "203.0.113.9, unknown"), 403),
+                (from("x-forwarded-for", "10.1.1.1"), 403),
+                (from("forwarded", "for=203.0.113.9"), 403),
+                (vec![("x-forwarded-for", "198.51.100.1"), ("X-Forwarded-For", "203.0.113.9")], 200),
+                (vec![("x-forwarded-for", "203.0.113.9"), ("X-Forwarded-For", "198.51.100.1")], 403),
+                (vec![], 403),
+            ],
+        ),
+        (
+            "trusted_proxies = [\"127.0.0.0/8\"]\nforwarded_header = \"forwarded\"",
+            vec![
+                (from("forwarded", "for=198.51.100.1, for=\"203.0.113.9:4711\";proto=https"), 200),
+                (from("forwarded", "for=203.0.113.9, for=_hidden"), 403),
+                (from("x-forwarded-for", "203.0.113.9"), 403),
+            ],
+        ),
+        ("trusted_proxies = [\"192.0.2.1\"]", vec![(from("x-forwarded-for", "203.0.113.9"), 403)]),
+        ("", vec![(from("x-forwarded-for", "203.0.113.9"), 403), (from("forwarded", "for=203.0.113.9"), 403)]),
+    ] {
+        let folder = folder(inbound, ALLOW);
+        let config = load(&folder);
+        let (now, council) = (now(), account(&config, "council"));
+        let running = Running::start(folder, config, now);
+        let request = signed(&council, &draft("SM1", "snow", now));
+        let mut refused = 0;
+        for (headers, status) in rows {
+            assert_eq!(running.push("council", &request, &headers), status, "{inbound} {headers:?}");
+            refused += i64::from(status == 403);
+        }
+        assert_eq!(running.failures("council", "address"), refused, "{inbound}");
+        running.stop();
+    }
+}
+
+#[test]
+fn what_is_said_of_proxies_must_make_sense() {
+    for (inbound, words) in [
+        ("forwarded_header = \"forwarded\"", "inbound.forwarded_header: says nothing without trusted_proxies"),
+        ("trusted_proxies = [\"10.0.0.1\"]\nforwarded_header = \"x-real-ip\"", "\"x-forwarded-for\" nor \"forwarded\""),
+        ("trusted_proxies = [\"proxy.example\"]", "inbound.trusted_proxies: \"proxy.example\" is neither an address"),
+        ("trusted_proxies = [\"0.0.0.0/0\"]", "inbound.trusted_proxies: would trust everybody"),
+    ] {
+        let found = problems(&folder(inbound, ""));
+        assert!(found.len() == 1 && found[0].contains(words), "{inbound}: {found:?}");
+    }
+    let both = folder("trusted_proxies = [\"10.0.0.0/8\"]", "allow = [\"10.1.2.0/24\", \"203.0.113.9\"]");
+    let (code, out, _) = said(&both.run(&["check"]));
+    assert!(
+        code == Some(0) && out.contains("accounts.council.allow: holds addresses of inbound.trusted_proxies"),
+        "{out}"
+    );
+}
+
+#[test]
+fn failures_are_counted_by_reason() {
+    let (near, far) = (folder("", "allow = [\"127.0.0.0/8\"]"), folder("", "allow = [\"192.0.2.1\"]"));
+    let (config, of_far) = (load(&near), load(&far));
+    let (now, demo, council) = (now(), account(&config, "demo"), account(&config, "council"));
+    let running = Running::start(near, config, now);
+    let right = signed(&demo, &draft("1", "snow", now));
+    let changed = Signed { body: b"{}".to_vec(), ..right.clone() };
+    for (account, request, status, reason) in [
+        ("demo", &changed, 403, "mismatch"),
+        ("demo", &unsigned(&demo, &draft("1", "snow", now)), 403, "missing"),
+        ("demo", &signed(&demo, &draft("1", "snow", now - Duration::from_secs(301))), 403, "expired"),
+        ("demo", &signed(&demo, &draft("1", "snow", now + Duration::from_secs(301))), 403, "expired"),
+        ("nobody", &right, 404, "unknown_account"),
+    ] {
+        let counted = if status == 404 { "unknown" } else { account };
+        let before = running.failures(counted, reason).max(0);
+        assert_eq!(running.push(account, request, &[]), status, "{reason}");
+        assert_eq!(running.failures(counted, reason), before + 1, "{reason}");
+    }
+    assert_eq!(running.push("demo", &right, &[]), 200);
+    assert_eq!(running.push("council", &signed(&council, &draft("SM1", "snow", now)), &[]), 200);
+    assert_eq!(running.failures("council", "address"), -1, "this one may call");
+    running.stop();
+    let running = Running::start(far, of_far, now);
+    assert_eq!(running.push("council", &signed(&council, &draft("SM1", "snow", now)), &[]), 403);
+    assert_eq!(running.failures("council", "address"), 1);
+    running.stop();
+}
