@@ -13,7 +13,7 @@
 //! ```text
 //! 8  what a person types
 //!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate ·
-//!                tail · backfill · dead-letter · reconcile
+//!                verify · tail · backfill · dead-letter · reconcile
 //! 7  putting together
 //!    app         settings → rooms → tasks; the order in which they start and end
 //! 6  text → settings

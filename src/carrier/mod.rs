@@ -12,11 +12,12 @@
 //! in `CARRIERS`, and its cases in `tests/carriers/vectors.json`. What carriers share is beside it:
 //! `form` (pairs of a form or query), `json` (strings as bytes), `charset` (bytes that are to be text),
 //! `udh` (pieces of a long text), `authenticate` and `proof` (passwords, tokens, secrets in paths and
-//! queries).
+//! queries). `diagnosis` says why a captured request is not believed.
 
 mod account;
 mod authenticate;
 mod charset;
+mod diagnosis;
 mod draft;
 mod form;
 mod generic;
@@ -33,6 +34,7 @@ mod udh;
 
 pub use account::{Account, Auth, Parameters};
 pub use authenticate::{Admission, AuthFailure, admit, authenticate, authenticate_head};
+pub use diagnosis::{Capture, Diagnosis, Finding, Names, NotARequest, Question, diagnose};
 pub use draft::{Draft, Signed, SigningError};
 pub use listing::{ApiAccess, Listed, Listing, Page, Query, Unreadable, relay};
 pub use proof::{check_secret, prove};

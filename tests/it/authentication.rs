@@ -1,5 +1,5 @@
 //! Who is let in, over the real request path: signatures that are only watched, clients behind proxies,
-//! failures by reason.
+//! failures by reason; and `verify`, which says why not.
 
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use sms_router::clock::Clock;
 use sms_router::config::{self, Config, Environment, Origin, SecretsNeeded};
 use sms_router::message::{Part, Timestamp};
 
-use crate::harness::{Folder, ROUTES, SETTINGS, Server, feed, http, said, wait_until};
+use crate::harness::{Folder, ROUTES, SECRET, SETTINGS, Server, binary, feed, http, said, wait_until};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const URL: &str = "https://sms.example.gov.uk/inbound/council";
 
 /// A folder with an account `council` of Twilio and one of `generic`, `demo`; `lines` are for the first.
 fn folder(inbound: &str, lines: &str) -> Folder {
@@ -345,4 +346,116 @@ fn failures_are_counted_by_reason() {
     assert_eq!(running.push("council", &signed(&council, &draft("SM1", "snow", now)), &[]), 403);
     assert_eq!(running.failures("council", "address"), 1);
     running.stop();
+}
+
+/// The request as `nc -l` would have written it down.
+fn capture(request: &Signed, host: &str) -> Vec<u8> {
+    let mut head = format!("{} /inbound/council HTTP/1.1\r\nhost: {host}\r\n", request.method);
+    for (name, value) in &request.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    [format!("{head}content-length: {}\r\n\r\n", request.body.len()).as_bytes(), &request.body].concat()
+}
+
+#[test]
+fn verify_says_why_a_captured_request_is_not_believed() {
+    let right = folder("", "");
+    let council = account(&load(&right), "council");
+    assert_eq!(council.url, URL);
+    let request = signed(&council, &draft("SM1", "Snow on Main St", now()));
+    let private = ["the-auth-token", "Snow", "Main", "7700900123", SECRET];
+    let verify = |folder: &Folder, raw: &[u8], more: &[&str]| {
+        std::fs::write(folder.path("request"), raw).expect("a file of the test");
+        let file = folder.path("request");
+        let mut arguments = vec!["verify", "--account", "council", "--request", file.to_str().expect("text")];
+        arguments.extend(more);
+        let told = said(&folder.run(&arguments));
+        for hidden in private {
+            assert!(!told.1.contains(hidden) && !told.2.contains(hidden), "{hidden}: {} {}", told.1, told.2);
+        }
+        told
+    };
+
+    let (code, out, err) = verify(&right, &capture(&request, "sms.example.gov.uk"), &[]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    for line in
+        ["secret      number 1 of 1 fits", "result      believed", "Body, From, MessageSid", "x-twilio-signature", URL]
+    {
+        assert!(out.contains(line), "{line:?} is not in: {out}");
+    }
+
+    // The likeliest mistake: the settings name another URL than the carrier calls.
+    let wrong = folder("", "url = \"http://10.0.0.7:8080/inbound/council\"");
+    let (code, out, err) = verify(&wrong, &capture(&request, "sms.example.gov.uk"), &[]);
+    assert_eq!(code, Some(1), "{out}{err}");
+    assert!(out.contains(&format!("the signature fits {URL}: the account's url should be that")), "{out}");
+    assert!(err.contains("not believed: mismatch"), "{err}");
+    let (code, out, _) = verify(&wrong, &capture(&request, "sms.example.gov.uk"), &["-o", "json"]);
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(code, Some(1));
+    assert_eq!((&report["ok"], &report["reason"], &report["secret"]), (&json!(false), &json!("mismatch"), &json!(1)));
+    assert_eq!((&report["findings"][0]["kind"], &report["findings"][0]["url"]), (&json!("url"), &json!(URL)));
+    assert_eq!(report["urls"][0], "http://10.0.0.7:8080/inbound/council");
+    assert!(report["body"].as_array().is_some_and(|names| names.contains(&json!("MessageSid"))), "{report}");
+
+    let forged = Signed { body: b"MessageSid=SM1&Body=forged".to_vec(), ..request.clone() };
+    let (code, out, _) = verify(&right, &capture(&forged, "sms.example.gov.uk"), &[]);
+    assert!(code == Some(1) && out.contains("nothing that was tried makes it fit"), "{out}");
+    assert!(out.contains("not         http://sms.example.gov.uk/inbound/council"), "what was tried is told: {out}");
+
+    let watching = format!("signature = \"monitor\"\nmonitor_until = \"{}\"", now() + DAY);
+    let (code, out, _) = verify(&folder("", &watching), &capture(&forged, "sms.example.gov.uk"), &[]);
+    assert!(code == Some(1) && out.contains("let in all the same, flagged `unverified`"), "{out}");
+
+    let listed = folder("trusted_proxies = [\"10.0.0.1\"]", "allow = [\"192.0.2.0/24\"]");
+    let mut forwarded = request.clone();
+    forwarded.headers.push(("x-forwarded-for".to_owned(), "192.0.2.9".to_owned()));
+    for (peer, code) in [("", 0), ("192.0.2.9", 0), ("10.0.0.1", 0), ("198.51.100.9", 1)] {
+        let peer = if peer.is_empty() { &[][..] } else { &["--peer", peer] };
+        let told = verify(&listed, &capture(&forwarded, "sms.example.gov.uk"), peer);
+        assert_eq!(told.0, Some(code), "{peer:?}: {}", told.1);
+    }
+}
+
+#[test]
+fn verify_reads_standard_input_and_knows_when_a_request_came() {
+    let folder = folder("", "");
+    let came: Timestamp = "2026-11-21T10:00:00Z".parse().expect("a time");
+    let request = signed(&account(&load(&folder), "demo"), &draft("1", "snow", came));
+    let raw = String::from_utf8(capture(&request, "h")).expect("text").replace("/council", "/demo");
+    let verify = |at: &str| {
+        let mut command = binary();
+        command.args(["verify", "--account", "demo", "--request", "-", "--at", at, "-c"]);
+        command.arg(folder.path("sms-router.toml")).stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("the binary");
+        std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), raw.as_bytes()).expect("it reads");
+        said(&child.wait_with_output().expect("the binary"))
+    };
+    let (code, out, err) = verify("2026-11-21T10:05:00Z");
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("which the proof does not cover"), "{out}");
+    let (code, out, err) = verify("2026-11-21T11:00:00Z");
+    assert!(code == Some(1) && out.contains("3600 s before the request came, with 300 s allowed"), "{out}{err}");
+    assert!(err.contains("expired"), "{err}");
+}
+
+#[test]
+fn verify_tells_usage_from_settings_from_what_is_no_request() {
+    let folder = folder("", "");
+    folder.write("not-a-request", "hello");
+    let file = folder.path("not-a-request").display().to_string();
+    for (arguments, code, words) in [
+        (&["--account", "nobody", "--request", &file][..], 64, "account nobody is not in the settings"),
+        (&["--account", "council"], 64, "--request"),
+        (&["--account", "council", "--request", "nowhere"], 1, "nowhere cannot be read"),
+        (&["--account", "council", "--request", &file], 1, "this is no HTTP request"),
+        (&["--account", "council", "--request", &file, "--at", "yesterday"], 64, "--at"),
+    ] {
+        let (found, out, err) = said(&folder.run(&[&["verify"], arguments].concat()));
+        assert_eq!(found, Some(code), "{arguments:?}: {out}{err}");
+        assert!(err.contains(words), "{words:?} is not in: {err}");
+    }
+    folder.write("sms-router.toml", "colour = 3");
+    assert_eq!(folder.run(&["verify", "--account", "council", "--request", &file]).status.code(), Some(78));
 }

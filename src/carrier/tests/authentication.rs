@@ -6,7 +6,7 @@ use crate::carrier::{Admission, CARRIERS, admit, authenticate_head, check_secret
 const TWO: [&str; 2] = ["old:secret-1", "new:secret-2"];
 
 /// A secret that fits the way of proving.
-fn secret_of(carrier: &str, auth: Auth) -> &'static str {
+pub(super) fn secret_of(carrier: &str, auth: Auth) -> &'static str {
     if carrier == "generic" && auth == Auth::Signature { GENERIC_SECRET } else { "user:pass-word" }
 }
 

@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod authentication;
+mod diagnosis;
 mod listing;
 mod reading;
 
