@@ -13,7 +13,7 @@
 //! ```text
 //! 8  what a person types
 //!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate ·
-//!                tail · backfill · dead-letter · reconcile
+//!                verify · tail · backfill · dead-letter · reconcile
 //! 7  putting together
 //!    app         settings → rooms → tasks; the order in which they start and end
 //! 6  text → settings
@@ -49,8 +49,8 @@
 //!
 //! 1. [`webhook::Service`] finds the account by the path, sheds what is beyond the bounds before the
 //!    body is read, and reads the body within its limits of size and time.
-//! 2. [`webhook::Door::accept`]: [`carrier::authenticate`] checks the proof over the raw bytes; the
-//!    carrier's adapter reads the texts. What is proven and cannot be read is kept in dead-letter and
+//! 2. [`webhook::Door::accept`]: [`carrier::admit`] checks the proof over the raw bytes; the carrier's
+//!    adapter reads the texts. What is proven and cannot be read is kept in dead-letter and
 //!    answered 400.
 //! 3. [`intake::Intake::take`] is a text's life on one screen. From here on whether the client stays
 //!    changes nothing: work that nobody waits for any more goes on in a task of its own. Numbers are

@@ -15,6 +15,7 @@ mod probe;
 mod reconcile;
 mod reload;
 mod serve;
+mod signatures;
 mod topics;
 
 pub use archive::ArchiveInstance;

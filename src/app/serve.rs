@@ -30,6 +30,7 @@ use super::log::OpenLog;
 use super::probe::{self, Prober};
 use super::reconcile;
 use super::reload::Reloader;
+use super::signatures;
 use super::topics::TopicWatch;
 use super::{Reload, StartError, build_table};
 
@@ -140,6 +141,7 @@ impl Instance {
         if log.embedded().is_some() {
             reconcile::watch(&config, &routes, &clock, &metrics, &tasks, &end);
         }
+        signatures::watch(&config, &clock, &metrics, &tasks, &end);
         let feed = feed(&config, &log, &routes, &drain);
         let health =
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
@@ -322,7 +324,8 @@ async fn ready_anyway(contact: Latch, stop: CancellationToken) {
 
 fn inbound_service(config: &Config, door: &Arc<Door>, metrics: &Metrics, leaving: &CancellationToken) -> Service {
     let accounts = config.accounts.iter().map(|(account, _)| account.clone()).collect();
-    Service::new(door.clone(), accounts, config.inbound.body_timeout, leaving.clone(), metrics.clone())
+    let (body_timeout, proxies) = (config.inbound.body_timeout, config.inbound.proxies.clone());
+    Service::new(door.clone(), accounts, body_timeout, proxies, leaving.clone(), metrics.clone())
 }
 
 async fn sweep(store: Store, metrics: Metrics, stop: CancellationToken) {

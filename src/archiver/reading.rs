@@ -94,6 +94,7 @@ impl Taken {
             body: Text::from(body),
             method: None,
             query: None,
+            flags: Vec::new(),
             relates_to: None,
             received_at: now,
         };

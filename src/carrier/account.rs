@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Carrier, Declaration, Reply};
-use crate::message::{AccountName, Country, Number, Secret};
+use crate::message::{AccountName, Country, Number, Secret, Timestamp};
 
 /// How an account's requests prove where they come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,17 @@ impl Auth {
             "query" => Some(Self::Query),
             "none" => Some(Self::None),
             _ => None,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::None => "none",
         }
     }
 }
@@ -89,6 +100,8 @@ pub struct Account {
     pub body_max: usize,
     /// How far a signed time may be from ours, either way; `None`: no time is signed, or it does not matter.
     pub window: Option<Duration>,
+    /// Until then a request whose signature fails is let in and flagged; `None`: none is.
+    pub monitor_until: Option<Timestamp>,
     /// The carrier's own settings (`Contract::keys`), as far as they are set.
     pub keys: BTreeMap<&'static str, String>,
     /// Where the operator declares the carrier.
@@ -117,9 +130,15 @@ impl Account {
             parameters: Parameters::default(),
             body_max: carrier.contract().body_max,
             window: carrier.contract().window,
+            monitor_until: None,
             keys: BTreeMap::new(),
             declaration: None,
         }
+    }
+
+    /// Whether signatures are only watched at that time: what fails is let in.
+    pub fn is_monitored(&self, at: Timestamp) -> bool {
+        self.auth == Auth::Signature && self.monitor_until.is_some_and(|until| at < until)
     }
 
     /// What one of the carrier's own settings says.

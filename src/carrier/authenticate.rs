@@ -4,7 +4,7 @@
 //! tells an alert a wrong URL from an attack.
 //! Always true: any of several secrets will do, and the time taken tells nothing of them; a request
 //! with a secret in its path is never taken for an account that has none there; an empty secret
-//! proves nothing.
+//! proves nothing; what is let in unproven is said to be.
 //! Not here: unknown accounts and statuses (the door's), each carrier's signature (its own file), the
 //! other direction (`proof`).
 
@@ -40,6 +40,28 @@ impl AuthFailure {
     }
 }
 
+/// How far a request that is let in has proven itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    Proven,
+    /// Its signature fails, and for now the account only watches signatures.
+    Unverified(AuthFailure),
+}
+
+/// Whether a request may come in: it is proven, or its account lets failed signatures pass for a time.
+/// Neither a wrong address nor a secret in the path is ever let pass: no signature would mend them.
+pub fn admit(account: &Account, webhook: &Webhook<'_>) -> Result<Admission, AuthFailure> {
+    let failure = match authenticate(account, webhook) {
+        Ok(()) => return Ok(Admission::Proven),
+        Err(failure) => failure,
+    };
+    let only_signature = failure != AuthFailure::Address && webhook.path_secret.is_none();
+    if only_signature && account.is_monitored(webhook.received_at) {
+        return Ok(Admission::Unverified(failure));
+    }
+    Err(failure)
+}
+
 /// What the head of a request tells already: everything but a signature's value, for which its
 /// header must at least be there. The body of `webhook` is not looked at.
 pub fn authenticate_head(account: &Account, webhook: &Webhook<'_>) -> Result<(), AuthFailure> {
@@ -49,7 +71,7 @@ pub fn authenticate_head(account: &Account, webhook: &Webhook<'_>) -> Result<(),
     check_address(account, webhook)?;
     let headers = account.carrier.contract().signature_headers;
     let is_there = headers.is_empty() || headers.iter().any(|header| webhook.headers.contains_key(*header));
-    if is_there { Ok(()) } else { Err(AuthFailure::Missing) }
+    if is_there || account.is_monitored(webhook.received_at) { Ok(()) } else { Err(AuthFailure::Missing) }
 }
 
 /// Whether the request comes from whom the account trusts.

@@ -13,7 +13,8 @@
 //! `form` (pairs of a form or query), `json` (strings as bytes), `pointer` (values of JSON), `fields` (named
 //! values of either), `charset` (bytes that are to be text), `gsm7` (the alphabet of the air), `udh` (pieces
 //! of a long text), `jwt` (signed tokens), `authenticate` and `proof` (passwords, bearer tokens, secrets in
-//! paths and queries). One whose requests are nothing but fields is a row of `declarations`.
+//! paths and queries). One whose requests are nothing but fields is a row of `declarations`. `diagnosis`
+//! says why a captured request is not believed.
 
 mod account;
 mod authenticate;
@@ -22,6 +23,7 @@ mod charset;
 mod clickatell;
 mod declarations;
 mod declared;
+mod diagnosis;
 mod draft;
 mod esendex;
 mod fields;
@@ -48,9 +50,10 @@ mod udh;
 mod vonage;
 
 pub use account::{Account, Auth, Parameters};
-pub use authenticate::{AuthFailure, authenticate, authenticate_head};
+pub use authenticate::{Admission, AuthFailure, admit, authenticate, authenticate_head};
 pub use charset::is_known as is_known_charset;
 pub use declared::{Declaration, Escapes, FORM, Format, Reply, Words, check_time_form};
+pub use diagnosis::{Capture, Diagnosis, Finding, Names, NotARequest, Question, diagnose};
 pub use draft::{Draft, Signed, SigningError};
 pub use fields::Case;
 pub use listing::{ApiAccess, Listed, Listing, Page, Query, Unreadable, relay};

@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use crate::app::build_table;
 use crate::carrier::{self, Contract};
+use crate::clock::Clock;
 use crate::config::{self, AccountNote, Archive, Config, Environment, Origin, Place, Problem, Publish, SecretsNeeded};
 use crate::keyword::{DepartmentSpec, Table};
-use crate::message::DepartmentName;
+use crate::message::{DepartmentName, iso};
 
 use super::{FAILED, Failure, Outcome, Output, Settings, print};
 
@@ -84,6 +85,22 @@ fn settings_warnings(config: &Config) -> Vec<Problem> {
         };
         if note.is_open {
             warn("unauthenticated", "this account takes texts from anybody".to_owned());
+        }
+        if let Some(until) = account.monitor_until {
+            let until = iso::format(until);
+            let reason = if account.is_monitored(Clock::system().now()) {
+                format!("texts are taken in although their signatures fail, flagged `unverified`, until {until}")
+            } else {
+                format!("signatures are enforced since {until}: take signature and monitor_until out")
+            };
+            warn("signature", reason);
+        }
+        if account.allow.iter().any(|allowed| config.inbound.proxies.overlap(allowed)) {
+            warn(
+                "allow",
+                "holds addresses of inbound.trusted_proxies: who comes through a proxy that names nobody is taken for it"
+                    .to_owned(),
+            );
         }
         if let Some((key, reason)) = without_id(contract, note) {
             warn(key, reason);

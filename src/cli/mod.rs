@@ -16,6 +16,7 @@ mod serve;
 mod setup;
 mod simulate;
 mod tail;
+mod verify;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Pushes a text to the running server as an account's carrier would
     Simulate(simulate::Arguments),
+    /// Says why a captured request is believed or not: which URL, parameters and secret fit, and what differs
+    Verify(verify::Arguments),
     /// Asks a carrier which texts it received, and takes in those that never came
     Backfill(backfill::Arguments),
     /// What nobody could read or take: list it, show it, send it on its way again
@@ -151,6 +154,7 @@ fn run(command: Command) -> Outcome {
         Command::Setup(arguments) => setup::setup(&arguments, &environment),
         Command::Explain(arguments) => explain::explain(&arguments, &environment),
         Command::Simulate(arguments) => simulate::simulate(&arguments, &environment),
+        Command::Verify(arguments) => verify::verify(&arguments, &environment),
         Command::Backfill(arguments) => backfill::backfill(&arguments, &environment),
         Command::DeadLetter(command) => dead_letter::run(&command, &environment),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments, &environment),

@@ -5,8 +5,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use crate::carrier::{self, Account, ApiAccess, Auth, Contract, Parameters};
 use crate::message::{AccountName, Country, Number, PROBE_ACCOUNT};
 use crate::webhook::Rate;
@@ -14,8 +12,10 @@ use crate::webhook::Rate;
 use super::document::Place;
 use super::form;
 use super::listing;
+use super::proxies::networks;
 use super::read::Section;
 use super::secrets::Vault;
+use super::signature;
 
 /// Largest body an account may be given, in bytes.
 const BODY_MAX: i64 = 16 * 1024 * 1024;
@@ -62,8 +62,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
     });
     let secrets = vault.several(&section, "secrets");
     let url = section.string("url").unwrap_or_else(|| format!("{}/inbound/{name}", inbound_url.trim_end_matches('/')));
-    let allow: Vec<IpNet> =
-        section.strings("allow").unwrap_or_default().iter().filter_map(|net| cidr(&section, net)).collect();
+    let allow = networks(&section, "allow");
     let country = section
         .parsed("country", |code| {
             Country::parse(code).ok_or_else(|| format!("{code:?} is not a country of ISO 3166 (\"GB\")"))
@@ -105,6 +104,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
         parameters,
         body_max,
         window,
+        monitor_until: signature::monitor_until(&section, auth, contract),
         keys,
         declaration: declaration.map(Arc::new),
         ..Account::new(account_name, carrier, auth, secrets, url)
@@ -197,14 +197,6 @@ fn rate(section: &Section<'_>) -> Option<Rate> {
     }
     let texts_per_second = number("rate_max", NonZeroU32::MIN);
     Some(Rate { texts_per_second, burst: number("rate_burst", texts_per_second) })
-}
-
-fn cidr(section: &Section<'_>, written: &str) -> Option<IpNet> {
-    let net = written.parse().or_else(|_| written.parse::<std::net::IpAddr>().map(IpNet::from));
-    if net.is_err() {
-        section.refuse("allow", format!("{written:?} is neither an address nor a network (\"192.0.2.0/24\")"));
-    }
-    net.ok()
 }
 
 fn parameters(section: Section<'_>) -> Parameters {

@@ -14,12 +14,14 @@ mod form;
 mod listing;
 mod origin;
 mod parts;
+mod proxies;
 mod publish;
 mod read;
 mod routes;
 mod sample;
 mod secrets;
 mod settings;
+mod signature;
 mod watching;
 
 pub use accounts::AccountNote;

@@ -11,10 +11,12 @@ use crate::carrier::Account;
 use crate::joiner;
 use crate::message::{Country, DepartmentName, EventSource, Secret, SenderKey};
 use crate::publish::check_properties;
+use crate::webhook::Proxies;
 
 use super::accounts::{self, AccountNote};
 use super::document::{Place, Problem};
 use super::parts;
+use super::proxies;
 use super::publish::{self, Publish, credentials};
 use super::read::{Problems, Section};
 use super::routes::RoutesFile;
@@ -85,6 +87,8 @@ pub struct Inbound {
     pub listener: Listener,
     /// What carriers call, without a path.
     pub url: String,
+    /// Whose word on where a request comes from is taken.
+    pub proxies: Proxies,
     pub in_flight_max: usize,
     /// Of 100 places among them, those that one account may have, and one department.
     pub account_share: usize,
@@ -243,6 +247,7 @@ fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
     {
         section.refuse("url", "must begin with https:// or http://, as carriers call it");
     }
+    let proxies = proxies::read(&section);
     let in_flight_max = section.count("in_flight_max", 20_000, 1..=1_000_000);
     let account_share = section.count("account_share_percent", 75, 1..=100);
     let department_share = section.count("department_share_percent", 50, 1..=100);
@@ -256,6 +261,7 @@ fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
     Some(Inbound {
         listener: listener?,
         url: url?,
+        proxies,
         in_flight_max,
         account_share,
         department_share,

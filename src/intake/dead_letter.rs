@@ -137,8 +137,8 @@ impl TextContent {
 }
 
 /// A request that could not be read: its body, or its query without our secret where it has no body.
-/// The id is a keyed hash of the content, so a carrier's retries add nothing.
-pub fn of_request(account: &Account, webhook: &Webhook<'_>, detail: &str, key: &SenderKey) -> Event {
+/// The id is a keyed hash of the content, so a carrier's retries add nothing. `flags` are those of its texts.
+pub fn of_request(account: &Account, webhook: &Webhook<'_>, detail: &str, flags: Vec<Flag>, key: &SenderKey) -> Event {
     let query = without_secret(webhook.query);
     let content = if webhook.body.is_empty() { query.as_bytes() } else { webhook.body };
     let name = account.name.as_str().as_bytes();
@@ -154,6 +154,7 @@ pub fn of_request(account: &Account, webhook: &Webhook<'_>, detail: &str, key: &
         content_type: webhook.header("content-type").map(str::to_owned),
         method: Some(webhook.method.as_str().to_owned()),
         query,
+        flags,
         ..letter(
             &account.name,
             Builder::from_custom_bytes(id).into_uuid(),
@@ -201,6 +202,7 @@ fn letter(
         body: Text::from(STANDARD.encode(content)),
         method: None,
         query: None,
+        flags: Vec::new(),
         relates_to: None,
         received_at,
     }

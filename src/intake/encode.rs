@@ -29,6 +29,8 @@ pub struct InboundText {
     pub traceparent: Option<String>,
     /// Tells equal texts from different ones; see `fingerprint`.
     pub fingerprint: [u8; 16],
+    /// What its request says of it, before anything is decided.
+    pub flags: Vec<Flag>,
 }
 
 impl InboundText {
@@ -48,7 +50,8 @@ impl InboundText {
         let fingerprint = fingerprint(key, &from, &to, &inbound.body, inbound.part.as_ref());
         let (parts, traceparent) = (parts(&inbound), traceparent.map(str::to_owned));
         let (account, carrier) = (account.name.clone(), Arc::from(account.carrier.contract().name));
-        Self { account, carrier, inbound, from, to, received_at, parts, traceparent, fingerprint }
+        let flags = Vec::new();
+        Self { account, carrier, inbound, from, to, received_at, parts, traceparent, fingerprint, flags }
     }
 
     /// A text made of its pieces, under the number it was first normalised to.
@@ -64,6 +67,8 @@ impl InboundText {
             parts: Some(*parts),
             traceparent: traceparent.clone(),
             fingerprint: fingerprint(key, from, to, &inbound.body, None),
+            // Those of its pieces are on its label.
+            flags: Vec::new(),
         }
     }
 
@@ -124,9 +129,10 @@ pub fn encode(text: &InboundText, decision: &Decision, label: Label, key: &Sende
         EventKind::Probe => Destination::Probe,
         _ => Destination::Department(decision.department.clone()),
     };
+    let flags = label.flags.iter().copied().filter(|flag| *flag == Flag::Unverified).collect();
     let own = event(id, kind, destination, to_json(&record(text, decision, label)));
     let consent = decision.consent.map(|consent| {
-        let record = consent_record(text, decision, consent, id);
+        let record = ConsentRecord { flags, ..consent_record(text, decision, consent, id) };
         event(record.id, EventKind::Consent, Destination::Consent, to_json(&record))
     });
     std::iter::once(own).chain(consent).collect()
@@ -193,6 +199,7 @@ fn consent_record(text: &InboundText, decision: &Decision, consent: Consent, id:
         routes_version: decision.routes_version.clone(),
         received_at: text.received_at,
         relates_to: id,
+        flags: Vec::new(),
     }
 }
 

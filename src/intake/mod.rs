@@ -150,7 +150,7 @@ impl Intake {
         }
         let Some(decision) = Self::decide(&table, &text) else {
             self.settings.metrics.unknown_numbers.inc();
-            let label = Label::message(self.event_id(&text), Vec::new());
+            let label = Label::message(self.event_id(&text), text.flags.clone());
             return self.keep_text(&text, &label, Reason::UnknownNumber).await;
         };
         let fate = self.claim_and_publish(Way::Department(&table, &decision), &text).await;
@@ -198,11 +198,12 @@ impl Intake {
             let label = Label::message(id, self.note_repeat(text));
             return self.publish(way, text, label).await.map(|(fate, _)| fate);
         }
-        if let Some(fate) = self.claimed(way, text, Label::message(id, Vec::new())).await? {
+        let label = Label::message(id, text.flags.clone());
+        if let Some(fate) = self.claimed(way, text, label.clone()).await? {
             return Ok(fate);
         }
         self.settings.metrics.carrier_ids_reused.with_label_values(&[text.account.as_str()]).inc();
-        let label = self.label_of_reused(text, Label::message(id, Vec::new()));
+        let label = self.label_of_reused(text, label);
         let fate = self.claimed(way, text, label).await?;
         fate.ok_or(Deferral::Log)
     }
@@ -279,12 +280,12 @@ impl Intake {
 
     /// Without an id an equal text may be a retry or a resident who wrote twice: published, flagged.
     fn note_repeat(&self, text: &InboundText) -> Vec<Flag> {
-        let before = self.settings.repeats.insert(text.fingerprint, text.fingerprint);
-        if before.is_none() {
-            return Vec::new();
+        let mut flags = text.flags.clone();
+        if self.settings.repeats.insert(text.fingerprint, text.fingerprint).is_some() {
+            self.settings.metrics.possible_repeats.with_label_values(&[text.account.as_str()]).inc();
+            flags.push(Flag::PossibleRepeat);
         }
-        self.settings.metrics.possible_repeats.with_label_values(&[text.account.as_str()]).inc();
-        vec![Flag::PossibleRepeat]
+        flags
     }
 
     /// UUIDv5 of the account and the carrier's id: the same on every replica and after every restart.

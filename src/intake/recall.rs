@@ -104,7 +104,7 @@ impl Intake {
                 Some(_) => self.event_id(&text),
                 None => EventId::new_v5(&letter.id, &place.to_be_bytes()),
             };
-            (text, Label::message(id, Vec::new()))
+            (text, Label::message(id, letter.flags.clone()))
         });
         Ok(named.collect())
     }

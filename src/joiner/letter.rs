@@ -25,6 +25,7 @@ pub(super) fn of(value: &[u8], reason: &str, key: &SenderKey, now: Timestamp) ->
         body: Text::from(STANDARD.encode(value)),
         method: None,
         query: None,
+        flags: Vec::new(),
         relates_to: None,
         received_at: now,
     };

@@ -24,6 +24,7 @@ pub(super) fn of_event(event: &Event) -> Event {
         body: Text::from(STANDARD.encode(&event.value)),
         method: None,
         query: None,
+        flags: Vec::new(),
         relates_to: Some(event.id),
         received_at: event.received_at,
     };

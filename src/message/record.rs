@@ -28,6 +28,9 @@ pub enum Flag {
     CarrierIdReused,
     /// On the topic of the department's standby, because its own stayed away too long.
     Failover,
+    /// Its request's signature failed, while the account only watched signatures (`signature = "monitor"`):
+    /// anybody may have sent it.
+    Unverified,
 }
 
 /// How much of a long text is here.
@@ -93,6 +96,9 @@ pub struct ConsentRecord {
     pub received_at: Timestamp,
     /// The text that said so.
     pub relates_to: EventId,
+    /// `unverified`, where that text is.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub flags: Vec<Flag>,
 }
 
 /// What was authenticated and could not be understood, or could not be delivered for good.
@@ -115,6 +121,9 @@ pub struct DeadLetterRecord {
     /// The query where `body` is not all there was, without secrets.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub query: Option<Text>,
+    /// What its texts will be flagged with if a request that could not be read is called back.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub flags: Vec<Flag>,
     /// The id that the text would have had, and will have if it is called back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub relates_to: Option<EventId>,

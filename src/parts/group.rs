@@ -91,9 +91,11 @@ pub(super) fn judge<P>(groups: &[Group<P>], record: &PartRecord, late_after_ms: 
     if let Some(group) = groups.iter().position(|group| group.knows(record.identity())) {
         return Judgement::Twin(group);
     }
+    // Either way: after a clock was wrong for a while a text may seem to be of the far future, and must not
+    // swallow the pieces of all that follow under its reference.
     let is_recent = |group: &Group<P>| {
-        group.is_incomplete()
-            && record.received_at.as_millisecond() <= group.received_at.as_millisecond() + late_after_ms
+        let apart = record.received_at.as_millisecond().abs_diff(group.received_at.as_millisecond());
+        group.is_incomplete() && apart <= late_after_ms.unsigned_abs()
     };
     let lacks = |group: &Group<P>| is_recent(group) && !group.refs().any(|piece| piece.number == record.number);
     if let Some(open) = groups.iter().position(Group::is_open) {

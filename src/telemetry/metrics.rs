@@ -20,6 +20,7 @@ pub struct Metrics {
     pub webhook_duration: Histogram,
     pub messages: IntCounterVec,
     pub signature_failures: IntCounterVec,
+    pub signature_monitored: IntGaugeVec,
     pub keyword_messages: IntCounterVec,
     pub in_flight_messages: IntGauge,
     pub in_flight_limit: IntGauge,
@@ -85,6 +86,11 @@ impl Metrics {
                 "sms_router_signature_failures_total",
                 "Requests that did not prove where they come from",
                 &["account", "reason"],
+            ),
+            signature_monitored: make.gauges(
+                "sms_router_signature_monitored",
+                "Seconds for which failed signatures of the account are still let in, flagged; 0 once they are refused",
+                &["account"],
             ),
             keyword_messages: make.counters(
                 "sms_router_keyword_messages_total",

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio_util::task::TaskTracker;
 
-use crate::carrier::{Account, Delivery, Webhook, authenticate};
+use crate::carrier::{Account, Admission, AuthFailure, Delivery, Webhook, admit};
 use crate::clock::Clock;
-use crate::intake::{Intake, Reason, of_request};
+use crate::intake::{InboundText, Intake, Reason, of_request};
+use crate::message::Flag;
 
 use super::unstoppable::{Panicked, Unstoppable, Work};
 use super::{Deferral, Limits, Refusal, Verdict};
@@ -43,13 +44,6 @@ pub enum Step {
     Left(Work, Verdict),
 }
 
-impl Step {
-    /// The request came from nobody we know.
-    pub fn is_unproven(&self) -> bool {
-        matches!(self, Self::Done(Verdict::Refused(Refusal::Unproven(_))))
-    }
-}
-
 impl Door {
     pub fn new(settings: Settings) -> Arc<Self> {
         Arc::new(Self { settings, unfinished: TaskTracker::new() })
@@ -63,14 +57,20 @@ impl Door {
 
     /// The half of a request's life that needs its bytes: proven, read, understood. What it leaves to do
     /// is for `follow`; the caller lets go of the request before that.
-    pub fn accept(&self, account: &Arc<Account>, webhook: &Webhook<'_>) -> Step {
-        if let Err(failure) = authenticate(account, webhook) {
-            return Step::Done(Verdict::Refused(Refusal::Unproven(failure)));
-        }
+    pub fn accept(&self, account: &Account, webhook: &Webhook<'_>) -> Result<(Admission, Step), AuthFailure> {
+        let admission = admit(account, webhook)?;
+        let flags = match admission {
+            Admission::Proven => &[][..],
+            Admission::Unverified(_) => &[Flag::Unverified],
+        };
+        Ok((admission, self.take(account, webhook, flags)))
+    }
+
+    fn take(&self, account: &Account, webhook: &Webhook<'_>, flags: &[Flag]) -> Step {
         let texts = match account.carrier.parse(webhook, account) {
             Ok(Delivery::Texts(texts)) => texts,
             Ok(Delivery::Nothing(kind)) => return Step::Done(Verdict::Nothing(kind)),
-            Err(malformed) => return self.keep_malformed(account, webhook, malformed.0),
+            Err(malformed) => return self.keep_malformed(account, webhook, flags, malformed.0),
         };
         let limits = &self.settings.limits;
         let place = match limits.enter(&account.name, texts.len()) {
@@ -79,8 +79,11 @@ impl Door {
         };
         let traceparent = webhook.header("traceparent").filter(|value| is_traceparent(value));
         let intake = self.settings.intake.clone();
-        let texts = texts.into_iter().map(|inbound| intake.read(account, inbound, webhook.received_at, traceparent));
-        let texts: Vec<_> = texts.collect();
+        let read = |inbound| {
+            let text = intake.read(account, inbound, webhook.received_at, traceparent);
+            InboundText { flags: flags.to_vec(), ..text }
+        };
+        let texts: Vec<_> = texts.into_iter().map(read).collect();
         let new = || texts.iter().filter(|text| !intake.knows(text)).count();
         if let Err(deferral) = limits.spend(&account.name, new) {
             return Step::Done(Verdict::Deferred(deferral));
@@ -111,7 +114,7 @@ impl Door {
         }
     }
 
-    fn keep_malformed(&self, account: &Account, webhook: &Webhook<'_>, detail: &'static str) -> Step {
+    fn keep_malformed(&self, account: &Account, webhook: &Webhook<'_>, flags: &[Flag], detail: &'static str) -> Step {
         let limits = &self.settings.limits;
         let entered =
             limits.enter(&account.name, 1).and_then(|place| limits.spend(&account.name, || 1).map(|()| place));
@@ -120,7 +123,7 @@ impl Door {
             Err(deferral) => return Step::Done(Verdict::Deferred(deferral)),
         };
         let intake = self.settings.intake.clone();
-        let event = of_request(account, webhook, detail, intake.sender_key());
+        let event = of_request(account, webhook, detail, flags.to_vec(), intake.sender_key());
         let work = async move {
             let kept = intake.keep(event, Reason::Malformed).await;
             drop(place);

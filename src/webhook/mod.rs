@@ -7,13 +7,14 @@
 //! Not here: what becomes of a text once it is understood, how carriers sign.
 //!
 //! ```text
-//! service: path, method, bounds, body ─→ accept: authenticate → parse → intake
+//! service: path, method, bounds, body ─→ accept: admit → parse → intake
 //!                                            └─→ verdict: status, metric, log level
 //! ```
 
 mod accept;
 mod flood;
 mod limits;
+mod proxies;
 mod service;
 mod told;
 mod unstoppable;
@@ -22,5 +23,6 @@ mod verdict;
 pub use accept::{Door, Settings, patience};
 pub use flood::Rate;
 pub use limits::Limits;
+pub use proxies::{ForwardedHeader, Proxies};
 pub use service::Service;
 pub use verdict::{Deferral, Refusal, Verdict};

@@ -15,7 +15,7 @@ use prometheus::IntCounter;
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
-use crate::carrier::{Account, Reply, Webhook, authenticate_head};
+use crate::carrier::{Account, Admission, AuthFailure, Reply, Webhook, authenticate_head};
 use crate::intake;
 use crate::message::AccountName;
 use crate::server::{Answer, Caller};
@@ -23,7 +23,7 @@ use crate::telemetry::Metrics;
 
 use super::accept::patience;
 use super::told::Told;
-use super::{Deferral, Door, Refusal, Verdict};
+use super::{Deferral, Door, Proxies, Refusal, Verdict};
 
 /// Every status a verdict can have: their counters are resolved once for each account.
 const STATUSES: [u16; 8] = [200, 400, 403, 404, 405, 408, 413, 503];
@@ -45,6 +45,7 @@ struct Inner {
     accounts: HashMap<AccountName, Known>,
     unknown: [IntCounter; STATUSES.len()],
     body_timeout: Duration,
+    proxies: Proxies,
     /// Once cancelled, every answer ends its connection: whoever keeps connections open finds another.
     leaving: CancellationToken,
     metrics: Metrics,
@@ -62,6 +63,7 @@ impl Service {
         door: Arc<Door>,
         accounts: Vec<Account>,
         body_timeout: Duration,
+        proxies: Proxies,
         leaving: CancellationToken,
         metrics: Metrics,
     ) -> Self {
@@ -79,6 +81,7 @@ impl Service {
             accounts,
             unknown,
             body_timeout,
+            proxies,
             leaving,
             metrics,
             told: Told::default(),
@@ -119,7 +122,7 @@ impl Service {
             headers: &head.headers,
             body: &[],
             path_secret,
-            peer: caller.address.ip(),
+            peer: self.0.proxies.client(caller.address.ip(), &head.headers),
             received_at: self.0.door.settings.clock.now(),
         };
         // A stranger's body is not worth reading, nor the room it takes.
@@ -138,9 +141,13 @@ impl Service {
         };
         webhook.body = body.bytes();
         webhook.received_at = self.0.door.settings.clock.now();
-        let step = self.0.door.accept(&known.account, &webhook);
-        if !step.is_unproven() {
-            caller.has_proven_itself();
+        let (admission, step) = match self.0.door.accept(&known.account, &webhook) {
+            Ok(accepted) => accepted,
+            Err(failure) => return (Some(known), Verdict::Refused(Refusal::Unproven(failure))),
+        };
+        match admission {
+            Admission::Proven => caller.has_proven_itself(),
+            Admission::Unverified(failure) => self.note_unverified(&known.account, failure, began),
         }
         // The connection reads on in the request's buffer if nobody holds it any more; with it held, each
         // request would cost a new one. The room stays taken, for the texts need it now.
@@ -152,6 +159,14 @@ impl Service {
             self.hold_back(&known.account).await;
         }
         (Some(known), verdict)
+    }
+
+    /// Counted like one that is refused, so that nothing is left to fail when signatures are enforced.
+    fn note_unverified(&self, account: &Account, failure: AuthFailure, now: Instant) {
+        let (account, reason) = (account.name.as_str(), failure.reason());
+        self.0.metrics.signature_failures.with_label_values(&[account, reason]).inc();
+        let Some(untold) = self.0.told.is_due("unverified", now) else { return };
+        tracing::warn!(account, reason, untold, "its signature failed, and it was let in: the account only watches");
     }
 
     /// A place may become free while a refusal is held back.

@@ -4,6 +4,7 @@
 //! under plain `cargo test`.
 
 mod archive;
+mod authentication;
 mod backfill;
 mod carriers;
 mod cli;

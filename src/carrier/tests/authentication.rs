@@ -1,13 +1,13 @@
 //! Who is believed: every way of proving, rotation, addresses, and what is refused.
 
 use super::*;
-use crate::carrier::{CARRIERS, check_secret, prove};
+use crate::carrier::{Admission, CARRIERS, admit, authenticate_head, check_secret, prove};
 use crate::message::Number;
 
 const TWO: [&str; 2] = ["old:secret-1", "new:secret-2"];
 
 /// A secret that fits the way of proving.
-fn secret_of(carrier: &str, auth: Auth) -> &'static str {
+pub(super) fn secret_of(carrier: &str, auth: Auth) -> &'static str {
     if carrier == "generic" && auth == Auth::Signature { GENERIC_SECRET } else { "user:pass-word" }
 }
 
@@ -126,6 +126,54 @@ fn only_listed_addresses_may_call_and_before_any_proof() {
         let expected = if believed { AuthFailure::Missing } else { AuthFailure::Address };
         assert_eq!(request.authenticate(&account), Err(expected), "{peer}");
         account.auth = Auth::None;
+    }
+}
+
+#[test]
+fn a_failed_signature_is_let_in_until_the_day_and_no_longer() {
+    let (mut twilio, mut generic) =
+        (account("twilio", Auth::Signature, &["12345"]), account("generic", Auth::Signature, &[GENERIC_SECRET]));
+    let until = Timestamp::from_second(NOW + 1_000).expect("a time");
+    let (right, old) = (composed(&twilio), composed(&generic));
+    let (wrong, unsigned) = (right.clone(), Request { headers: HeaderMap::new(), ..right.clone() });
+    let wrong = Request { body: b"MessageSid=SM1&From=1&To=2&Body=forged".to_vec(), ..wrong };
+    (twilio.monitor_until, generic.monitor_until) = (Some(until), Some(until));
+    for (account, request, failure) in [
+        (&twilio, &right, None),
+        (&twilio, &wrong, Some(AuthFailure::Mismatch)),
+        (&twilio, &unsigned, Some(AuthFailure::Missing)),
+        (&generic, &old, Some(AuthFailure::Expired)),
+    ] {
+        for (seconds, is_watched) in [(999, true), (1_000, false), (1_001, false)] {
+            let received_at = Timestamp::from_second(NOW + seconds).expect("a time");
+            let request = Request { received_at, ..request.clone() };
+            let expected = match failure {
+                None => Ok(Admission::Proven),
+                Some(failure) if is_watched => Ok(Admission::Unverified(failure)),
+                Some(failure) => Err(failure),
+            };
+            assert_eq!(admit(account, &request.webhook()), expected, "{failure:?} {seconds}");
+            // The head alone must not refuse what the whole would let in.
+            let by_head = authenticate_head(account, &request.webhook());
+            let is_missing = failure == Some(AuthFailure::Missing) && !is_watched;
+            assert_eq!(by_head.is_err(), is_missing, "{failure:?} {seconds}");
+        }
+    }
+}
+
+#[test]
+fn watching_signatures_lets_neither_a_wrong_address_nor_a_path_secret_nor_a_wrong_password_pass() {
+    let watching =
+        |auth| Account { monitor_until: Some(Timestamp::MAX), ..account("twilio", auth, &["user:pass-word"]) };
+    let listed = Account { allow: vec!["192.0.2.0/24".parse().expect("a network")], ..watching(Auth::Signature) };
+    let request = Request::post("Body=x");
+    assert_eq!(admit(&listed, &request.webhook()), Err(AuthFailure::Address));
+    assert_eq!(authenticate_head(&listed, &request.webhook()), Err(AuthFailure::Address));
+    let with_secret = Request { path_secret: Some("guessed".to_owned()), ..request.clone() };
+    assert_eq!(admit(&watching(Auth::Signature), &with_secret.webhook()), Err(AuthFailure::Mismatch));
+    for auth in [Auth::Basic, Auth::Bearer, Auth::Path, Auth::Query] {
+        assert_eq!(admit(&watching(auth), &request.webhook()), Err(AuthFailure::Missing), "{auth:?}");
+        assert_eq!(authenticate_head(&watching(auth), &request.webhook()), Err(AuthFailure::Missing), "{auth:?}");
     }
 }
 

@@ -6,6 +6,7 @@ mod arbitrary;
 mod authentication;
 mod bird;
 mod declared;
+mod diagnosis;
 mod gateways;
 mod jwt;
 mod listing;

@@ -169,7 +169,7 @@ fn a_request_comes_back_from_its_letter_as_it_was() {
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
             received_at: at(RECEIVED),
         };
-        let event = of_request(&account("kannel"), &webhook, "detail", &key());
+        let event = of_request(&account("kannel"), &webhook, "detail", Vec::new(), &key());
         assert!(!String::from_utf8_lossy(&event.value).contains("hush"));
         let kept = letter(&event);
         let content = STANDARD.decode(kept.body.as_str()).unwrap();
@@ -181,12 +181,32 @@ fn a_request_comes_back_from_its_letter_as_it_was() {
 }
 
 #[test]
+fn what_was_let_in_unverified_stays_so_when_it_is_called_back() {
+    let (open, account) = (open(&["*"]), account("kannel"));
+    let (method, headers, peer) = (Method::GET, HeaderMap::new(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let (query, received_at) = ("sender=%2B447700900123&to=86555&message=snow", at(RECEIVED));
+    let webhook =
+        Webhook { method: &method, query, headers: &headers, body: b"", path_secret: None, peer, received_at };
+    for flags in [vec![], vec![Flag::Unverified]] {
+        let letter = letter(&of_request(&account, &webhook, "to missing", flags.clone(), &key()));
+        let (text, label) = open.intake.texts_of(&letter, &account).unwrap().remove(0);
+        assert_eq!(label.flags, flags);
+        // And when it then has nowhere to go.
+        let (_, label) = {
+            let letter = super::tests::letter(&of_text(&text, &label, Reason::UnknownNumber, &key()));
+            open.intake.texts_of(&letter, &account).unwrap().remove(0)
+        };
+        assert_eq!(label.flags, flags);
+    }
+}
+
+#[test]
 fn requests_that_differ_in_their_query_only_are_two_letters() {
     let (headers, peer) = (HeaderMap::new(), IpAddr::V4(Ipv4Addr::LOCALHOST));
     let id = |query| {
         let (method, received_at) = (&Method::POST, at(RECEIVED));
         let webhook = Webhook { method, query, headers: &headers, body: b"same", path_secret: None, peer, received_at };
-        of_request(&account("kannel"), &webhook, "detail", &key()).id
+        of_request(&account("kannel"), &webhook, "detail", Vec::new(), &key()).id
     };
     assert_ne!(id("sender=1"), id("sender=2"));
     assert_eq!(id("sender=1"), id("sender=1&secret=hush"), "a new secret makes no new letter");
@@ -232,7 +252,7 @@ async fn a_batch_that_can_be_read_now_is_called_by_the_same_ids_each_time() {
         peer,
         received_at: at(RECEIVED),
     };
-    let letter = letter(&of_request(&account, &webhook, "to missing", &key()));
+    let letter = letter(&of_request(&account, &webhook, "to missing", Vec::new(), &key()));
     let unread = open.intake.recall(&letter, &account, now).await;
     assert_eq!(unread, Err(NotRecalled::Unreadable("to missing")));
     let mended = Account { number: Some(crate::message::Number::normalise("86555", Country::GB)), ..account };
@@ -285,6 +305,7 @@ async fn letters_of_the_release_before_come_back_too() {
             body: Text::from(STANDARD.encode(to_json(&content))),
             method: None,
             query: None,
+            flags: Vec::new(),
             relates_to: None,
             received_at: at(RECEIVED),
         }
