@@ -29,9 +29,9 @@ use super::listeners;
 use super::log::OpenLog;
 use super::probe::{self, Prober};
 use super::reconcile;
-use super::reload::Reloader;
+use super::reload::{Reloader, first_table};
 use super::topics::TopicWatch;
-use super::{Reload, StartError, build_table};
+use super::{Reload, StartError};
 
 /// Between two sweeps of what has outlived its time: within the hour after it ends.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
@@ -108,8 +108,7 @@ impl Instance {
         let (metrics, latches) = (Metrics::new(), Latches::default());
         let (routes_latch, listening) = (latches.latch("routes loaded"), latches.latch("listeners open"));
         describe(&config, &metrics);
-        let built_from = config.routes.stamp();
-        let table = build_table(&config).map_err(StartError::Settings)?;
+        let (built_from, table) = first_table(&config).await?;
         routes_latch.set();
         listeners::allow_open_files(&mut config);
         let doors = Doors::open(&config)?;

@@ -83,15 +83,31 @@ impl Value {
     }
 }
 
+/// The text of a settings file; bytes that are no text are told with their line.
+pub fn text(file: &Arc<str>, bytes: Vec<u8>) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        let reason = "not UTF-8: write the file anew in that encoding".to_owned();
+        Problem { place: Place { file: file.clone(), line }, key: String::new(), reason }
+    })
+}
+
 /// Parses TOML. Where the syntax is wrong nothing of the file is known, so that is one problem.
 pub fn parse(file: &Arc<str>, text: &str) -> Result<Node, Problem> {
     let source = Source::of(file, text);
     let table = DeTable::parse(text).map_err(|error| Problem {
         place: source.place(error.span().map_or(0, |span| span.start)),
         key: String::new(),
-        reason: format!("not TOML: {}", error.message()),
+        reason: format!("not TOML: {}", complaint(&error, text)),
     })?;
     Ok(Node { place: source.place(0), value: source.convert_table(table.get_ref()) })
+}
+
+/// What the parser says, and which key it means where it says so only by the place. Values stay untold.
+fn complaint(error: &toml::de::Error, text: &str) -> String {
+    let key = error.span().and_then(|span| text.get(span)).filter(|_| error.message() == "duplicate key");
+    key.map_or_else(|| error.message().to_owned(), |key| format!("the key {key} is written twice"))
 }
 
 /// A file's name and where its lines begin: a table of keywords has many places to tell.

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod document;
+mod file;
 mod form;
 mod listing;
 mod origin;
@@ -24,6 +25,7 @@ mod watching;
 
 pub use accounts::AccountNote;
 pub use document::{Place, Problem};
+pub use file::read_regular;
 pub use origin::{Environment, Origin};
 pub use publish::{Journal, Publish};
 pub use routes::{RoutesFile, Stamp};
