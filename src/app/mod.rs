@@ -15,6 +15,7 @@ mod probe;
 mod reconcile;
 mod reload;
 mod serve;
+mod store_watch;
 mod topics;
 
 pub use archive::ArchiveInstance;

@@ -30,6 +30,7 @@ use super::log::OpenLog;
 use super::probe::{self, Prober};
 use super::reconcile;
 use super::reload::{Reloader, first_table};
+use super::store_watch;
 use super::topics::TopicWatch;
 use super::{Reload, StartError};
 
@@ -135,6 +136,8 @@ impl Instance {
         tasks.spawn(reloading);
         if let Some(store) = log.store() {
             tasks.spawn(sweep(store.clone(), metrics.clone(), end.clone()));
+            let departments = log.embedded().map(|_| (routes.clone(), metrics.clone()));
+            tasks.spawn(store_watch::watch(store.clone(), departments, end.clone()));
         }
         if log.embedded().is_some() {
             reconcile::watch(&config, &routes, &clock, &metrics, &tasks, &end);

@@ -257,12 +257,19 @@ fn a_full_disk_is_503_and_nothing_answered_is_lost() {
     });
     let stored: Vec<_> = records(&server, "highways").iter().map(|record| record["text"].clone()).collect();
     assert_eq!(stored, answered.iter().map(|text| json!(text)).collect::<Vec<_>>());
+    let verbose = || http::get(server.monitoring, "/readyz?verbose");
+    let up = || server.metric("sms_router_department_up{department=\"highways\"}");
+    assert_eq!(verbose().status, 200, "it still answers carriers truthfully");
+    assert!(verbose().text().contains("[!] takes texts: embedded store (the disk of"), "{}", verbose().text());
+    wait_until("the departments are told", || up() == 0.0);
     let remount = std::process::Command::new("mount")
         .args(["-o", "remount,size=64m"])
         .arg(server.folder.path("data"))
         .status()
         .expect("mount");
     assert!(remount.success());
+    wait_until("it finds out by itself", || up() == 1.0);
+    assert!(verbose().text().contains("[+] takes texts: embedded store\n"), "{}", verbose().text());
     wait_until("it takes texts again", || server.push(&Sms::new("later", "snow later")).status == 200);
     let folder = server.kill();
     let unmounted = std::process::Command::new("umount").arg(folder.path("data")).status().expect("umount");

@@ -202,6 +202,26 @@ fn the_feed_goes_on_after_an_id_and_waits_for_the_next() {
 }
 
 #[test]
+fn a_store_whose_files_were_removed_takes_nothing() {
+    let mut server = Server::start(Folder::new()).ready();
+    assert_eq!(server.push(&Sms::new("1", "snow")).status, 200);
+    for file in ["sms-router.sqlite", "sms-router.sqlite-wal", "sms-router.sqlite-shm"] {
+        std::fs::remove_file(server.folder.path("data").join(file)).expect("removed");
+    }
+    for number in 2..5 {
+        assert_eq!(server.push(&Sms::new(&number.to_string(), "snow")).status, 503);
+    }
+    server.wait_for_log("sms-router.sqlite was removed or replaced");
+    let said = server.log().iter().filter(|line| line.contains("was removed or replaced")).count();
+    assert_eq!(said, 1, "once, not for every text");
+    let verbose = http::get(server.monitoring, "/readyz?verbose").text();
+    assert!(verbose.contains("[!] takes texts: embedded store ("), "{verbose}");
+    let server = Server::start(server.kill()).ready();
+    assert_eq!(server.push(&Sms::new("2", "snow")).status, 200, "after a restart it goes on");
+    assert_eq!(texts(&server, "highways"), ["snow"]);
+}
+
+#[test]
 fn another_process_on_the_folder_is_refused() {
     let server = Server::start(Folder::new()).ready();
     let output = server.folder.run(&["serve"]);
