@@ -1,7 +1,6 @@
 //! `sms-router.toml`: every section read, every key known, into what the rooms need.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +10,11 @@ use crate::carrier::Account;
 use crate::joiner;
 use crate::message::{Country, DepartmentName, EventSource, Secret, SenderKey};
 use crate::publish::check_properties;
+use crate::telemetry::check_directives;
 
 use super::accounts::{self, AccountNote};
 use super::document::{Place, Problem};
+use super::listener::{self, Listener};
 use super::parts;
 use super::publish::{self, Publish, credentials};
 use super::read::{Problems, Section};
@@ -60,23 +61,6 @@ pub struct Shutdown {
     pub drain_delay: Duration,
     /// Then, finishing what was taken in, before the process leaves anyway.
     pub grace: Duration,
-}
-
-/// A listener's settings.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    pub listen: SocketAddr,
-    pub connections_max: usize,
-    /// For the head of a request, and between two requests.
-    pub header_timeout: Duration,
-    pub tls: Option<TlsFiles>,
-}
-
-/// Certificate chain and key, read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 /// The door carriers knock at.
@@ -153,7 +137,7 @@ pub(super) fn read(
     let inbound = inbound(root.section("inbound"), &vault);
     let api = api(root.section("api"), &vault);
     let monitoring_section = root.section("monitoring");
-    let monitoring = listener(&monitoring_section, "127.0.0.1:9464", 256, &vault);
+    let monitoring = listener::read(&monitoring_section, "127.0.0.1:9464", 256, &vault);
     monitoring_section.finish();
     let deadline_max = inbound.as_ref().map(|inbound| inbound.deadline_max);
     let publish = publish::read(root.section("publish"), &vault, &data, deadline_max);
@@ -171,7 +155,8 @@ pub(super) fn read(
         root.named("departments").into_iter().filter_map(|(name, section)| department(name, section, &vault));
     let departments = departments.collect();
     let log = root.section("log");
-    let log_level = log.string("level").unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned());
+    let level = log.parsed("level", |level| check_directives(level).map(|()| level.to_owned()));
+    let log_level = level.unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned());
     log.finish();
     let (probe, reconcile) = (watching::probe(root.section("probe")), watching::reconcile(root.section("reconcile")));
     let shutdown = Shutdown {
@@ -205,38 +190,8 @@ pub(super) fn read(
     Some(config)
 }
 
-fn listener(section: &Section<'_>, default: &str, connections_max: usize, vault: &Vault<'_>) -> Option<Listener> {
-    let listen = section.string("listen").unwrap_or_else(|| default.to_owned());
-    let listen: Option<SocketAddr> = listen.parse().ok();
-    match listen {
-        None => section.refuse("listen", "is not an address and port (\"127.0.0.1:8080\")"),
-        Some(listen) if vault.is_sample && !listen.ip().is_loopback() => {
-            section.refuse("listen", "the sample listens on loopback only: write a settings file of your own");
-        }
-        Some(_) => {}
-    }
-    let connections_max = section.count("connections_max", connections_max, 1..=1_000_000);
-    let header_timeout = section.milliseconds("header_timeout_ms", Duration::from_secs(5), 100..=300_000);
-    let tls = section.section("tls");
-    let files = tls.is_present().then(|| (tls.required("certificate"), tls.required("key")));
-    tls.finish();
-    let tls = match files {
-        Some((Some(certificate), Some(key))) => {
-            let files = TlsFiles { certificate: vault.folder.join(certificate), key: vault.folder.join(key) };
-            for path in [&files.certificate, &files.key] {
-                if let Err(error) = std::fs::File::open(path) {
-                    section.refuse("tls", format!("{} cannot be read: {error}", path.display()));
-                }
-            }
-            Some(files)
-        }
-        _ => None,
-    };
-    Some(Listener { listen: listen?, connections_max, header_timeout, tls })
-}
-
 fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
-    let listener = listener(&section, "127.0.0.1:8080", 10_000, vault);
+    let listener = listener::read(&section, "127.0.0.1:8080", 10_000, vault);
     let url = section.required("url");
     if let Some(url) = &url
         && !(url.starts_with("https://") || url.starts_with("http://"))
@@ -269,7 +224,7 @@ fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
 }
 
 fn api(section: Section<'_>, vault: &Vault<'_>) -> Option<Api> {
-    let listener = listener(&section, "127.0.0.1:8081", 1_024, vault);
+    let listener = listener::read(&section, "127.0.0.1:8081", 1_024, vault);
     let plaintext = section.boolean("plaintext", false);
     if let Some(listener) = &listener
         && !listener.listen.ip().is_loopback()
@@ -364,7 +319,9 @@ fn department(name: &str, section: Section<'_>, vault: &Vault<'_>) -> Option<(De
 impl Config {
     /// What each key alone cannot show.
     fn contradictions(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let listeners =
+            [("inbound", &self.inbound.listener), ("api", &self.api.listener), ("monitoring", &self.monitoring)];
+        let mut problems = listener::in_each_others_way(&listeners);
         for (account, note) in &self.accounts {
             let contract = account.carrier.contract();
             let without_journal = matches!(&self.publish, Publish::Kafka { journal: None, .. });

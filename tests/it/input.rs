@@ -209,6 +209,49 @@ fn every_problem_of_a_file_is_named_at_once_with_its_line() {
 }
 
 #[test]
+fn what_serve_would_refuse_is_refused_by_check_with_its_place() {
+    let with = |from: &str, to: &str| Folder::with(&SETTINGS.replacen(from, to, 1), ROUTES);
+    let api = "[api]\nlisten = \"127.0.0.1:0\"";
+    let inbound = "[inbound]\nlisten = \"127.0.0.1:0\"";
+    for (folder, place, words) in [
+        (
+            with(api, "[log]\nlevel = \"loud\"\n[api]\nlisten = \"127.0.0.1:0\""),
+            "sms-router.toml:8: log.level: ",
+            "is no level",
+        ),
+        (
+            with(api, "[log]\nlevel = \"info,a=b=c\"\n[api]\nlisten = \"127.0.0.1:0\""),
+            "sms-router.toml:8: log.level: ",
+            "cannot be read",
+        ),
+        (
+            Folder::with(
+                &SETTINGS.replacen(api, "[api]\nlisten = \"127.0.0.1:47113\"", 1).replacen(
+                    inbound,
+                    "[inbound]\nlisten = \"127.0.0.1:47113\"",
+                    1,
+                ),
+                ROUTES,
+            ),
+            "sms-router.toml:8: api.listen: ",
+            "taken by inbound.listen",
+        ),
+    ] {
+        for (command, code) in [("serve", 78), ("check", 1)] {
+            let (status, out, err) = said(&folder.run(&[command]));
+            let told = format!("{out}{err}");
+            assert!(status == Some(code) && told.contains(place) && told.contains(words), "{place}{words}: {told}");
+        }
+    }
+    let folder = Folder::new();
+    let mut command = crate::harness::binary();
+    let command =
+        command.args(["serve", "-c"]).arg(folder.path("sms-router.toml")).env("SMS_ROUTER__LOG__LEVEL", "loud");
+    let (status, _, err) = said(&command.output().expect("the binary"));
+    assert!(status == Some(78) && err.contains("environment SMS_ROUTER__LOG__LEVEL: log.level: "), "{err}");
+}
+
+#[test]
 fn surroundings_that_do_not_fit_are_named_with_a_remedy() {
     let two = ROUTES.replace("name = \"parking\"", "name = \"parking\"\ntopic = \"sms.highways\"");
     refused(&Folder::with(SETTINGS, &two), 78, &["routes.toml:", "sms.highways"]);
