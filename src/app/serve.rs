@@ -17,7 +17,7 @@ use crate::intake::{self, Intake, PlaceSettings, Places};
 use crate::keyword::Live;
 use crate::log::Log;
 use crate::message::{Country, Number};
-use crate::operations::{self, Feed, Health};
+use crate::operations::{self, Feed, Health, Polls};
 use crate::publish::TopicAdmin;
 use crate::server::Caller;
 use crate::store::Store;
@@ -154,10 +154,7 @@ impl Instance {
             let prober = Prober { account, inbound, every, clock: clock.clone(), metrics: metrics.clone(), store };
             tasks.spawn(prober.run(drain.clone()));
         }
-        let answer_api = move |request, caller: Caller| {
-            caller.has_proven_itself();
-            operations::api(feed.clone(), request)
-        };
+        let answer_api = move |request, caller| operations::api(feed.clone(), request, caller);
         tasks.spawn(doors.api.watch(&tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
         let answer_monitoring = move |request, caller: Caller| {
             caller.has_proven_itself();
@@ -231,6 +228,7 @@ fn feed(config: &Config, log: &OpenLog, routes: &Live, drain: &CancellationToken
     Arc::new(Feed {
         source: log.feed(),
         tokens: config.departments.clone(),
+        polls: Polls::new(config.departments.keys(), config.api.listener.connections_max),
         routes: routes.clone(),
         events: config.standing.source.clone(),
         drain: drain.clone(),

@@ -1,12 +1,13 @@
 //! The embedded profile: what got a 200 is there, once, whatever happens to the process.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Folder, Server, Sms, feed, http, push, push_body, wait_until};
+use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, feed, http, push, push_body, wait_until};
 
 fn texts(server: &Server, department: &str) -> Vec<String> {
     let text = |record: Value| record["text"].as_str().expect("a text").to_owned();
@@ -199,6 +200,63 @@ fn the_feed_goes_on_after_an_id_and_waits_for_the_next() {
     let gone = "lastEventId=00000000-0000-4000-8000-000000000000";
     assert_eq!(feed::ask(server.api, "highways", "token of highways", gone).status, 410);
     assert_eq!(feed::ask(server.api, "highways", "token of highways", "limit=x").status, 400);
+}
+
+#[test]
+fn one_departments_polls_leave_places_for_the_others() {
+    let settings = SETTINGS.replacen("[monitoring]", "connections_max = 16\n[monitoring]", 1);
+    let server = Server::start(Folder::with(&settings, ROUTES)).ready();
+    let poll = |department: &str| {
+        let mut stream = http::connect(server.api);
+        let head = format!(
+            "GET /v1/departments/{department}/messages?timeout=60000 HTTP/1.1\r\nhost: test\r\nconnection: close\r\nauthorization: Bearer token of {department}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream
+    };
+    // A quarter of the places, then none; who is refused leaves.
+    let waiting: Vec<_> = (0..12).map(|_| poll("parking")).collect();
+    let mut refused = 0;
+    wait_until("those beyond the share are refused", || {
+        refused = waiting.iter().filter(|stream| !is_silent(stream)).count();
+        refused >= 8
+    });
+    assert_eq!(refused, 8);
+    let answer = feed::ask(server.api, "parking", "token of parking", "timeout=60000");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.header("retry-after").is_some());
+    let answer = feed::ask(server.api, "parking", "token of parking", "");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "[]"), "without a wait it is answered");
+    let other = poll("highways");
+    assert_eq!(server.push(&Sms::new("1", "snow")).status, 200);
+    assert!(http::answer(other).text().contains("snow"), "another department waits and is told");
+    assert_eq!(server.push(&Sms::new("2", "park pay")).status, 200);
+    let told = waiting.into_iter().map(http::answer).filter(|answer| answer.status == 200);
+    assert_eq!(told.count(), 4, "those that waited");
+}
+
+fn is_silent(stream: &std::net::TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    let silent = stream.peek(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).expect("a socket");
+    silent
+}
+
+#[test]
+fn strangers_at_the_api_give_way_to_who_has_a_token() {
+    let settings = SETTINGS.replacen("[monitoring]", "connections_max = 4\n[monitoring]", 1);
+    let server = Server::start(Folder::with(&settings, ROUTES)).ready();
+    let strangers: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = http::connect(server.api);
+            stream.write_all(b"GET /v1/departments/highways/messages HTTP/1.1\r\nhost: test\r\n\r\n").expect("sent");
+            wait_until("it is refused", || !is_silent(&stream));
+            stream
+        })
+        .collect();
+    assert_eq!(feed::ask(server.api, "highways", "token of highways", "").status, 200);
+    assert_eq!(server.metric("sms_router_connections_gave_way_total{listener=\"api\"}"), 1.0);
+    drop(strangers);
 }
 
 #[test]
