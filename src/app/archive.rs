@@ -17,7 +17,7 @@ use crate::publish::{self, Publisher, TopicAdmin};
 use crate::telemetry::{Latches, Metrics};
 
 use super::reload::{Reloader, first_table};
-use super::{Reload, StartError, listeners, reconcile};
+use super::{Reload, StartError, listeners, reconcile, tell_warnings};
 
 /// A running `archive run`.
 pub struct ArchiveInstance {
@@ -40,6 +40,7 @@ impl ArchiveInstance {
         else {
             return Err(StartError::NoArchiveToRun);
         };
+        tell_warnings(&config);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let (built_from, table) = first_table(&config).await?;
         let monitoring = listeners::open("monitoring", &config.monitoring)?;

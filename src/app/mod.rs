@@ -59,6 +59,13 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// Says what works and should be known all the same.
+fn tell_warnings(config: &Config) {
+    for problem in &config.warnings {
+        tracing::warn!(%problem, "the settings could be better");
+    }
+}
+
 /// Reads and builds the keyword table that the settings name.
 pub fn build_table(config: &Config) -> Result<Table, Vec<Problem>> {
     let text = config.routes.text().map_err(|problem| vec![problem])?;

@@ -32,7 +32,7 @@ use super::reconcile;
 use super::reload::{Reloader, first_table};
 use super::store_watch;
 use super::topics::TopicWatch;
-use super::{Reload, StartError};
+use super::{Reload, StartError, tell_warnings};
 
 /// Between two sweeps of what has outlived its time: within the hour after it ends.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
@@ -211,6 +211,7 @@ fn describe(config: &Config, metrics: &Metrics) {
     metrics.sample.set(i64::from(config.is_sample));
     let open = config.accounts.iter().filter(|(_, note)| note.is_open).count();
     metrics.unauthenticated_accounts.set(i64::try_from(open).unwrap_or(i64::MAX));
+    tell_warnings(config);
     if config.is_sample {
         tracing::warn!("this is the SAMPLE: loopback only, data in ./data; write an sms-router.toml for real use");
     }

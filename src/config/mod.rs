@@ -22,6 +22,7 @@ mod routes;
 mod sample;
 mod secrets;
 mod settings;
+mod tokens;
 mod watching;
 
 pub use accounts::AccountNote;

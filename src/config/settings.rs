@@ -1,7 +1,7 @@
 //! `sms-router.toml`: every section read, every key known, into what the rooms need.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use super::parts;
 use super::publish::{self, Publish, credentials};
 use super::read::{Problems, Section};
 use super::routes::RoutesFile;
-use super::secrets::Vault;
+use super::secrets::{Vault, open_to_others};
+use super::tokens;
 use super::watching::{self, Reconcile};
 use super::{Environment, Origin, SecretsNeeded, sample};
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub probe: Option<Duration>,
     pub reconcile: Reconcile,
     pub shutdown: Shutdown,
+    /// What works and should be known all the same.
+    pub warnings: Vec<Problem>,
 }
 
 /// How long a process that is told to stop may take.
@@ -120,7 +123,10 @@ pub(super) fn read(
     problems: &Problems,
 ) -> Option<Config> {
     let (folder, root_place) = (origin.folder(), root.place().clone());
-    let vault = Vault { folder: &folder, environment, is_sample: origin.is_sample(), needed };
+    let warnings = Problems::default();
+    let data = data_folder(&root, &folder, &warnings);
+    let is_sample = origin.is_sample();
+    let vault = Vault { folder: &folder, environment, is_sample, needed, data: &data, warnings: &warnings };
     let routes = match (origin, root.string("routes")) {
         (Origin::Sample, Some(path)) if path != sample::ROUTES_FILE => RoutesFile::File(folder.join(path)),
         (Origin::Sample, _) => RoutesFile::Sample,
@@ -133,7 +139,6 @@ pub(super) fn read(
     let country = root
         .parsed("country", |code| Country::parse(code).ok_or_else(|| format!("{code:?} is not a country of ISO 3166")))
         .unwrap_or(Country::GB);
-    let data = folder.join(root.string("data").unwrap_or_else(|| "data".to_owned()));
     let inbound = inbound(root.section("inbound"), &vault);
     let api = api(root.section("api"), &vault);
     let monitoring_section = root.section("monitoring");
@@ -151,13 +156,9 @@ pub(super) fn read(
         .into_iter()
         .filter_map(|(name, section)| accounts::read(name, section, &origin_url, &vault))
         .collect();
-    let departments =
-        root.named("departments").into_iter().filter_map(|(name, section)| department(name, section, &vault));
-    let departments = departments.collect();
-    let log = root.section("log");
-    let level = log.parsed("level", |level| check_directives(level).map(|()| level.to_owned()));
-    let log_level = level.unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned());
-    log.finish();
+    let operators = api.as_ref().map(|api| api.operators.as_slice()).unwrap_or_default();
+    let departments = tokens::departments(&root, operators, &vault);
+    let log_level = log_level(root.section("log"));
     let (probe, reconcile) = (watching::probe(root.section("probe")), watching::reconcile(root.section("reconcile")));
     let shutdown = Shutdown {
         drain_delay: root.milliseconds("drain_delay_ms", Duration::ZERO, 0..=120_000),
@@ -168,7 +169,7 @@ pub(super) fn read(
         (inbound?, api?, monitoring?, publish?, archive?, standing?);
     let config = Config {
         name: root_place.file,
-        is_sample: origin.is_sample(),
+        is_sample,
         routes,
         country,
         data,
@@ -185,9 +186,20 @@ pub(super) fn read(
         probe,
         reconcile,
         shutdown,
+        warnings: warnings.into_vec(),
     };
     problems.extend(config.contradictions());
     Some(config)
+}
+
+fn data_folder(root: &Section<'_>, folder: &Path, warnings: &Problems) -> PathBuf {
+    let data = folder.join(root.string("data").unwrap_or_else(|| "data".to_owned()));
+    if let Some(mode) = open_to_others(&data) {
+        let path = data.display();
+        let reason = format!("{path} is open to others (mode {mode:04o}): chmod 700 {path}");
+        warnings.push(&root.place_of("data"), "data", reason);
+    }
+    data
 }
 
 fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
@@ -236,7 +248,7 @@ fn api(section: Section<'_>, vault: &Vault<'_>) -> Option<Api> {
             "residents' words would cross the network unencrypted: set api.tls, or plaintext = true where something else encrypts",
         );
     }
-    let operators = vault.several(&section, "operators");
+    let operators = tokens::operators(&section, vault);
     section.finish();
     Some(Api { listener: listener?, operators })
 }
@@ -309,11 +321,10 @@ fn cql(section: &Section<'_>, vault: &Vault<'_>) -> Option<Archive> {
     Some(Archive::Cql { settings: Box::new(settings), group })
 }
 
-fn department(name: &str, section: Section<'_>, vault: &Vault<'_>) -> Option<(DepartmentName, Vec<Secret>)> {
-    let department = DepartmentName::parse(name).map_err(|error| section.refuse("", error.to_string())).ok();
-    let tokens = vault.several(&section, "tokens");
+fn log_level(section: Section<'_>) -> String {
+    let level = section.parsed("level", |level| check_directives(level).map(|()| level.to_owned()));
     section.finish();
-    Some((department?, tokens))
+    level.unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned())
 }
 
 impl Config {

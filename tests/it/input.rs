@@ -252,6 +252,52 @@ fn what_serve_would_refuse_is_refused_by_check_with_its_place() {
 }
 
 #[test]
+fn what_opens_more_than_was_meant_is_told_by_check_and_at_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let settings = SETTINGS
+        .replacen("[monitoring]", "operators = [{ file = \"token-parking\" }]\n[monitoring]", 1)
+        .replace("token-contact-centre", "data/token");
+    let folder = Folder::with(&settings, ROUTES);
+    let mode = |name: &str, mode| {
+        std::fs::set_permissions(folder.path(name), std::fs::Permissions::from_mode(mode)).expect("a mode")
+    };
+    std::fs::create_dir(folder.path("data")).expect("a folder");
+    folder.write("data/token", "token of highways");
+    mode("data", 0o750);
+    mode("data/token", 0o640);
+    folder.write("token-parking", "fifteen bytes..");
+    let expected = [
+        "sms-router.toml:3: data: ".to_owned()
+            + folder.path("data").to_str().expect("a path")
+            + " is open to others (mode 0750): chmod 700 ",
+        format!(
+            "departments.contact-centre.tokens: {} is open to others (mode 0640): chmod 600 ",
+            folder.path("data/token").display()
+        ),
+        "sms-router.toml:9: api.operators: holds a token under 16 bytes".to_owned(),
+        "departments.parking.tokens: holds a token under 16 bytes".to_owned(),
+        "departments.highways.tokens: holds a token that opens the feed of contact-centre as well".to_owned(),
+        "departments.parking.tokens: holds a token that opens the words in dead-letter as well".to_owned(),
+    ];
+    let (code, out, err) = said(&folder.run(&["check"]));
+    assert_eq!(code, Some(0), "{out}{err}");
+    let told: Vec<_> = out.lines().filter(|line| line.starts_with("warning: ")).collect();
+    for words in &expected {
+        assert!(told.iter().any(|line| line.contains(words)), "{words:?} is not in: {out}");
+    }
+    assert!(!out.contains("fifteen") && !out.contains("token of"), "{out}");
+    let mut server = Server::start(folder).ready();
+    for words in &expected {
+        server.wait_for_log(words);
+    }
+    let (folder, _) = server.stop();
+    let careful = Folder::new();
+    let (_, out, _) = said(&careful.run(&["check"]));
+    assert!(!out.contains("token") && !out.contains("chmod"), "{out}");
+    drop(folder);
+}
+
+#[test]
 fn surroundings_that_do_not_fit_are_named_with_a_remedy() {
     let two = ROUTES.replace("name = \"parking\"", "name = \"parking\"\ntopic = \"sms.highways\"");
     refused(&Folder::with(SETTINGS, &two), 78, &["routes.toml:", "sms.highways"]);
@@ -265,7 +311,9 @@ fn surroundings_that_do_not_fit_are_named_with_a_remedy() {
     refused(&Folder::with(&settings, ROUTES), 1, &["inbound", &port.to_string(), "in use"]);
     let folder = Folder::new();
     folder.write("data", "a file where the folder should be");
-    refused(&folder, 1, &["data"]);
+    refused(&folder, 1, &["the data folder", "cannot be used: "]);
+    let strange = SETTINGS.replace("[accounts.demo]", "[accounts.\"a/b\"]");
+    refused(&Folder::with(&strange, ROUTES), 78, &["accounts.a/b: \"a/b\" is not a name"]);
     let open = SETTINGS.replacen("[api]\nlisten = \"127.0.0.1:0\"", "[api]\nlisten = \"0.0.0.0:0\"", 1);
     refused(&Folder::with(&open, ROUTES), 78, &["api.listen", "plaintext"]);
     let bare = SETTINGS.replace("secrets = [{ file = \"demo\" }]", "");
