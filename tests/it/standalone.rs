@@ -327,3 +327,39 @@ fn audit_copies_are_read_with_a_reason_that_is_kept() {
     let readings: u32 = log.query_row("SELECT count(*) FROM access_log", [], |row| row.get(0)).expect("a count");
     assert_eq!(readings, 4);
 }
+
+#[test]
+fn questions_about_what_nobody_knows_are_told_apart_from_empty_answers() {
+    let server = Server::start(Folder::new()).ready();
+    server.push(&Sms::new("1", "snow"));
+    push_body(server.inbound, "demo", b"not a text");
+    let folder = server.kill();
+    let ask = |department: &str, since: &str, until: &str| {
+        let question = ["--department", department, "--since", since, "--until", until, "--reason", "audit"];
+        crate::harness::said(&folder.run(&[&["archive", "get"][..], &question].concat()))
+    };
+    for (department, since, until, code, words) in [
+        ("nowhere", "2020-01-01", "2099-01-01", 1, "no department nowhere is known"),
+        ("parking", "2020-01-01", "2099-01-01", 0, "no audit copy answers"),
+        ("highways", "2099-01-01", "2020-01-01", 64, "--since must be before --until"),
+        ("highways", "2020-01-01", "9999-12-31", 64, "--until is later than any time this program knows: 9999-12-30"),
+        ("highways", "tomorrow", "9999-12-31", 64, "--since is not a time"),
+    ] {
+        let (status, out, err) = ask(department, since, until);
+        assert!(status == Some(code) && err.contains(words) && out.is_empty(), "{department} {since} {until}: {err}");
+    }
+    // Its copies outlive a department.
+    folder.write(
+        "routes.toml",
+        "[[department]]\nname = \"parking\"\n[[number]]\nnumber = \"*\"\ndefault = \"parking\"\n",
+    );
+    let settings = SETTINGS.replace("[departments.highways]\ntokens = [{ file = \"token-highways\" }]", "");
+    folder.write("sms-router.toml", &settings);
+    let (status, out, err) = ask("highways", "2020-01-01", "2099-01-01");
+    assert!(status == Some(0) && out.lines().count() == 1 && err.contains("highways any more"), "{out}{err}");
+    let letters = |account: &str| crate::harness::said(&folder.run(&["dead-letter", "list", "--account", account]));
+    let (status, out, err) = letters("nobody");
+    assert!(status == Some(1) && out.is_empty() && err.contains("no account nobody is known"), "{out}{err}");
+    assert_eq!(letters("demo").0, Some(0));
+    assert_eq!(letters("demo").1.lines().count(), 1);
+}
