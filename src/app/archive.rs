@@ -16,8 +16,8 @@ use crate::operations::{self, Health, Service};
 use crate::publish::{self, Publisher, TopicAdmin};
 use crate::telemetry::{Latches, Metrics};
 
-use super::reload::Reloader;
-use super::{Reload, StartError, build_table, listeners, reconcile};
+use super::reload::{Reloader, first_table};
+use super::{Reload, StartError, listeners, reconcile, tell_warnings};
 
 /// A running `archive run`.
 pub struct ArchiveInstance {
@@ -40,9 +40,9 @@ impl ArchiveInstance {
         else {
             return Err(StartError::NoArchiveToRun);
         };
+        tell_warnings(&config);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let built_from = config.routes.stamp();
-        let table = build_table(&config).map_err(StartError::Settings)?;
+        let (built_from, table) = first_table(&config).await?;
         let monitoring = listeners::open("monitoring", &config.monitoring)?;
         let address = monitoring.bound.address();
         let (stop_worker, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Listener, Place, Problem, TlsFiles};
+use crate::config::{Config, Listener, Place, Problem, TlsFiles, read_regular};
 use crate::server::{self, Bound, Certificates};
 
 use super::StartError;
@@ -81,7 +81,7 @@ fn load(files: &TlsFiles) -> Result<Watched, Problem> {
 
 fn read(files: &TlsFiles) -> Result<(Vec<u8>, Vec<u8>), Problem> {
     let file = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|error| problem(files, format!("{} cannot be read: {error}", path.display())))
+        read_regular(path).map_err(|error| problem(files, format!("{} cannot be read: {error}", path.display())))
     };
     Ok((file(&files.certificate)?, file(&files.key)?))
 }

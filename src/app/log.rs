@@ -115,9 +115,15 @@ impl OpenLog {
     /// What takes texts and whether it does, for `/readyz?verbose`.
     pub fn services(&self) -> impl Fn() -> Vec<Service> + Send + Sync + 'static {
         let publisher = self.publisher();
-        move || match &publisher {
-            None => vec![Service { name: "embedded store".to_owned(), up: true, note: None }],
-            Some(publisher) => publisher.states().into_iter().map(service).collect(),
+        let name = if publisher.is_none() { "embedded store" } else { "journal" };
+        let trouble = self.store().map(Store::trouble);
+        move || {
+            let topics = publisher.as_ref().map(Publisher::states).unwrap_or_default();
+            let store = trouble.as_ref().map(|trouble| {
+                let note = trouble.borrow().as_ref().map(ToString::to_string);
+                Service { name: name.to_owned(), up: note.is_none(), note }
+            });
+            store.into_iter().chain(topics.into_iter().map(service)).collect()
         }
     }
 

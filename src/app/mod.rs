@@ -16,6 +16,7 @@ mod reconcile;
 mod reload;
 mod serve;
 mod signatures;
+mod store_watch;
 mod topics;
 
 pub use archive::ArchiveInstance;
@@ -25,8 +26,9 @@ pub use reconcile::judge;
 pub use reload::Reload;
 pub use serve::{Addresses, Instance};
 
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, RoutesFile};
 use crate::keyword::Table;
+use crate::message::Country;
 
 /// Why a role could not start; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +60,22 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// Says what works and should be known all the same.
+fn tell_warnings(config: &Config) {
+    for problem in &config.warnings {
+        tracing::warn!(%problem, "the settings could be better");
+    }
+}
+
 /// Reads and builds the keyword table that the settings name.
 pub fn build_table(config: &Config) -> Result<Table, Vec<Problem>> {
-    let spec = config.routes.read(config.country)?;
-    let refused = |refusals: Vec<_>| refusals.into_iter().map(|refusal| config.routes.problem(refusal)).collect();
+    let text = config.routes.text().map_err(|problem| vec![problem])?;
+    table_of(&text, &config.routes, config.country)
+}
+
+/// Builds what was read from the routes' file.
+fn table_of(text: &str, routes: &RoutesFile, country: Country) -> Result<Table, Vec<Problem>> {
+    let spec = routes.parse(text, country)?;
+    let refused = |refusals: Vec<_>| refusals.into_iter().map(|refusal| routes.problem(refusal)).collect();
     Table::build(spec).map_err(refused)
 }

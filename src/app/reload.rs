@@ -1,37 +1,54 @@
 //! The walk of a keyword reload: the file changed → read → built → tested → its topics exist → swapped.
 //!
 //! A table that is refused leaves the one in force as it is, with a gauge at 0 and a line for each
-//! problem. Texts that were claimed keep the decision they were given.
+//! problem. Texts that were claimed keep the decision they were given. Whoever asks does not wait: a file
+//! system may hang, and a large table takes its time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Problem, Stamp};
-use crate::keyword::{Live, Table};
+use crate::keyword::{Live, Refusal, Table};
 use crate::message::topics::PROBE;
 use crate::publish::{Publisher, TopicAdmin};
 use crate::telemetry::Metrics;
 
-use super::{build_table, log, topics};
+use super::{StartError, build_table, log, table_of, topics};
 
 /// How often the routes file is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a file may take to be looked at, or read, before that is said and tried anew.
+const READ_MAX: Duration = Duration::from_secs(30);
+/// How long a table may take to be built before that is said.
+const BUILD_MAX: Duration = Duration::from_secs(60);
 
-/// Asks for a reload now: the handle behind SIGHUP.
-#[derive(Clone)]
-pub struct Reload(mpsc::Sender<oneshot::Sender<bool>>);
+/// Asks for a reload: the handle behind SIGHUP.
+#[derive(Clone, Default)]
+pub struct Reload(Arc<Notify>);
 
 impl Reload {
-    /// Whether the table on disk is in force afterwards.
-    pub async fn now(&self) -> bool {
-        let (answer, done) = oneshot::channel();
-        if self.0.send(answer).await.is_err() {
-            return false;
-        }
-        done.await.unwrap_or(false)
+    /// Returns at once. Whoever asks while a reload is under way is answered by one more after it.
+    pub fn ask(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// The table to start with, and what its file was when it was read. Off the runtime, so that a file
+/// system that hangs does not keep signals out.
+pub async fn first_table(config: &Config) -> Result<(Option<Stamp>, Table), StartError> {
+    let config = config.clone();
+    let built = spawn_blocking(move || {
+        let stamp = config.routes.stamp();
+        build_table(&config).map(|table| (stamp, table))
+    });
+    match built.await {
+        Ok(built) => built.map_err(StartError::Settings),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 
@@ -42,70 +59,110 @@ pub struct Reloader {
     pub metrics: Metrics,
     pub kafka: Option<(Arc<TopicAdmin>, Option<Publisher>)>,
     /// What the file was when the table in force was read from it.
-    pub built_from: Stamp,
+    pub built_from: Option<Stamp>,
     /// Names of the topics whose texts are archived, for who consumes them.
     pub topics: watch::Sender<Vec<String>>,
 }
 
+/// What became of an attempt.
+enum Attempt {
+    /// In force or refused: over.
+    Settled,
+    /// Something was not to be had: it is tried again with the next look.
+    Again,
+}
+
 impl Reloader {
     pub fn start(self, stop: CancellationToken) -> (Reload, tokio::task::JoinHandle<()>) {
-        let (ask, asked) = mpsc::channel(1);
+        let reload = Reload::default();
+        let asked = reload.0.clone();
         self.publish_state(&self.routes.load());
-        (Reload(ask), tokio::spawn(self.run(asked, stop)))
+        let keep = async move {
+            stop.run_until_cancelled(self.keep_current(&asked, &Disk::default())).await;
+        };
+        (reload, tokio::spawn(keep))
     }
 
-    async fn run(self, mut asked: mpsc::Receiver<oneshot::Sender<bool>>, stop: CancellationToken) {
+    async fn keep_current(&self, asked: &Notify, disk: &Disk) {
         let mut seen = self.built_from;
         let mut last_look = seen;
+        let mut is_asked = false;
         loop {
-            let answer = tokio::select! {
-                () = stop.cancelled() => return,
-                Some(answer) = asked.recv() => Some(answer),
-                () = tokio::time::sleep(LOOK_INTERVAL) => None,
-            };
-            let now = self.config.routes.stamp();
+            tokio::select! {
+                () = asked.notified(), if !is_asked => is_asked = true,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+            let routes = self.config.routes.clone();
+            let Some(now) = self.from(disk, move || routes.stamp()).await else { continue };
             // A file that is still being written changes between two looks: half a table can be
             // valid, so it is left alone until it rests. Whoever asks has finished writing.
             let rests = now == std::mem::replace(&mut last_look, now);
-            if answer.is_none() && (now == seen || !rests) {
+            if !is_asked && (now == seen || !rests) {
                 continue;
             }
-            let in_force = tokio::select! {
-                () = stop.cancelled() => return,
-                in_force = self.attempt(&mut seen, now) => in_force,
-            };
-            if let Some(answer) = answer {
-                let _ = answer.send(in_force);
+            match self.attempt(disk).await {
+                Attempt::Settled => (seen, is_asked) = (now, false),
+                Attempt::Again => {}
             }
         }
     }
 
-    async fn attempt(&self, seen: &mut Stamp, now: Stamp) -> bool {
-        // Off the runtime: a million keywords take seconds to build, and texts go on meanwhile.
-        let config = self.config.clone();
-        let built = tokio::task::spawn_blocking(move || build_table(&config)).await;
-        let table = match built.unwrap_or_else(|_| Err(Vec::new())) {
+    async fn attempt(&self, disk: &Disk) -> Attempt {
+        let routes = self.config.routes.clone();
+        let table = match self.from(disk, move || routes.text()).await {
+            None => return Attempt::Again,
+            Some(Err(problem)) => Err(vec![problem]),
+            Some(Ok(text)) => self.build(text.into_owned()).await,
+        };
+        let table = match table {
             Ok(table) => table,
-            Err(problems) => {
-                *seen = now;
-                return self.refuse(&problems);
-            }
+            Err(problems) => return self.refuse(&problems),
         };
         match self.lacking(&table).await {
-            Ok(problems) if problems.is_empty() => {}
-            Ok(problems) => {
-                *seen = now;
-                return self.refuse(&problems);
-            }
+            Ok(problems) if problems.is_empty() => self.adopt(table),
+            Ok(problems) => self.refuse(&problems),
             Err(error) => {
-                // Not seen: the next look tries again, until the brokers can be asked.
                 tracing::warn!(%error, "new routes wait: the brokers cannot be asked whether their topics exist");
-                return false;
+                Attempt::Again
             }
         }
-        *seen = now;
-        self.adopt(table);
-        true
+    }
+
+    /// What the disk gives; `None` when it takes too long, which has then been said.
+    async fn from<T: Send + 'static>(&self, disk: &Disk, ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        match disk.ask(ask).await {
+            Ok(answer) => Some(answer),
+            Err(Late) => {
+                let (file, seconds) = (self.config.routes.name(), disk.patience.as_secs());
+                tracing::error!(
+                    %file,
+                    seconds,
+                    "the routes file cannot be read: its file system does not answer; the table before stays in force"
+                );
+                self.metrics.routes_last_reload_successful.set(0);
+                None
+            }
+        }
+    }
+
+    /// Off the runtime: a million keywords take seconds to build, and texts go on meanwhile.
+    async fn build(&self, text: String) -> Result<Table, Vec<Problem>> {
+        let config = self.config.clone();
+        let mut building = spawn_blocking(move || table_of(&text, &config.routes, config.country));
+        let built = match timeout(BUILD_MAX, &mut building).await {
+            Ok(built) => built,
+            Err(_) => {
+                let seconds = BUILD_MAX.as_secs();
+                tracing::error!(seconds, "new routes are not built yet; the table before stays in force meanwhile");
+                self.metrics.routes_last_reload_successful.set(0);
+                building.await
+            }
+        };
+        let broken = |_: JoinError| {
+            let reason = "the table could not be built: a fault of this program, please report it".to_owned();
+            Err(vec![self.config.routes.problem(Refusal { line: 0, reason })])
+        };
+        built.unwrap_or_else(broken)
     }
 
     /// Newly named topics that the cluster lacks.
@@ -120,20 +177,20 @@ impl Reloader {
         let new = missing.into_iter().filter(|(_, topic)| !known.contains(topic));
         let problem = |(line, topic): (usize, String)| {
             let reason = format!("topic {topic} does not exist: run `sms-router setup` first");
-            self.config.routes.problem(crate::keyword::Refusal { line, reason })
+            self.config.routes.problem(Refusal { line, reason })
         };
         Ok(new.map(problem).collect())
     }
 
-    fn refuse(&self, problems: &[Problem]) -> bool {
+    fn refuse(&self, problems: &[Problem]) -> Attempt {
         for problem in problems {
             tracing::error!(%problem, "routes refused, the table before stays in force");
         }
         self.metrics.routes_last_reload_successful.set(0);
-        false
+        Attempt::Settled
     }
 
-    fn adopt(&self, table: Table) {
+    fn adopt(&self, table: Table) -> Attempt {
         let before = self.routes.load().version().clone();
         if let Some((_, Some(publisher))) = &self.kafka {
             log::know(publisher, &table);
@@ -142,6 +199,7 @@ impl Reloader {
         self.routes.swap(table);
         let _ = self.metrics.routes_info.remove_label_values(&[&before]);
         self.publish_state(&self.routes.load());
+        Attempt::Settled
     }
 
     fn publish_state(&self, table: &Table) {
@@ -153,5 +211,69 @@ impl Reloader {
         for warning in table.warnings() {
             tracing::warn!(problem = %self.config.routes.problem(warning), "routes could be better");
         }
+    }
+}
+
+/// Threads that may hang in the file system at once: past it nobody asks until one of them is back.
+const HANGING_MAX: usize = 4;
+
+/// A file system that may hang. A thread cannot be called back from there, but nobody has to wait for it.
+struct Disk {
+    threads: Arc<Semaphore>,
+    patience: Duration,
+}
+
+/// The disk did not answer in time.
+#[derive(Debug, PartialEq, Eq)]
+struct Late;
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { threads: Arc::new(Semaphore::new(HANGING_MAX)), patience: READ_MAX }
+    }
+}
+
+impl Disk {
+    async fn ask<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
+        let thread = self.threads.clone().acquire_owned().await.map_err(|_| Late)?;
+        let asking = spawn_blocking(move || {
+            let _until_it_is_back = thread;
+            ask()
+        });
+        timeout(self.patience, asking).await.map_err(|_| Late)?.map_err(|_| Late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A question that is answered when its sender is dropped.
+    fn hanging() -> (mpsc::Sender<()>, impl FnOnce() + Send + 'static) {
+        let (release, released) = mpsc::channel();
+        (release, move || {
+            let _ = released.recv();
+        })
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_up_nobody_and_no_more_threads_than_allowed() {
+        let mut disk = Disk { patience: Duration::from_millis(1), ..Disk::default() };
+        let mut hanging: Vec<_> = std::iter::repeat_with(hanging).take(HANGING_MAX).collect();
+        let mut releases = Vec::new();
+        for (release, question) in hanging.drain(..) {
+            assert_eq!(disk.ask(question).await, Err(Late));
+            releases.push(release);
+        }
+        assert_eq!(disk.threads.available_permits(), 0);
+        disk.patience = Duration::from_secs(60);
+        let next = disk.ask(|| "answered");
+        tokio::pin!(next);
+        let waits = timeout(Duration::from_millis(1), &mut next).await;
+        assert!(waits.is_err(), "no thread is left to ask");
+        releases.clear();
+        assert_eq!(next.await, Ok("answered"));
     }
 }

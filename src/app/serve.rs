@@ -17,7 +17,7 @@ use crate::intake::{self, Intake, PlaceSettings, Places};
 use crate::keyword::Live;
 use crate::log::Log;
 use crate::message::{Country, Number};
-use crate::operations::{self, Feed, Health};
+use crate::operations::{self, Feed, Health, Polls};
 use crate::publish::TopicAdmin;
 use crate::server::Caller;
 use crate::store::Store;
@@ -29,10 +29,11 @@ use super::listeners;
 use super::log::OpenLog;
 use super::probe::{self, Prober};
 use super::reconcile;
-use super::reload::Reloader;
+use super::reload::{Reloader, first_table};
 use super::signatures;
+use super::store_watch;
 use super::topics::TopicWatch;
-use super::{Reload, StartError, build_table};
+use super::{Reload, StartError, tell_warnings};
 
 /// Between two sweeps of what has outlived its time: within the hour after it ends.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(15 * 60);
@@ -109,8 +110,7 @@ impl Instance {
         let (metrics, latches) = (Metrics::new(), Latches::default());
         let (routes_latch, listening) = (latches.latch("routes loaded"), latches.latch("listeners open"));
         describe(&config, &metrics);
-        let built_from = config.routes.stamp();
-        let table = build_table(&config).map_err(StartError::Settings)?;
+        let (built_from, table) = first_table(&config).await?;
         routes_latch.set();
         listeners::allow_open_files(&mut config);
         let doors = Doors::open(&config)?;
@@ -137,6 +137,8 @@ impl Instance {
         tasks.spawn(reloading);
         if let Some(store) = log.store() {
             tasks.spawn(sweep(store.clone(), metrics.clone(), end.clone()));
+            let departments = log.embedded().map(|_| (routes.clone(), metrics.clone()));
+            tasks.spawn(store_watch::watch(store.clone(), departments, end.clone()));
         }
         if log.embedded().is_some() {
             reconcile::watch(&config, &routes, &clock, &metrics, &tasks, &end);
@@ -154,10 +156,7 @@ impl Instance {
             let prober = Prober { account, inbound, every, clock: clock.clone(), metrics: metrics.clone(), store };
             tasks.spawn(prober.run(drain.clone()));
         }
-        let answer_api = move |request, caller: Caller| {
-            caller.has_proven_itself();
-            operations::api(feed.clone(), request)
-        };
+        let answer_api = move |request, caller| operations::api(feed.clone(), request, caller);
         tasks.spawn(doors.api.watch(&tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
         let answer_monitoring = move |request, caller: Caller| {
             caller.has_proven_itself();
@@ -214,6 +213,7 @@ fn describe(config: &Config, metrics: &Metrics) {
     metrics.sample.set(i64::from(config.is_sample));
     let open = config.accounts.iter().filter(|(_, note)| note.is_open).count();
     metrics.unauthenticated_accounts.set(i64::try_from(open).unwrap_or(i64::MAX));
+    tell_warnings(config);
     if config.is_sample {
         tracing::warn!("this is the SAMPLE: loopback only, data in ./data; write an sms-router.toml for real use");
     }
@@ -231,6 +231,7 @@ fn feed(config: &Config, log: &OpenLog, routes: &Live, drain: &CancellationToken
     Arc::new(Feed {
         source: log.feed(),
         tokens: config.departments.clone(),
+        polls: Polls::new(config.departments.keys(), config.api.listener.connections_max),
         routes: routes.clone(),
         events: config.standing.source.clone(),
         drain: drain.clone(),

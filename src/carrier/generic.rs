@@ -191,7 +191,7 @@ struct Kind {
 
 #[derive(Deserialize)]
 struct Piece {
-    reference: Reference,
+    reference: Option<Reference>,
     total: u16,
     number: u16,
 }
@@ -264,7 +264,7 @@ impl Data<'_> {
             to: to.map(Text::from),
             body: charset::utf8(self.text.ok_or(Malformed("text missing"))?.0),
             sent_at,
-            part: self.part.map(Piece::read).transpose()?,
+            part: self.part.map(Piece::read).transpose()?.flatten(),
             segments: 1,
             media: Vec::new(),
         })
@@ -272,15 +272,19 @@ impl Data<'_> {
 }
 
 impl Piece {
-    fn read(self) -> Result<Part, Malformed> {
-        let reference = match self.reference {
-            Reference::Number(number) => number.to_string(),
-            Reference::Word(word) => word,
-        };
+    /// A text of one piece is whole.
+    fn read(self) -> Result<Option<Part>, Malformed> {
         if !(1..=self.total).contains(&self.number) {
             return Err(Malformed("part number outside its total"));
         }
-        Ok(Part { reference, total: self.total, number: self.number })
+        if self.total == 1 {
+            return Ok(None);
+        }
+        let reference = match self.reference.ok_or(Malformed("part reference missing"))? {
+            Reference::Number(number) => number.to_string(),
+            Reference::Word(word) => word,
+        };
+        Ok(Some(Part { reference, total: self.total, number: self.number }))
     }
 }
 

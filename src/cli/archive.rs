@@ -2,13 +2,14 @@
 
 use clap::Args;
 
+use crate::app::build_table;
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, SecretsNeeded};
 use crate::message::{Access, AuditCopy, AuditQuery, DepartmentName, Number, SenderKey, Timestamp, iso};
 use crate::store::Reader;
 
-use super::{Failure, Outcome, Settings, block_on, print};
+use super::{Failure, Outcome, Settings, block_on, print, say};
 
 #[derive(Args)]
 #[command(group(clap::ArgGroup::new("question").required(true).args(["id", "sender", "department"])))]
@@ -70,7 +71,29 @@ async fn answer(arguments: &Arguments, environment: &Environment, config: &Confi
     };
     // Written down before anything is shown: a reading that cannot be accounted for does not happen.
     copies.record_access(&access).await?;
-    found.iter().try_for_each(|copy| show(copy, arguments.show_text))
+    found.iter().try_for_each(|copy| show(copy, arguments.show_text))?;
+    remark(&query, found.is_empty(), config)
+}
+
+/// What an empty answer, or a department of before, should not leave open. Copies outlive the routes, so a
+/// department is unknown only when nothing is there of it either.
+fn remark(query: &AuditQuery, is_empty: bool, config: &Config) -> Outcome {
+    match query {
+        AuditQuery::Department { name, .. } if !is_named(name, config) && is_empty => Err(Failure::of(format!(
+            "no department {name} is known: routes and settings do not name it, and no copy is of it"
+        ))),
+        AuditQuery::Department { name, .. } if !is_named(name, config) => {
+            say(format_args!("the routes name no department {name} any more"))
+        }
+        _ if is_empty => say("no audit copy answers: none was kept, or its time is over"),
+        _ => Ok(()),
+    }
+}
+
+/// Routes that cannot be read name everything: what they hold is unknown.
+fn is_named(name: &DepartmentName, config: &Config) -> bool {
+    let by_routes = || build_table(config).map_or(true, |table| table.topic(name).is_some());
+    config.departments.contains_key(name) || by_routes()
 }
 
 fn query(arguments: &Arguments, config: &Config) -> Result<AuditQuery, Failure> {
@@ -83,18 +106,27 @@ fn query(arguments: &Arguments, config: &Config) -> Result<AuditQuery, Failure> 
     }
     let name = arguments.department.as_deref().unwrap_or_default();
     let name = DepartmentName::parse(name).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(AuditQuery::Department {
-        name,
-        since: time(arguments.since.as_deref(), "--since")?,
-        until: time(arguments.until.as_deref(), "--until")?,
-    })
+    let since = time(arguments.since.as_deref(), "--since")?;
+    let until = time(arguments.until.as_deref(), "--until")?;
+    if since >= until {
+        return Err(Failure::usage("--since must be before --until, which is not included"));
+    }
+    Ok(AuditQuery::Department { name, since, until })
 }
 
 /// RFC 3339, or a day in UTC.
 pub fn time(written: Option<&str>, option: &str) -> Result<Timestamp, Failure> {
     let written = written.unwrap_or_default();
     let whole = if written.len() == "2026-11-21".len() { format!("{written}T00:00:00Z") } else { written.to_owned() };
-    whole.parse().map_err(|_| Failure::usage(format!("{option} is not a time: 2026-11-21 or 2026-11-21T10:00:00Z")))
+    whole.parse().map_err(|_| {
+        let last = Timestamp::MAX.to_string();
+        let (day, last) = (whole.get(..10), &last[..10]);
+        let is_late = day.is_some_and(|day| day > last && day.parse::<jiff::civil::Date>().is_ok());
+        Failure::usage(match is_late {
+            true => format!("{option} is later than any time this program knows: {last} at most"),
+            false => format!("{option} is not a time: 2026-11-21 or 2026-11-21T10:00:00Z"),
+        })
+    })
 }
 
 impl Copies {

@@ -50,6 +50,7 @@ pub fn check(arguments: &Arguments, environment: &Environment) -> Outcome {
             Err(found) => problems.extend(found),
             Ok(table) => {
                 warnings.extend(table.warnings().into_iter().map(|warning| config.routes.problem(warning)));
+                warnings.extend(config.warnings.iter().cloned());
                 warnings.extend(settings_warnings(&config));
                 warnings.extend(department_warnings(&config, &table));
             }

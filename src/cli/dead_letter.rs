@@ -108,6 +108,17 @@ impl Choice {
         })
     }
 
+    /// For a choice that took nothing. Letters outlive their accounts, so one that took something is right.
+    fn must_be_of_an_account(&self, config: &Config) -> Outcome {
+        let is_named = |name: &AccountName| config.accounts.iter().any(|(account, _)| account.name == *name);
+        match &self.account {
+            Some(name) if !is_named(name) => Err(Failure::of(format!(
+                "no account {name} is known: the settings do not name it, and no letter is of it"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     fn takes(&self, letter: &DeadLetterRecord) -> bool {
         self.ids.as_ref().is_none_or(|ids| ids.contains(&letter.id))
             && self.account.as_ref().is_none_or(|account| *account == letter.account)
@@ -120,12 +131,15 @@ fn list(arguments: &List, environment: &Environment) -> Outcome {
     let config = arguments.settings.load(environment, SecretsNeeded::Must)?;
     let work = async {
         let mut letters = DeadLetters::open(&config).map_err(Failure::of)?;
+        let mut taken = 0_usize;
         while let Some(letter) = letters.next().await.map_err(Failure::of)? {
             if choice.takes(&letter.record) {
+                taken += 1;
                 print(json!(Place::of(&letter.record)))?;
             }
         }
-        warn_of_unreadable(&letters)
+        warn_of_unreadable(&letters)?;
+        if taken == 0 { choice.must_be_of_an_account(&config) } else { Ok(()) }
     };
     block_on(work)?
 }
@@ -233,9 +247,10 @@ fn replay(arguments: &Replay, environment: &Environment) -> Outcome {
 async fn replay_all(config: &Config, mut choice: Choice) -> Outcome {
     let replayer = Replayer::start(config, Clock::system()).map_err(Failure::of)?;
     let mut letters = DeadLetters::open(config).map_err(Failure::of)?;
-    let mut stay = 0;
+    let (mut met, mut stay) = (0_usize, 0_usize);
     while let Some(letter) = letters.next().await.map_err(Failure::of)? {
         if choice.takes(&letter.record) {
+            met += 1;
             let outcome = replayer.replay(&letter).await;
             stay += usize::from(outcome.is_err());
             print(told(&letter.record, &outcome))?;
@@ -249,6 +264,9 @@ async fn replay_all(config: &Config, mut choice: Choice) -> Outcome {
         }
     }
     warn_of_unreadable(&letters)?;
+    if met == 0 {
+        choice.must_be_of_an_account(config)?;
+    }
     let unmet = choice.ids.unwrap_or_default();
     for id in &unmet {
         say(format_args!("no open letter has the id {id}: it was called back before, or never was one"))?;

@@ -23,11 +23,13 @@ pub fn serve(settings: &Settings, environment: &Environment) -> Outcome {
     run(async {
         let (is_sample, verbosity) = (config.is_sample, Verbosity::of(&config, level));
         let mut signals = Signals::listen()?;
-        let instance = Instance::start(config, Clock::system()).await.map_err(failure)?;
+        let Some(instance) = signals.unless_told_to_stop(Instance::start(config, Clock::system())).await? else {
+            return Ok(());
+        };
         greet(&instance, is_sample);
         signals.until_told_to_stop(&instance.reload, verbosity).await;
         tracing::info!("stopping: no new requests, finishing those at hand");
-        match instance.stop(signals.told_again()).await {
+        match instance.stop(signals.told_to_stop()).await {
             true => Ok(()),
             false => Err(Failure::of("the grace time ran out before everything at hand was finished")),
         }
@@ -40,7 +42,8 @@ pub fn archive(settings: &Settings, environment: &Environment) -> Outcome {
     run(async {
         let verbosity = Verbosity::of(&config, level);
         let mut signals = Signals::listen()?;
-        let mut instance = ArchiveInstance::start(config, Clock::system()).await.map_err(failure)?;
+        let started = signals.unless_told_to_stop(ArchiveInstance::start(config, Clock::system())).await?;
+        let Some(mut instance) = started else { return Ok(()) };
         let reload = instance.reload.clone();
         tokio::select! {
             () = signals.until_told_to_stop(&reload, verbosity) => {}
@@ -108,21 +111,37 @@ impl Signals {
         })
     }
 
-    /// The second SIGTERM or SIGINT: somebody is out of patience.
-    async fn told_again(&mut self) {
+    /// SIGTERM or SIGINT; the second one says that somebody is out of patience.
+    async fn told_to_stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
     }
 
+    /// What `start` brings up; nothing when the process is told to stop before that is there.
+    async fn unless_told_to_stop<T>(
+        &mut self,
+        start: impl Future<Output = Result<T, StartError>>,
+    ) -> Result<Option<T>, Failure> {
+        tokio::select! {
+            started = start => started.map(Some).map_err(failure),
+            () = self.told_to_stop() => {
+                tracing::info!("told to stop before the start was over");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Does what the other signals say until then, and never waits for what they set going.
     async fn until_told_to_stop(&mut self, reload: &Reload, mut verbosity: Verbosity) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => {
-                    reload.now().await;
+                    tracing::info!("told to read the routes again");
+                    reload.ask();
                 }
                 _ = self.user.recv() => verbosity.switch(),
             }

@@ -77,10 +77,20 @@ impl Value {
             Self::Boolean(_) => "true or false",
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
-            Self::Override(_) => "a value from the environment",
+            Self::Override(_) => "a text from the environment (there a table is written { … }, a list [ … ])",
             Self::Other(kind) => kind,
         }
     }
+}
+
+/// The text of a settings file; bytes that are no text are told with their line.
+pub fn text(file: &Arc<str>, bytes: Vec<u8>) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        let reason = "not UTF-8: write the file anew in that encoding".to_owned();
+        Problem { place: Place { file: file.clone(), line }, key: String::new(), reason }
+    })
 }
 
 /// Parses TOML. Where the syntax is wrong nothing of the file is known, so that is one problem.
@@ -89,9 +99,15 @@ pub fn parse(file: &Arc<str>, text: &str) -> Result<Node, Problem> {
     let table = DeTable::parse(text).map_err(|error| Problem {
         place: source.place(error.span().map_or(0, |span| span.start)),
         key: String::new(),
-        reason: format!("not TOML: {}", error.message()),
+        reason: format!("not TOML: {}", complaint(&error, text)),
     })?;
     Ok(Node { place: source.place(0), value: source.convert_table(table.get_ref()) })
+}
+
+/// What the parser says, and which key it means where it says so only by the place. Values stay untold.
+fn complaint(error: &toml::de::Error, text: &str) -> String {
+    let key = error.span().and_then(|span| text.get(span)).filter(|_| error.message() == "duplicate key");
+    key.map_or_else(|| error.message().to_owned(), |key| format!("the key {key} is written twice"))
 }
 
 /// A file's name and where its lines begin: a table of keywords has many places to tell.
@@ -140,7 +156,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Lays `SMS_ROUTER__SECTION__KEY=value` over the tree. A part of a name stands for an existing key
+/// Lays `SMS_ROUTER__SECTION__KEY=value` over the tree; a table or a list is written as in the file. A part of a name stands for an existing key
 /// that it equals in upper case with `-` as `_`; two such keys make the name ambiguous.
 pub fn overlay<'a>(
     root: &mut Node,
@@ -176,8 +192,31 @@ fn lay(root: &mut Node, path: &str, name: &str, value: &str) -> Result<(), Strin
         below = part;
         node = table.entry(key).or_insert_with(|| Node { place: place.clone(), value: Value::Table(BTreeMap::new()) });
     }
-    *node = Node { place, value: Value::Override(value.to_owned()) };
+    let value = overriding(&place, value)?;
+    *node = Node { place, value };
     Ok(())
+}
+
+/// What a variable says: TOML where it begins as a table or a list does, else what the key will ask for.
+fn overriding(place: &Place, written: &str) -> Result<Value, String> {
+    let written = written.trim();
+    if !written.starts_with(['{', '[']) || is_ipv6_address(written) {
+        return Ok(Value::Override(written.to_owned()));
+    }
+    let text = format!("value = {written}");
+    let refuse = |why: &str| format!("begins as a table or a list does, and is not one as TOML writes it: {why}");
+    let table = DeTable::parse(&text).map_err(|error| refuse(error.message()))?;
+    // A line break within would begin a key of its own.
+    match (table.get_ref().len(), table.get_ref().get("value")) {
+        (1, Some(value)) => Ok(Source { file: &place.file, line_starts: Vec::new() }.convert(value.get_ref())),
+        _ => Err(refuse("more follows it")),
+    }
+}
+
+/// `[2001:db8::1]`, as it begins an address with a port.
+fn is_ipv6_address(written: &str) -> bool {
+    let inside = written.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    inside.is_some_and(|(address, _)| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 fn existing_key(table: &BTreeMap<String, Node>, part: &str) -> Result<Option<String>, String> {
@@ -188,5 +227,65 @@ fn existing_key(table: &BTreeMap<String, Node>, part: &str) -> Result<Option<Str
             Err(format!("{part} could be {one} or {other}: ambiguous; set the key in the file instead"))
         }
         (one, _) => Ok(one.cloned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overlaid(name: &str, value: &str) -> (Node, Vec<Problem>) {
+        let text = "[accounts.demo]\nsecrets = [{ file = \"old\" }]\n[inbound]\nlisten = \"127.0.0.1:1\"\n";
+        let mut root = parse(&"settings".into(), text).expect("TOML");
+        let mut problems = Vec::new();
+        overlay(&mut root, std::iter::once((name, value)), &mut problems);
+        (root, problems)
+    }
+
+    fn at<'a>(mut node: &'a Node, path: &str) -> &'a Node {
+        for key in path.split('.') {
+            let Value::Table(table) = &node.value else { panic!("{path}: {key} is in no table") };
+            node = &table[key];
+        }
+        node
+    }
+
+    #[test]
+    fn a_variable_can_hold_a_table_or_a_list() {
+        let (root, problems) =
+            overlaid("SMS_ROUTER__ACCOUNTS__DEMO__SECRETS", " [{ file = \"new\" }, { env = \"X\" }] ");
+        assert_eq!(problems, []);
+        let secrets = at(&root, "accounts.demo.secrets");
+        let Value::Array(items) = &secrets.value else { panic!("{secrets:?}") };
+        assert!(matches!(&at(&items[0], "file").value, Value::String(path) if path == "new"), "{items:?}");
+        assert_eq!(at(&items[1], "env").place.to_string(), "environment SMS_ROUTER__ACCOUNTS__DEMO__SECRETS");
+        let (root, problems) = overlaid("SMS_ROUTER__ACCOUNTS", "{ other = { carrier = \"generic\" } }");
+        assert_eq!(problems, []);
+        assert!(matches!(&at(&root, "accounts.other.carrier").value, Value::String(word) if word == "generic"));
+    }
+
+    #[test]
+    fn addresses_are_no_lists_and_what_is_no_toml_is_told_without_its_value() {
+        for value in ["[::1]:8080", "[2001:db8::1]:9092,[2001:db8::2]:9092", "plain"] {
+            let (root, problems) = overlaid("SMS_ROUTER__INBOUND__LISTEN", value);
+            assert_eq!(problems, []);
+            assert!(matches!(&at(&root, "inbound.listen").value, Value::Override(text) if text == value), "{value}");
+        }
+        for value in ["[{ file = \"hush\" }", "{ file: hush }", "[1]\nhush = 2"] {
+            let (_, problems) = overlaid("SMS_ROUTER__ACCOUNTS__DEMO__SECRETS", value);
+            let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+            let told = problem.to_string();
+            assert!(told.starts_with("environment SMS_ROUTER__ACCOUNTS__DEMO__SECRETS: begins as a table"), "{told}");
+            assert!(!told.contains("hush"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_or_is_written_twice_is_told_with_line_and_name() {
+        let file: Arc<str> = "settings".into();
+        let problem = text(&file, b"one = 1\ntwo = \"\xff\"\n".to_vec()).expect_err("not UTF-8");
+        assert_eq!(problem.to_string(), "settings:2: not UTF-8: write the file anew in that encoding");
+        let problem = parse(&file, "one = 1\n\none = 2\n").expect_err("twice");
+        assert_eq!(problem.to_string(), "settings:3: not TOML: the key one is written twice");
     }
 }

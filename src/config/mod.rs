@@ -10,7 +10,9 @@
 
 mod accounts;
 mod document;
+mod file;
 mod form;
+mod listener;
 mod listing;
 mod origin;
 mod parts;
@@ -22,15 +24,18 @@ mod sample;
 mod secrets;
 mod settings;
 mod signature;
+mod tokens;
 mod watching;
 
 pub use accounts::AccountNote;
 pub use document::{Place, Problem};
+pub use file::read_regular;
+pub use listener::{Listener, TlsFiles};
 pub use origin::{Environment, Origin};
 pub use publish::{Journal, Publish};
 pub use routes::{RoutesFile, Stamp};
 pub use secrets::operator_token;
-pub use settings::{Api, Archive, Config, Inbound, Listener, Shutdown, Standing, TlsFiles};
+pub use settings::{Api, Archive, Config, Inbound, Shutdown, Standing};
 pub use watching::Reconcile;
 
 use read::{Problems, Section};

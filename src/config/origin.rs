@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::document::{Place, Problem};
+use super::document::{self, Place, Problem};
 use super::sample;
 
 /// The variable that names the settings file when no option does.
@@ -73,9 +73,10 @@ impl Origin {
         match self {
             Self::File(path) => {
                 let file: Arc<str> = path.display().to_string().into();
-                let text = std::fs::read_to_string(path).map_err(|error| {
+                let bytes = std::fs::read(path).map_err(|error| {
                     refuse(&file, format!("cannot be read: {error}; name another file with -c or {CONFIG_VARIABLE}"))
                 })?;
+                let text = document::text(&file, bytes).map_err(|problem| vec![problem])?;
                 Ok((file, text))
             }
             Self::Sample => {

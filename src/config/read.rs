@@ -65,8 +65,13 @@ impl<'a> Section<'a> {
         self.table.and_then(|table| table.get(key)).map_or_else(|| self.place.clone(), |node| node.place.clone())
     }
 
+    /// The dotted name of a key; of the section itself when that is empty.
     pub fn key(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        match (self.path.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, key) => format!("{path}.{key}"),
+        }
     }
 
     /// Notes a problem of one key.
@@ -122,6 +127,10 @@ impl<'a> Section<'a> {
             Value::Boolean(boolean) => *boolean,
             Value::Override(string) if string == "true" => true,
             Value::Override(string) if string == "false" => false,
+            Value::Override(_) => {
+                self.refuse(key, "must be true or false");
+                default
+            }
             other => {
                 self.refuse(key, format!("must be true or false, not {}", other.kind()));
                 default

@@ -1,8 +1,9 @@
 //! `routes.toml`: the keyword table as it was written, ready to be built.
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 
@@ -10,6 +11,7 @@ use crate::keyword::{ConsentSpec, DepartmentSpec, FailoverSpec, KeywordSpec, Mod
 use crate::message::{Consent, Country, DepartmentName};
 
 use super::document::{self, Place, Problem};
+use super::file::read_regular;
 use super::read::{Problems, Section};
 use super::sample;
 
@@ -28,8 +30,17 @@ pub enum RoutesFile {
     Sample,
 }
 
-/// What tells that a file has changed, following links: a swapped directory shows too.
-pub type Stamp = Option<(SystemTime, u64, u64)>;
+/// What tells that a file has changed, following links: a swapped directory shows too. The time of
+/// change is the file system's own, so an edit shows whose length and time of modification are as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
 
 impl RoutesFile {
     /// How problems name it.
@@ -40,22 +51,41 @@ impl RoutesFile {
         }
     }
 
-    /// Changes whenever the file does; `None` when it cannot be looked at.
-    pub fn stamp(&self) -> Stamp {
+    /// Changes whenever the file does; `None` when it cannot be looked at. Blocks.
+    pub fn stamp(&self) -> Option<Stamp> {
         use std::os::unix::fs::MetadataExt;
         let Self::File(path) = self else { return None };
         let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.ino(), metadata.len()))
+        Some(Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     }
 
     /// Reads the table. `country` is whose national numbers it is written in.
     pub fn read(&self, country: Country) -> Result<Spec, Vec<Problem>> {
+        let text = self.text().map_err(|problem| vec![problem])?;
+        parse(&self.name(), &text, country)
+    }
+
+    /// What is written there. Blocks for as long as the file system does.
+    pub fn text(&self) -> Result<Cow<'static, str>, Problem> {
+        let Self::File(path) = self else { return Ok(sample::ROUTES.into()) };
         let name = self.name();
-        let text = match self {
-            Self::File(path) => read_file(path, &name).map_err(|problem| vec![problem])?,
-            Self::Sample => sample::ROUTES.to_owned(),
-        };
-        parse(&name, &text, country)
+        let bytes = read_regular(path).map_err(|error| Problem {
+            place: Place { file: name.clone(), line: 0 },
+            key: String::new(),
+            reason: format!("cannot be read: {error}; `routes` in the settings names it"),
+        })?;
+        document::text(&name, bytes).map(Cow::from)
+    }
+
+    /// What `text` means.
+    pub fn parse(&self, text: &str, country: Country) -> Result<Spec, Vec<Problem>> {
+        parse(&self.name(), text, country)
     }
 
     /// A refusal of the table as a problem of this file.
@@ -64,16 +94,8 @@ impl RoutesFile {
     }
 }
 
-fn read_file(path: &Path, name: &Arc<str>) -> Result<String, Problem> {
-    std::fs::read_to_string(path).map_err(|error| Problem {
-        place: Place { file: name.clone(), line: 0 },
-        key: String::new(),
-        reason: format!("cannot be read: {error}; `routes` in the settings names it"),
-    })
-}
-
 /// What was written, with every problem of its form at once. What it means is the table's to judge.
-pub fn parse(name: &Arc<str>, text: &str, country: Country) -> Result<Spec, Vec<Problem>> {
+fn parse(name: &Arc<str>, text: &str, country: Country) -> Result<Spec, Vec<Problem>> {
     let root = document::parse(name, text).map_err(|problem| vec![problem])?;
     let problems = Problems::default();
     let section = Section::root(&root, &problems);
@@ -166,4 +188,32 @@ fn test(section: Section<'_>) -> Option<TestSpec> {
     let line = section.place().line;
     section.finish();
     Some(TestSpec { to: to?, text: text?, department: department?, keyword, line })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn an_edit_of_equal_length_and_time_changes_the_stamp() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("routes.toml");
+        let edit = |content: &str| {
+            std::fs::write(&path, content).expect("a file");
+            let file = std::fs::File::options().write(true).open(&path).expect("the file");
+            file.set_modified(SystemTime::UNIX_EPOCH).expect("its time");
+        };
+        edit("one");
+        let routes = RoutesFile::File(path.clone());
+        let before = routes.stamp();
+        assert!(before.is_some() && before == routes.stamp());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // The file system's clock may stand still for some milliseconds.
+        while routes.stamp() == before {
+            assert!(Instant::now() < deadline, "the edit does not show");
+            edit("two");
+        }
+    }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::message::Secret;
 
-use super::document::{Node, Value};
-use super::read::Section;
+use super::document::{Node, Place, Value};
+use super::read::{Problems, Section};
 use super::{Environment, SecretsNeeded, sample};
 
 /// Everything needed to follow `{ file = … }` and `{ env = … }`.
@@ -14,9 +14,17 @@ pub struct Vault<'a> {
     pub environment: &'a Environment,
     pub is_sample: bool,
     pub needed: SecretsNeeded,
+    /// Of the settings; secrets below it are the owner's alone.
+    pub data: &'a Path,
+    /// What works and should be known all the same.
+    pub warnings: &'a Problems,
 }
 
 impl Vault<'_> {
+    pub fn warn(&self, section: &Section<'_>, key: &str, reason: impl Into<String>) {
+        self.warnings.push(&section.place_of(key), section.key(key), reason);
+    }
+
     /// One secret; `None` when it is absent (no problem) or wrong (a problem).
     pub fn one(&self, section: &Section<'_>, key: &'static str) -> Option<Secret> {
         let node = section.node(key)?;
@@ -38,6 +46,7 @@ impl Vault<'_> {
         let found = match &node.value {
             Value::Table(table) if table.len() == 1 => match table.first_key_value() {
                 Some((kind, Node { value: Value::String(path) | Value::Override(path), .. })) if kind == "file" => {
+                    self.warn_of_readers(section, key, &node.place, path);
                     self.in_file(path)
                 }
                 Some((kind, Node { value: Value::String(name) | Value::Override(name), .. })) if kind == "env" => {
@@ -77,10 +86,25 @@ impl Vault<'_> {
         trimmed(bytes).ok_or_else(|| format!("{} is empty", full.display()))
     }
 
+    fn warn_of_readers(&self, section: &Section<'_>, key: &str, place: &Place, path: &str) {
+        let full = self.folder.join(path);
+        if let Some(mode) = open_to_others(&full).filter(|_| full.starts_with(self.data)) {
+            let (path, key) = (full.display(), section.key(key));
+            self.warnings.push(place, key, format!("{path} is open to others (mode {mode:04o}): chmod 600 {path}"));
+        }
+    }
+
     fn in_environment(&self, name: &str) -> Result<Secret, String> {
         let value = self.environment.variable(name).ok_or_else(|| format!("the variable {name} is not set"))?;
         trimmed(value.as_bytes().to_vec()).ok_or_else(|| format!("the variable {name} is empty"))
     }
+}
+
+/// The mode of what is there, if anybody but its owner may do anything with it.
+pub(super) fn open_to_others(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    (mode & 0o077 != 0).then_some(mode)
 }
 
 /// The variable with an operator's token, for commands that show residents' words.

@@ -1,8 +1,7 @@
 //! `sms-router.toml`: every section read, every key known, into what the rooms need.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +10,19 @@ use crate::carrier::Account;
 use crate::joiner;
 use crate::message::{Country, DepartmentName, EventSource, Secret, SenderKey};
 use crate::publish::check_properties;
+use crate::telemetry::check_directives;
 use crate::webhook::Proxies;
 
 use super::accounts::{self, AccountNote};
 use super::document::{Place, Problem};
+use super::listener::{self, Listener};
 use super::parts;
 use super::proxies;
 use super::publish::{self, Publish, credentials};
 use super::read::{Problems, Section};
 use super::routes::RoutesFile;
-use super::secrets::Vault;
+use super::secrets::{Vault, open_to_others};
+use super::tokens;
 use super::watching::{self, Reconcile};
 use super::{Environment, Origin, SecretsNeeded, sample};
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub probe: Option<Duration>,
     pub reconcile: Reconcile,
     pub shutdown: Shutdown,
+    /// What works and should be known all the same.
+    pub warnings: Vec<Problem>,
 }
 
 /// How long a process that is told to stop may take.
@@ -62,23 +66,6 @@ pub struct Shutdown {
     pub drain_delay: Duration,
     /// Then, finishing what was taken in, before the process leaves anyway.
     pub grace: Duration,
-}
-
-/// A listener's settings.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    pub listen: SocketAddr,
-    pub connections_max: usize,
-    /// For the head of a request, and between two requests.
-    pub header_timeout: Duration,
-    pub tls: Option<TlsFiles>,
-}
-
-/// Certificate chain and key, read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 /// The door carriers knock at.
@@ -140,7 +127,10 @@ pub(super) fn read(
     problems: &Problems,
 ) -> Option<Config> {
     let (folder, root_place) = (origin.folder(), root.place().clone());
-    let vault = Vault { folder: &folder, environment, is_sample: origin.is_sample(), needed };
+    let warnings = Problems::default();
+    let data = data_folder(&root, &folder, &warnings);
+    let is_sample = origin.is_sample();
+    let vault = Vault { folder: &folder, environment, is_sample, needed, data: &data, warnings: &warnings };
     let routes = match (origin, root.string("routes")) {
         (Origin::Sample, Some(path)) if path != sample::ROUTES_FILE => RoutesFile::File(folder.join(path)),
         (Origin::Sample, _) => RoutesFile::Sample,
@@ -153,11 +143,10 @@ pub(super) fn read(
     let country = root
         .parsed("country", |code| Country::parse(code).ok_or_else(|| format!("{code:?} is not a country of ISO 3166")))
         .unwrap_or(Country::GB);
-    let data = folder.join(root.string("data").unwrap_or_else(|| "data".to_owned()));
     let inbound = inbound(root.section("inbound"), &vault);
     let api = api(root.section("api"), &vault);
     let monitoring_section = root.section("monitoring");
-    let monitoring = listener(&monitoring_section, "127.0.0.1:9464", 256, &vault);
+    let monitoring = listener::read(&monitoring_section, "127.0.0.1:9464", 256, &vault);
     monitoring_section.finish();
     let deadline_max = inbound.as_ref().map(|inbound| inbound.deadline_max);
     let publish = publish::read(root.section("publish"), &vault, &data, deadline_max);
@@ -171,12 +160,9 @@ pub(super) fn read(
         .into_iter()
         .filter_map(|(name, section)| accounts::read(name, section, &origin_url, &vault))
         .collect();
-    let departments =
-        root.named("departments").into_iter().filter_map(|(name, section)| department(name, section, &vault));
-    let departments = departments.collect();
-    let log = root.section("log");
-    let log_level = log.string("level").unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned());
-    log.finish();
+    let operators = api.as_ref().map(|api| api.operators.as_slice()).unwrap_or_default();
+    let departments = tokens::departments(&root, operators, &vault);
+    let log_level = log_level(root.section("log"));
     let (probe, reconcile) = (watching::probe(root.section("probe")), watching::reconcile(root.section("reconcile")));
     let shutdown = Shutdown {
         drain_delay: root.milliseconds("drain_delay_ms", Duration::ZERO, 0..=120_000),
@@ -187,7 +173,7 @@ pub(super) fn read(
         (inbound?, api?, monitoring?, publish?, archive?, standing?);
     let config = Config {
         name: root_place.file,
-        is_sample: origin.is_sample(),
+        is_sample,
         routes,
         country,
         data,
@@ -204,43 +190,24 @@ pub(super) fn read(
         probe,
         reconcile,
         shutdown,
+        warnings: warnings.into_vec(),
     };
     problems.extend(config.contradictions());
     Some(config)
 }
 
-fn listener(section: &Section<'_>, default: &str, connections_max: usize, vault: &Vault<'_>) -> Option<Listener> {
-    let listen = section.string("listen").unwrap_or_else(|| default.to_owned());
-    let listen: Option<SocketAddr> = listen.parse().ok();
-    match listen {
-        None => section.refuse("listen", "is not an address and port (\"127.0.0.1:8080\")"),
-        Some(listen) if vault.is_sample && !listen.ip().is_loopback() => {
-            section.refuse("listen", "the sample listens on loopback only: write a settings file of your own");
-        }
-        Some(_) => {}
+fn data_folder(root: &Section<'_>, folder: &Path, warnings: &Problems) -> PathBuf {
+    let data = folder.join(root.string("data").unwrap_or_else(|| "data".to_owned()));
+    if let Some(mode) = open_to_others(&data) {
+        let path = data.display();
+        let reason = format!("{path} is open to others (mode {mode:04o}): chmod 700 {path}");
+        warnings.push(&root.place_of("data"), "data", reason);
     }
-    let connections_max = section.count("connections_max", connections_max, 1..=1_000_000);
-    let header_timeout = section.milliseconds("header_timeout_ms", Duration::from_secs(5), 100..=300_000);
-    let tls = section.section("tls");
-    let files = tls.is_present().then(|| (tls.required("certificate"), tls.required("key")));
-    tls.finish();
-    let tls = match files {
-        Some((Some(certificate), Some(key))) => {
-            let files = TlsFiles { certificate: vault.folder.join(certificate), key: vault.folder.join(key) };
-            for path in [&files.certificate, &files.key] {
-                if let Err(error) = std::fs::File::open(path) {
-                    section.refuse("tls", format!("{} cannot be read: {error}", path.display()));
-                }
-            }
-            Some(files)
-        }
-        _ => None,
-    };
-    Some(Listener { listen: listen?, connections_max, header_timeout, tls })
+    data
 }
 
 fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
-    let listener = listener(&section, "127.0.0.1:8080", 10_000, vault);
+    let listener = listener::read(&section, "127.0.0.1:8080", 10_000, vault);
     let url = section.required("url");
     if let Some(url) = &url
         && !(url.starts_with("https://") || url.starts_with("http://"))
@@ -275,7 +242,7 @@ fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
 }
 
 fn api(section: Section<'_>, vault: &Vault<'_>) -> Option<Api> {
-    let listener = listener(&section, "127.0.0.1:8081", 1_024, vault);
+    let listener = listener::read(&section, "127.0.0.1:8081", 1_024, vault);
     let plaintext = section.boolean("plaintext", false);
     if let Some(listener) = &listener
         && !listener.listen.ip().is_loopback()
@@ -287,7 +254,7 @@ fn api(section: Section<'_>, vault: &Vault<'_>) -> Option<Api> {
             "residents' words would cross the network unencrypted: set api.tls, or plaintext = true where something else encrypts",
         );
     }
-    let operators = vault.several(&section, "operators");
+    let operators = tokens::operators(&section, vault);
     section.finish();
     Some(Api { listener: listener?, operators })
 }
@@ -360,17 +327,18 @@ fn cql(section: &Section<'_>, vault: &Vault<'_>) -> Option<Archive> {
     Some(Archive::Cql { settings: Box::new(settings), group })
 }
 
-fn department(name: &str, section: Section<'_>, vault: &Vault<'_>) -> Option<(DepartmentName, Vec<Secret>)> {
-    let department = DepartmentName::parse(name).map_err(|error| section.refuse("", error.to_string())).ok();
-    let tokens = vault.several(&section, "tokens");
+fn log_level(section: Section<'_>) -> String {
+    let level = section.parsed("level", |level| check_directives(level).map(|()| level.to_owned()));
     section.finish();
-    Some((department?, tokens))
+    level.unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned())
 }
 
 impl Config {
     /// What each key alone cannot show.
     fn contradictions(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let listeners =
+            [("inbound", &self.inbound.listener), ("api", &self.api.listener), ("monitoring", &self.monitoring)];
+        let mut problems = listener::in_each_others_way(&listeners);
         for (account, note) in &self.accounts {
             let contract = account.carrier.contract();
             let without_journal = matches!(&self.publish, Publish::Kafka { journal: None, .. });

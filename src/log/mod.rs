@@ -133,7 +133,9 @@ fn refused_by_store(error: &StoreError) -> LogError {
     match error {
         StoreError::Refused(_) => LogError::Never,
         // Said once by the store itself, not for every text.
-        StoreError::Full { .. } | StoreError::JournalFull(_) | StoreError::Busy => LogError::Unavailable,
+        StoreError::Full { .. } | StoreError::Lost { .. } | StoreError::JournalFull(_) | StoreError::Busy => {
+            LogError::Unavailable
+        }
         _ => {
             tracing::warn!(%error, "the embedded store did not take a text");
             LogError::Unavailable

@@ -1,22 +1,26 @@
 //! A department's texts over HTTP, oldest first, with long poll (the HTTP Feeds convention).
 //!
 //! `GET /v1/departments/{name}/messages?lastEventId=ID&timeout=MS&limit=N` answers a JSON array of
-//! CloudEvents 1.0 (`application/cloudevents-batch+json`); empty when nothing came within `timeout`.
+//! CloudEvents 1.0 (`application/cloudevents-batch+json`); empty when nothing came within `timeout`. A
+//! department's long polls are bounded, so that one token cannot take every place of the listener; what
+//! there is to read is given to every caller.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use hyper::{Request, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::keyword::Live;
 use crate::message::{DepartmentName, EventId, EventSource, Secret, iso};
-use crate::server::Answer;
+use crate::server::{Answer, Caller};
 use crate::store::{Cursor, Entry, Store, StoreError};
 
 use super::reply;
@@ -25,6 +29,11 @@ use super::reply;
 const LIMIT_MAX: usize = 1_000;
 /// Longest wait for something new.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// Most polls of one department that may wait at once, where the listener has room for many more.
+const POLLS_MAX: usize = 64;
+/// What a caller beyond that is told to wait, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Where the feed reads.
 pub enum FeedSource {
@@ -38,10 +47,27 @@ pub enum FeedSource {
 pub struct Feed {
     pub source: FeedSource,
     pub tokens: BTreeMap<DepartmentName, Vec<Secret>>,
+    pub polls: Polls,
     pub routes: Live,
     pub events: EventSource,
     /// Ends long polls when the process leaves.
     pub drain: CancellationToken,
+}
+
+/// How many polls of each department wait.
+pub struct Polls(BTreeMap<DepartmentName, Arc<Semaphore>>);
+
+impl Polls {
+    /// A share for each: never more than a quarter of the listener's places.
+    pub fn new<'a>(departments: impl Iterator<Item = &'a DepartmentName>, connections_max: usize) -> Self {
+        let share = (connections_max / 4).clamp(1, POLLS_MAX);
+        Self(departments.map(|department| (department.clone(), Arc::new(Semaphore::new(share)))).collect())
+    }
+
+    /// A place to wait in, while the department has one left.
+    fn place(&self, department: &DepartmentName) -> Option<OwnedSemaphorePermit> {
+        self.0.get(department)?.clone().try_acquire_owned().ok()
+    }
 }
 
 /// Who asked and may not read.
@@ -61,7 +87,7 @@ struct Query {
 }
 
 impl Feed {
-    pub async fn messages(&self, name: &str, request: &Request<Incoming>) -> Answer {
+    pub async fn messages(&self, name: &str, request: &Request<Incoming>, caller: &Caller) -> Answer {
         let department = match self.authorise(name, request) {
             Ok(department) => department,
             Err(Stranger::Unknown) => return reply::unauthorized(),
@@ -69,6 +95,7 @@ impl Feed {
                 return reply::text(StatusCode::FORBIDDEN, "this token is for another department\n");
             }
         };
+        caller.has_proven_itself();
         let FeedSource::Embedded(store) = &self.source else { return self.on_kafka(&department) };
         let query = match parse(request.uri().query().unwrap_or_default()) {
             Ok(query) => query,
@@ -120,6 +147,7 @@ impl Feed {
     ) -> Result<Answer, StoreError> {
         let deadline = Instant::now() + query.timeout;
         let mut appended = store.appended();
+        let mut place = None;
         loop {
             // Marked before the read: what is committed while it runs wakes the wait below.
             appended.borrow_and_update();
@@ -127,6 +155,10 @@ impl Feed {
             let wait = tokio::time::sleep_until(deadline);
             if !entries.is_empty() || Instant::now() >= deadline || self.drain.is_cancelled() {
                 return Ok(reply::of(StatusCode::OK, "application/cloudevents-batch+json", self.batch(&entries)));
+            }
+            place = place.or_else(|| self.polls.place(department));
+            if place.is_none() {
+                return Ok(too_many_polls());
             }
             tokio::select! {
                 changed = appended.changed() => if changed.is_err() {
@@ -182,6 +214,14 @@ struct CloudEvent<'a> {
 }
 
 const GONE: &str = "lastEventId is not in the feed any more (entries leave it after the time set): leave it out to start with the oldest entry\n";
+
+fn too_many_polls() -> Answer {
+    let mut answer = reply::text(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_POLLS);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    answer
+}
+
+const TOO_MANY_POLLS: &str = "nothing is new, and as many polls of this department wait already as may: let one reader poll, or ask again later\n";
 
 /// `None` when the id is not in the feed.
 async fn cursor(

@@ -3,14 +3,15 @@
 //! Comes in: HTTP requests on the api and monitoring listeners. Goes out: CloudEvents batches to who
 //! holds the department's token; the state of the process, free of personal data, to anybody who
 //! reaches the monitoring port.
-//! Always true: every route is in one of the two tables below; a token opens its own department only.
+//! Always true: every route is in one of the two tables below; a token opens its own department only,
+//! and takes no more than its department's share of places to wait in.
 //! Not here: webhooks, where the log is.
 
 mod feed;
 mod health;
 mod reply;
 
-pub use feed::{Feed, FeedSource};
+pub use feed::{Feed, FeedSource, Polls};
 pub use health::{Health, Service};
 
 use std::sync::Arc;
@@ -18,14 +19,14 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::{Method, Request};
 
-use crate::server::Answer;
+use crate::server::{Answer, Caller};
 
 /// Every route of the api listener.
-pub async fn api(feed: Arc<Feed>, request: Request<Incoming>) -> Answer {
+pub async fn api(feed: Arc<Feed>, request: Request<Incoming>, caller: Caller) -> Answer {
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match (request.method(), segments.as_slice()) {
-        (&Method::GET, ["v1", "departments", name, "messages"]) => feed.messages(name, &request).await,
+        (&Method::GET, ["v1", "departments", name, "messages"]) => feed.messages(name, &request, &caller).await,
         (_, ["v1", "departments", _, "messages"]) => reply::method_not_allowed("GET"),
         _ => reply::not_found(),
     }

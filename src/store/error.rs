@@ -37,8 +37,16 @@ pub enum StoreError {
     )]
     LockedByAnother { folder: PathBuf },
     /// The folder or a file in it cannot be made, opened or written.
-    #[error("{} cannot be used for data: {cause}; choose a folder this user can write (`data` in the settings)", folder.display())]
+    #[error("the data folder {} cannot be used: {cause}; choose one that this user can write (`data` in the settings)", folder.display())]
     NotWritable { folder: PathBuf, cause: String },
+    /// A file was taken away or replaced while it was open: 503, for what is written to it ends with
+    /// this process. What was in it can still be copied from there.
+    #[error(
+        "{} was removed or replaced while this process has it open: put it back, or copy it from \
+         /proc/{}/fd and restart; until then nothing is taken in and carriers are asked to send again",
+        file.display(), std::process::id()
+    )]
+    Lost { file: PathBuf },
     /// There is no store in the folder.
     #[error("{} does not exist: is `data` the folder that `sms-router serve` uses?", file.display())]
     Missing { file: PathBuf },
@@ -91,6 +99,25 @@ impl From<rusqlite::Error> for Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         Self::Explained(error)
+    }
+}
+
+impl StoreError {
+    /// Whether the store itself is in trouble, so that it takes nothing from anybody until that is over.
+    pub(super) fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::Full { .. } | Self::Lost { .. } | Self::NotWritable { .. } | Self::Corrupt { .. } | Self::Io(_) => {
+                true
+            }
+            Self::Busy | Self::JournalFull(_) | Self::Refused(_) | Self::Closed => false,
+            // Told to who opens a store, or asks for audit copies.
+            Self::LockedByAnother { .. }
+            | Self::Missing { .. }
+            | Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::TooMany { .. }
+            | Self::Unreadable { .. } => false,
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Comes in: the folder of the settings. Goes out: connections that are safe to use.
 //! Always true: files are readable by their owner only; a folder has one serving process; what is
-//! committed is on the disk (`synchronous=FULL`), and what is deleted is overwritten (`secure_delete`).
+//! committed is on the disk (`synchronous=FULL`), and what is deleted is overwritten (`secure_delete`);
+//! whether the names still lead to what is open can be asked at any time.
 //! Not here: tables and what is in them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,9 @@ const WRITING: &str = "PRAGMA auto_vacuum = INCREMENTAL;
      PRAGMA cache_size = -65536;";
 
 const READING: &str = "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;";
+
+/// Below it the disk counts as full when it is tried: less would be gone with the next few texts.
+const SPACE_MIN: u64 = 256 * 1024;
 
 /// Statements a connection keeps prepared.
 const STATEMENTS_MAX: usize = 32;
@@ -112,6 +116,28 @@ impl Files {
         opened.map_err(|error| self.explain(error))
     }
 
+    /// Which files are open under their names: for a caller who has the lock and a connection that has read.
+    pub(super) fn held(&self, lock: &File) -> Result<Held, StoreError> {
+        let beside = |suffix: &str| self.folder.join(format!("{DATABASE}{suffix}"));
+        let lock = lock.metadata().map(|metadata| (self.folder.join(LOCK), Identity::of(&metadata)));
+        let open = [self.database(), beside("-wal"), beside("-shm")].map(|path| {
+            let identity = Identity::of(&fs::metadata(&path)?);
+            Ok((path, identity))
+        });
+        let files: io::Result<Vec<_>> = std::iter::once(lock).chain(open).collect();
+        Ok(Held { files: files.map_err(|error| self.explain_io(&error))? })
+    }
+
+    /// Refuses a disk with next to no space; one that does not tell how much it has is trusted.
+    pub(super) fn has_space(&self) -> Result<(), StoreError> {
+        match rustix::fs::statvfs(&*self.folder) {
+            Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < SPACE_MIN => {
+                Err(StoreError::Full { folder: self.folder() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn make_folder(&self) -> io::Result<()> {
         if self.folder.is_dir() {
             return Ok(());
@@ -126,6 +152,36 @@ impl Files {
     /// A power cut must not take away the names of files whose content is safe.
     fn settle_names(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// Which file a name leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// The files a serving process has open. Removed or replaced, a file goes on taking what is written to
+/// it, and is gone with the process.
+pub(super) struct Held {
+    files: Vec<(PathBuf, Identity)>,
+}
+
+impl Held {
+    /// `Lost` when a name no longer leads to what is open.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let is_there = |path: &Path, identity| fs::metadata(path).is_ok_and(|found| Identity::of(&found) == identity);
+        match self.files.iter().find(|(path, identity)| !is_there(path, *identity)) {
+            Some((file, _)) => Err(StoreError::Lost { file: file.clone() }),
+            None => Ok(()),
+        }
     }
 }
 

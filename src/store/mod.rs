@@ -6,7 +6,8 @@
 //! `append` answers only when that transaction is on the disk (WAL, `synchronous=FULL`); one thread
 //! writes, readers never hold it up; a dropped future does not cancel a write; what is over (12
 //! calendar months, 30 days) cannot be read any more and its bytes leave the files; what waits in the
-//! journal waits until it is settled, whatever its age.
+//! journal waits until it is settled, whatever its age; a commit to files that have been taken away or
+//! replaced is answered with an error.
 //! Not here: matching, statuses, HTTP, tokens, who may read what.
 //!
 //! ```text
@@ -65,7 +66,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Most events that may wait for the writer, whatever the settings say.
 const QUEUE_LIMIT: usize = 1_000_000;
-/// Places in the channel beyond those of events: steps of a sweep and the word to close.
+/// Places in the channel beyond those of events: steps of a sweep, tries and the word to close.
 const OTHER_WORK_MAX: usize = 16;
 
 /// What the store needs to know.
@@ -120,6 +121,7 @@ struct Shared {
     /// One permit for each event that may wait; the channel is never fuller than this allows.
     room: Arc<Semaphore>,
     appended: watch::Receiver<u64>,
+    trouble: watch::Receiver<Option<StoreError>>,
     journal: Arc<ArcSwap<JournalState>>,
     pool: Arc<Pool>,
     /// One sweep at a time.
@@ -141,11 +143,13 @@ impl Store {
         let position = feed::newest(&connection).map_err(|error| files.explain(error))?;
         let journal = JournalState::read(&connection).map_err(|error| files.explain(error))?;
         let journal = Arc::new(ArcSwap::from_pointee(journal));
+        let held = files.held(&lock)?;
 
         let room_max = settings.queue_max.clamp(1, QUEUE_LIMIT);
         let room = Arc::new(Semaphore::new(room_max));
         let (queue, work) = mpsc::channel(room_max + OTHER_WORK_MAX);
         let (announce, appended) = watch::channel(position);
+        let (tell, trouble) = watch::channel(None);
         let desk = writer::Desk {
             connection,
             files: files.clone(),
@@ -156,13 +160,14 @@ impl Store {
             bounds: Bounds::of(&settings),
             journal: Arc::clone(&journal),
             clock: clock.clone(),
-            full: false,
+            held,
+            trouble: tell,
             lock,
         };
         let writer = Writer::start(desk, queue.clone(), Arc::clone(&room))?;
         let pool = Arc::new(Pool::of(files));
         let sweeping = Mutex::new(());
-        let shared = Shared { settings, sender_key, clock, queue, room, appended, journal, pool, sweeping };
+        let shared = Shared { settings, sender_key, clock, queue, room, appended, trouble, journal, pool, sweeping };
         Ok((Self(Arc::new(shared)), writer))
     }
 
@@ -225,6 +230,18 @@ impl Store {
     /// long poll waits on. Ends when the writer does.
     pub fn appended(&self) -> watch::Receiver<u64> {
         self.0.appended.clone()
+    }
+
+    /// Why the store takes nothing in, as it last turned out; `None` while all is well.
+    pub fn trouble(&self) -> watch::Receiver<Option<StoreError>> {
+        self.0.trouble.clone()
+    }
+
+    /// Tries whether texts could be taken in; `trouble` tells from then on what came of it.
+    pub async fn try_writing(&self) -> Result<(), StoreError> {
+        let (answer, tried) = oneshot::channel();
+        self.0.queue.send(Work::Try(answer)).await.map_err(|_| StoreError::Closed)?;
+        tried.await.map_err(|_| StoreError::Closed)?
     }
 
     /// The audit copies that answer, oldest first, none past its expiry. Errors: `TooMany`, `Unreadable`.

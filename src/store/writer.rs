@@ -3,7 +3,8 @@
 //! Comes in: jobs and steps of a sweep, through a bounded channel. Goes out: answers after the commit.
 //! Always true: whatever waits when a commit begins shares it and its one fsync (group commit); a
 //! batch that cannot be stored fails alone; after a failure the thread goes on, so a disk that was
-//! full is used again as soon as there is space.
+//! full is used again as soon as there is space; nothing is answered that went to files which were taken
+//! away.
 //! Not here: statements, what a job is (`job`), and who asks.
 
 use std::fs::File;
@@ -15,7 +16,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::error::StoreError;
-use super::files::Files;
+use super::files::{Files, Held};
 use super::job::{Batch, Page};
 use super::sweep::{self, Progress, Step};
 use super::waiting::{Bounds, JournalState};
@@ -24,6 +25,8 @@ use crate::clock::Clock;
 pub(super) enum Work {
     Write(Batch),
     Tidy(Step, oneshot::Sender<Result<Progress, StoreError>>),
+    /// Writes next to nothing, to see whether that is possible.
+    Try(oneshot::Sender<Result<(), StoreError>>),
     Close,
 }
 
@@ -70,8 +73,10 @@ pub(super) struct Desk {
     /// How much waits in the journal; changed by this thread only, after each commit.
     pub journal: Arc<ArcSwap<JournalState>>,
     pub clock: Clock,
-    /// Whether the last commit found the disk full.
-    pub full: bool,
+    /// Which files `connection` and `lock` have open.
+    pub held: Held,
+    /// Why nothing is taken in; `None` while all is well.
+    pub trouble: watch::Sender<Option<StoreError>>,
     /// The folder's lock; fields are dropped in this order, so the connection is closed before it.
     pub lock: File,
 }
@@ -89,6 +94,11 @@ impl Desk {
                 Work::Tidy(step, answer) => {
                     // An error means that the sweep was dropped; the next one goes on.
                     let _ = answer.send(self.tidy(&step));
+                }
+                Work::Try(answer) => {
+                    let tried = self.try_writing();
+                    self.note(&tried);
+                    let _ = answer.send(tried);
                 }
                 // From here on only what already waits is received, then nothing.
                 Work::Close => self.work.close(),
@@ -118,7 +128,7 @@ impl Desk {
 
     fn write(&mut self, mut group: Vec<Batch>) {
         let written = self.commit(&mut group);
-        self.note_space(&written);
+        self.note(&written);
         match written {
             // One event spoilt the transaction for its neighbours: each batch gets its own.
             Err(StoreError::Refused(_)) if group.len() > 1 => {
@@ -136,7 +146,10 @@ impl Desk {
 
     /// One transaction for the group. Dropped before its commit it is rolled back.
     fn commit(&mut self, group: &mut [Batch]) -> Result<(), StoreError> {
-        let Self { connection, files, key_id, bounds, journal, clock, announce, .. } = self;
+        let Self { connection, files, key_id, bounds, journal, clock, announce, held, trouble, .. } = self;
+        if matches!(*trouble.borrow(), Some(StoreError::Lost { .. })) {
+            held.check()?;
+        }
         let before = journal.load_full();
         let mut page = Page { key_id, bounds, now: clock.now(), newest: None, journal: Arc::clone(&before) };
         let mut write = || -> rusqlite::Result<_> {
@@ -149,6 +162,7 @@ impl Desk {
         if !Arc::ptr_eq(&before, &page.journal) {
             journal.store(page.journal);
         }
+        held.check()?;
         if let Some(newest) = page.newest {
             announce.send_replace(newest);
         }
@@ -162,18 +176,33 @@ impl Desk {
         Ok(done)
     }
 
-    /// Says once that the disk is full, and once that it no longer is.
-    fn note_space<T>(&mut self, written: &Result<T, StoreError>) {
-        match written {
-            Err(StoreError::Full { .. }) if !self.full => {
-                self.full = true;
-                tracing::error!("the disk of the data folder is full: nothing is taken in until there is space");
-            }
-            Ok(_) if self.full => {
-                self.full = false;
-                tracing::info!("the disk of the data folder has space again");
-            }
-            _ => {}
+    /// What a text needs, without one: space, files that are the ones open, and a commit.
+    fn try_writing(&mut self) -> Result<(), StoreError> {
+        let Self { connection, files, held, .. } = self;
+        held.check()?;
+        files.has_space()?;
+        let write = || -> rusqlite::Result<()> {
+            let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            // Setting what is set writes the first page all the same.
+            connection.pragma_update(None, "user_version", version)
+        };
+        write().map_err(|error| files.explain(error))
+    }
+
+    /// Says once that nothing is taken in and why, and once that texts are taken in again.
+    fn note(&mut self, written: &Result<(), StoreError>) {
+        let now = match written {
+            Ok(()) => None,
+            Err(error) if error.is_of_the_store() => Some(error.clone()),
+            Err(_) => return,
+        };
+        if *self.trouble.borrow() == now {
+            return;
         }
+        match &now {
+            Some(error) => tracing::error!(%error, "the store takes nothing in"),
+            None => tracing::info!("the store takes texts in again"),
+        }
+        self.trouble.send_replace(now);
     }
 }

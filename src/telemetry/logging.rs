@@ -5,6 +5,21 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
+/// Words that say how much is logged, of everything or of one target.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Whether logging can start with these directives; the error says what is wrong with them. A word that is no
+/// level would be taken for a target, and all others would fall silent.
+pub fn check_directives(directives: &str) -> Result<(), String> {
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let bare = directives.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains(['=', '[', ':']));
+    if let Some(word) = bare.filter(|word| word.parse::<u8>().is_err()).find(|word| !is_level(word)) {
+        let levels = LEVELS.join(", ");
+        return Err(format!("{word:?} is no level ({levels}); for one target write {word}=LEVEL"));
+    }
+    EnvFilter::try_new(directives).map(drop).map_err(|error| format!("cannot be read: {error}"))
+}
+
 /// Changes what is logged while the process runs.
 #[derive(Clone)]
 pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
@@ -25,4 +40,27 @@ pub fn start_logging(directives: &str) -> Result<LogLevel, String> {
     let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|error| error.to_string())?;
     Ok(LogLevel(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_that_would_silence_the_log_or_cannot_be_read_are_refused() {
+        for good in [
+            "info",
+            "INFO",
+            "off",
+            "info,librdkafka=error,scylla=warn",
+            "sms_router=debug",
+            "3",
+            "info,hyper::proto=warn",
+        ] {
+            assert_eq!(check_directives(good), Ok(()), "{good}");
+        }
+        for bad in ["loud", "warning", "info,verbose", "sms_router=loud", "info,=debug=", "sms_router"] {
+            assert!(check_directives(bad).is_err(), "{bad}");
+        }
+    }
 }

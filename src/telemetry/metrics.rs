@@ -137,7 +137,7 @@ impl Metrics {
             ),
             department_up: make.gauges(
                 "sms_router_department_up",
-                "1 while the department's topic takes texts",
+                "1 while the department's topic, or standalone the store, takes texts",
                 &["department"],
             ),
             breaker_state: make.gauges(

@@ -10,5 +10,5 @@ mod logging;
 mod metrics;
 
 pub use latches::{Latch, Latches};
-pub use logging::{LogLevel, start_logging};
+pub use logging::{LogLevel, check_directives, start_logging};
 pub use metrics::Metrics;

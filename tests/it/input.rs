@@ -209,6 +209,95 @@ fn every_problem_of_a_file_is_named_at_once_with_its_line() {
 }
 
 #[test]
+fn what_serve_would_refuse_is_refused_by_check_with_its_place() {
+    let with = |from: &str, to: &str| Folder::with(&SETTINGS.replacen(from, to, 1), ROUTES);
+    let api = "[api]\nlisten = \"127.0.0.1:0\"";
+    let inbound = "[inbound]\nlisten = \"127.0.0.1:0\"";
+    for (folder, place, words) in [
+        (
+            with(api, "[log]\nlevel = \"loud\"\n[api]\nlisten = \"127.0.0.1:0\""),
+            "sms-router.toml:8: log.level: ",
+            "is no level",
+        ),
+        (
+            with(api, "[log]\nlevel = \"info,a=b=c\"\n[api]\nlisten = \"127.0.0.1:0\""),
+            "sms-router.toml:8: log.level: ",
+            "cannot be read",
+        ),
+        (
+            Folder::with(
+                &SETTINGS.replacen(api, "[api]\nlisten = \"127.0.0.1:47113\"", 1).replacen(
+                    inbound,
+                    "[inbound]\nlisten = \"127.0.0.1:47113\"",
+                    1,
+                ),
+                ROUTES,
+            ),
+            "sms-router.toml:8: api.listen: ",
+            "taken by inbound.listen",
+        ),
+    ] {
+        for (command, code) in [("serve", 78), ("check", 1)] {
+            let (status, out, err) = said(&folder.run(&[command]));
+            let told = format!("{out}{err}");
+            assert!(status == Some(code) && told.contains(place) && told.contains(words), "{place}{words}: {told}");
+        }
+    }
+    let folder = Folder::new();
+    let mut command = crate::harness::binary();
+    let command =
+        command.args(["serve", "-c"]).arg(folder.path("sms-router.toml")).env("SMS_ROUTER__LOG__LEVEL", "loud");
+    let (status, _, err) = said(&command.output().expect("the binary"));
+    assert!(status == Some(78) && err.contains("environment SMS_ROUTER__LOG__LEVEL: log.level: "), "{err}");
+}
+
+#[test]
+fn what_opens_more_than_was_meant_is_told_by_check_and_at_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let settings = SETTINGS
+        .replacen("[monitoring]", "operators = [{ file = \"token-parking\" }]\n[monitoring]", 1)
+        .replace("token-contact-centre", "data/token");
+    let folder = Folder::with(&settings, ROUTES);
+    let mode = |name: &str, mode| {
+        std::fs::set_permissions(folder.path(name), std::fs::Permissions::from_mode(mode)).expect("a mode")
+    };
+    std::fs::create_dir(folder.path("data")).expect("a folder");
+    folder.write("data/token", "token of highways");
+    mode("data", 0o750);
+    mode("data/token", 0o640);
+    folder.write("token-parking", "fifteen bytes..");
+    let expected = [
+        "sms-router.toml:3: data: ".to_owned()
+            + folder.path("data").to_str().expect("a path")
+            + " is open to others (mode 0750): chmod 700 ",
+        format!(
+            "departments.contact-centre.tokens: {} is open to others (mode 0640): chmod 600 ",
+            folder.path("data/token").display()
+        ),
+        "sms-router.toml:9: api.operators: holds a token under 16 bytes".to_owned(),
+        "departments.parking.tokens: holds a token under 16 bytes".to_owned(),
+        "departments.highways.tokens: holds a token that opens the feed of contact-centre as well".to_owned(),
+        "departments.parking.tokens: holds a token that opens the words in dead-letter as well".to_owned(),
+    ];
+    let (code, out, err) = said(&folder.run(&["check"]));
+    assert_eq!(code, Some(0), "{out}{err}");
+    let told: Vec<_> = out.lines().filter(|line| line.starts_with("warning: ")).collect();
+    for words in &expected {
+        assert!(told.iter().any(|line| line.contains(words)), "{words:?} is not in: {out}");
+    }
+    assert!(!out.contains("fifteen") && !out.contains("token of"), "{out}");
+    let mut server = Server::start(folder).ready();
+    for words in &expected {
+        server.wait_for_log(words);
+    }
+    let (folder, _) = server.stop();
+    let careful = Folder::new();
+    let (_, out, _) = said(&careful.run(&["check"]));
+    assert!(!out.contains("token") && !out.contains("chmod"), "{out}");
+    drop(folder);
+}
+
+#[test]
 fn surroundings_that_do_not_fit_are_named_with_a_remedy() {
     let two = ROUTES.replace("name = \"parking\"", "name = \"parking\"\ntopic = \"sms.highways\"");
     refused(&Folder::with(SETTINGS, &two), 78, &["routes.toml:", "sms.highways"]);
@@ -222,7 +311,9 @@ fn surroundings_that_do_not_fit_are_named_with_a_remedy() {
     refused(&Folder::with(&settings, ROUTES), 1, &["inbound", &port.to_string(), "in use"]);
     let folder = Folder::new();
     folder.write("data", "a file where the folder should be");
-    refused(&folder, 1, &["data"]);
+    refused(&folder, 1, &["the data folder", "cannot be used: "]);
+    let strange = SETTINGS.replace("[accounts.demo]", "[accounts.\"a/b\"]");
+    refused(&Folder::with(&strange, ROUTES), 78, &["accounts.a/b: \"a/b\" is not a name"]);
     let open = SETTINGS.replacen("[api]\nlisten = \"127.0.0.1:0\"", "[api]\nlisten = \"0.0.0.0:0\"", 1);
     refused(&Folder::with(&open, ROUTES), 78, &["api.listen", "plaintext"]);
     let bare = SETTINGS.replace("secrets = [{ file = \"demo\" }]", "");
@@ -257,12 +348,19 @@ fn a_full_disk_is_503_and_nothing_answered_is_lost() {
     });
     let stored: Vec<_> = records(&server, "highways").iter().map(|record| record["text"].clone()).collect();
     assert_eq!(stored, answered.iter().map(|text| json!(text)).collect::<Vec<_>>());
+    let verbose = || http::get(server.monitoring, "/readyz?verbose");
+    let up = || server.metric("sms_router_department_up{department=\"highways\"}");
+    assert_eq!(verbose().status, 200, "it still answers carriers truthfully");
+    assert!(verbose().text().contains("[!] takes texts: embedded store (the disk of"), "{}", verbose().text());
+    wait_until("the departments are told", || up() == 0.0);
     let remount = std::process::Command::new("mount")
         .args(["-o", "remount,size=64m"])
         .arg(server.folder.path("data"))
         .status()
         .expect("mount");
     assert!(remount.success());
+    wait_until("it finds out by itself", || up() == 1.0);
+    assert!(verbose().text().contains("[+] takes texts: embedded store\n"), "{}", verbose().text());
     wait_until("it takes texts again", || server.push(&Sms::new("later", "snow later")).status == 200);
     let folder = server.kill();
     let unmounted = std::process::Command::new("umount").arg(folder.path("data")).status().expect("umount");

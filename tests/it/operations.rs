@@ -97,3 +97,15 @@ fn the_environment_overrides_a_key_and_an_unknown_one_is_refused() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("SMS_ROUTER__INBOUND__COLOUR"));
 }
+
+#[test]
+fn the_environment_overrides_a_list_of_secrets() {
+    let folder = Folder::new();
+    folder.write("rotated", "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=");
+    let start =
+        |secrets: &str, folder| Server::start_with(folder, &[("SMS_ROUTER__ACCOUNTS__DEMO__SECRETS", secrets)]).ready();
+    let server = start("[{ file = \"rotated\" }]", folder);
+    assert_eq!(server.push(&Sms::new("1", "snow")).status, 403, "the secret of before");
+    let server = start("[{ file = \"rotated\" }, { file = \"demo\" }]", server.kill());
+    assert_eq!(server.push(&Sms::new("1", "snow")).status, 200);
+}

@@ -69,6 +69,48 @@ fn sighup_reads_the_routes_again() {
     server.wait_for_log("routes are in force");
 }
 
+/// A table that takes its time to be built.
+fn with_many_keywords() -> String {
+    let words: String = (0..40_000)
+        .map(|number| format!("[[keyword]]\nnumber = \"86555\"\nword = \"word{number}\"\ndepartment = \"highways\"\n"))
+        .collect();
+    format!("{ROUTES}{words}")
+}
+
+#[test]
+fn signals_are_heard_while_a_table_is_built() {
+    let mut server = Server::start(Folder::new()).ready();
+    server.wait_for_log("routes could be better");
+    server.folder.write("routes.toml", &with_many_keywords());
+    server.signal("HUP");
+    server.wait_for_log("told to read the routes again");
+    server.signal("USR1");
+    server.wait_for_log("the log level was changed");
+    assert!(!server.log().iter().any(|line| line.contains("routes are in force")), "the reload was waited for");
+    assert_eq!(server.stop().1, Some(0));
+}
+
+#[test]
+fn a_pipe_in_place_of_the_routes_is_refused_and_later_reloads_are_not_lost() {
+    let mut server = Server::start(Folder::new()).ready();
+    let first = version(&server);
+    let path = server.folder.path("routes.toml");
+    std::fs::remove_file(&path).expect("removed");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    server.signal("HUP");
+    server.wait_for_log("a named pipe, not a regular file");
+    wait_until("the gauge tells", || server.metric("sms_router_routes_last_reload_successful") == 0.0);
+    for command in ["check", "serve"] {
+        let (_, out, err) = said(&server.folder.run(&[command]));
+        assert!(format!("{out}{err}").contains("routes.toml: cannot be read: it is a named pipe"), "{out}{err}");
+    }
+    server.folder.write("routes.new", &with_ice());
+    std::fs::rename(server.folder.path("routes.new"), &path).expect("renamed");
+    wait_until("the next table is in force", || version(&server) != first);
+    assert_eq!(server.metric("sms_router_routes_last_reload_successful"), 1.0);
+    assert_eq!(server.stop().1, Some(0));
+}
+
 #[test]
 fn explain_decides_as_the_hot_path_does() {
     let server = Server::start(Folder::new()).ready();

@@ -1,12 +1,13 @@
 //! The embedded profile: what got a 200 is there, once, whatever happens to the process.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Folder, Server, Sms, feed, http, push, push_body, wait_until};
+use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, feed, http, push, push_body, wait_until};
 
 fn texts(server: &Server, department: &str) -> Vec<String> {
     let text = |record: Value| record["text"].as_str().expect("a text").to_owned();
@@ -202,6 +203,83 @@ fn the_feed_goes_on_after_an_id_and_waits_for_the_next() {
 }
 
 #[test]
+fn one_departments_polls_leave_places_for_the_others() {
+    let settings = SETTINGS.replacen("[monitoring]", "connections_max = 16\n[monitoring]", 1);
+    let server = Server::start(Folder::with(&settings, ROUTES)).ready();
+    let poll = |department: &str| {
+        let mut stream = http::connect(server.api);
+        let head = format!(
+            "GET /v1/departments/{department}/messages?timeout=60000 HTTP/1.1\r\nhost: test\r\nconnection: close\r\nauthorization: Bearer token of {department}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream
+    };
+    // A quarter of the places, then none; who is refused leaves.
+    let waiting: Vec<_> = (0..12).map(|_| poll("parking")).collect();
+    let mut refused = 0;
+    wait_until("those beyond the share are refused", || {
+        refused = waiting.iter().filter(|stream| !is_silent(stream)).count();
+        refused >= 8
+    });
+    assert_eq!(refused, 8);
+    let answer = feed::ask(server.api, "parking", "token of parking", "timeout=60000");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.header("retry-after").is_some());
+    let answer = feed::ask(server.api, "parking", "token of parking", "");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "[]"), "without a wait it is answered");
+    let other = poll("highways");
+    assert_eq!(server.push(&Sms::new("1", "snow")).status, 200);
+    assert!(http::answer(other).text().contains("snow"), "another department waits and is told");
+    assert_eq!(server.push(&Sms::new("2", "park pay")).status, 200);
+    let told = waiting.into_iter().map(http::answer).filter(|answer| answer.status == 200);
+    assert_eq!(told.count(), 4, "those that waited");
+}
+
+fn is_silent(stream: &std::net::TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    let silent = stream.peek(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).expect("a socket");
+    silent
+}
+
+#[test]
+fn strangers_at_the_api_give_way_to_who_has_a_token() {
+    let settings = SETTINGS.replacen("[monitoring]", "connections_max = 4\n[monitoring]", 1);
+    let server = Server::start(Folder::with(&settings, ROUTES)).ready();
+    let strangers: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = http::connect(server.api);
+            stream.write_all(b"GET /v1/departments/highways/messages HTTP/1.1\r\nhost: test\r\n\r\n").expect("sent");
+            wait_until("it is refused", || !is_silent(&stream));
+            stream
+        })
+        .collect();
+    assert_eq!(feed::ask(server.api, "highways", "token of highways", "").status, 200);
+    assert_eq!(server.metric("sms_router_connections_gave_way_total{listener=\"api\"}"), 1.0);
+    drop(strangers);
+}
+
+#[test]
+fn a_store_whose_files_were_removed_takes_nothing() {
+    let mut server = Server::start(Folder::new()).ready();
+    assert_eq!(server.push(&Sms::new("1", "snow")).status, 200);
+    for file in ["sms-router.sqlite", "sms-router.sqlite-wal", "sms-router.sqlite-shm"] {
+        std::fs::remove_file(server.folder.path("data").join(file)).expect("removed");
+    }
+    for number in 2..5 {
+        assert_eq!(server.push(&Sms::new(&number.to_string(), "snow")).status, 503);
+    }
+    server.wait_for_log("sms-router.sqlite was removed or replaced");
+    let said = server.log().iter().filter(|line| line.contains("was removed or replaced")).count();
+    assert_eq!(said, 1, "once, not for every text");
+    let verbose = http::get(server.monitoring, "/readyz?verbose").text();
+    assert!(verbose.contains("[!] takes texts: embedded store ("), "{verbose}");
+    let server = Server::start(server.kill()).ready();
+    assert_eq!(server.push(&Sms::new("2", "snow")).status, 200, "after a restart it goes on");
+    assert_eq!(texts(&server, "highways"), ["snow"]);
+}
+
+#[test]
 fn another_process_on_the_folder_is_refused() {
     let server = Server::start(Folder::new()).ready();
     let output = server.folder.run(&["serve"]);
@@ -248,4 +326,40 @@ fn audit_copies_are_read_with_a_reason_that_is_kept() {
     let log = rusqlite::Connection::open(folder.path("data/sms-router.sqlite")).expect("the store");
     let readings: u32 = log.query_row("SELECT count(*) FROM access_log", [], |row| row.get(0)).expect("a count");
     assert_eq!(readings, 4);
+}
+
+#[test]
+fn questions_about_what_nobody_knows_are_told_apart_from_empty_answers() {
+    let server = Server::start(Folder::new()).ready();
+    server.push(&Sms::new("1", "snow"));
+    push_body(server.inbound, "demo", b"not a text");
+    let folder = server.kill();
+    let ask = |department: &str, since: &str, until: &str| {
+        let question = ["--department", department, "--since", since, "--until", until, "--reason", "audit"];
+        crate::harness::said(&folder.run(&[&["archive", "get"][..], &question].concat()))
+    };
+    for (department, since, until, code, words) in [
+        ("nowhere", "2020-01-01", "2099-01-01", 1, "no department nowhere is known"),
+        ("parking", "2020-01-01", "2099-01-01", 0, "no audit copy answers"),
+        ("highways", "2099-01-01", "2020-01-01", 64, "--since must be before --until"),
+        ("highways", "2020-01-01", "9999-12-31", 64, "--until is later than any time this program knows: 9999-12-30"),
+        ("highways", "tomorrow", "9999-12-31", 64, "--since is not a time"),
+    ] {
+        let (status, out, err) = ask(department, since, until);
+        assert!(status == Some(code) && err.contains(words) && out.is_empty(), "{department} {since} {until}: {err}");
+    }
+    // Its copies outlive a department.
+    folder.write(
+        "routes.toml",
+        "[[department]]\nname = \"parking\"\n[[number]]\nnumber = \"*\"\ndefault = \"parking\"\n",
+    );
+    let settings = SETTINGS.replace("[departments.highways]\ntokens = [{ file = \"token-highways\" }]", "");
+    folder.write("sms-router.toml", &settings);
+    let (status, out, err) = ask("highways", "2020-01-01", "2099-01-01");
+    assert!(status == Some(0) && out.lines().count() == 1 && err.contains("highways any more"), "{out}{err}");
+    let letters = |account: &str| crate::harness::said(&folder.run(&["dead-letter", "list", "--account", account]));
+    let (status, out, err) = letters("nobody");
+    assert!(status == Some(1) && out.is_empty() && err.contains("no account nobody is known"), "{out}{err}");
+    assert_eq!(letters("demo").0, Some(0));
+    assert_eq!(letters("demo").1.lines().count(), 1);
 }

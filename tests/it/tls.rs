@@ -63,11 +63,29 @@ fn a_listener_speaks_tls_and_takes_new_certificates_into_use() {
 }
 
 #[test]
-fn a_key_that_does_not_fit_is_named() {
-    let folder = Folder::with(&settings(), ROUTES);
-    certify(&folder);
-    folder.write("key.pem", "not a key");
-    let (code, _, err) = said(&folder.run(&["serve"]));
-    assert_eq!(code, Some(78), "{err}");
-    assert!(err.contains("chain.pem") && err.contains("private key"), "{err}");
+fn files_that_are_no_certificate_or_no_key_are_named_with_their_line() {
+    let settings = settings();
+    let line = 1 + settings.lines().position(|line| line.starts_with("tls = ")).expect("both keys are there");
+    for (file, key, words) in [
+        ("key.pem", "key", "no private key"),
+        ("chain.pem", "certificate", "no certificate"),
+        ("key.pem", "key", "do not work together"),
+    ] {
+        let folder = Folder::with(&settings, ROUTES);
+        certify(&folder);
+        if words.starts_with("no ") {
+            folder.write(file, "not what it should be");
+        } else {
+            let other = Folder::with(&settings, ROUTES);
+            certify(&other);
+            std::fs::copy(other.path(file), folder.path(file)).expect("a key of another certificate");
+        }
+        for (command, code) in [("serve", 78), ("check", 1)] {
+            let (status, out, err) = said(&folder.run(&[command]));
+            let told = format!("{out}{err}");
+            assert_eq!(status, Some(code), "{told}");
+            let place = format!("sms-router.toml:{line}: inbound.tls.{key}: ");
+            assert!(told.contains(&place) && told.contains(file) && told.contains(words), "{place}{words}: {told}");
+        }
+    }
 }

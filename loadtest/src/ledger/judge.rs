@@ -7,7 +7,8 @@
 //!
 //! Order (the router's promise): text 2 of a sender was sent after text 1 was answered 200 by the same
 //! replica, to the same department under the same routes: then the first copies lie in that order. A text
-//! that another replica got too has no place in it, nor one whose copies other routes sent elsewhere.
+//! that another replica got too has no place in it, nor one whose copies other routes sent elsewhere, nor
+//! one that came in pieces.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -179,8 +180,10 @@ fn of_text(evidence: &Evidence<'_>, key: Key, entry: &Entry) -> Vec<Violation> {
 /// Reads the book once more, in its order.
 fn order(evidence: &Evidence<'_>, entries: &HashMap<Key, Entry>) -> anyhow::Result<Vec<Violation>> {
     let mut order = Order { furthest: HashMap::new(), found: Vec::new() };
+    let came_whole = |key: Key| evidence.script.text(key).parts == 1;
     for line in book::read(evidence.book)? {
         match line? {
+            Line::Sent { key, .. } | Line::Acknowledged { key, .. } if !came_whole(key) => {}
             Line::Sent { key, replica, at_ms } if entries.get(&key).is_some_and(|entry| !entry.crossed) => {
                 evidence.stored.only_of(key).into_iter().for_each(|copy| order.sent(key, replica, at_ms, copy));
             }

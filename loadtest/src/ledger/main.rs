@@ -127,6 +127,7 @@ fn main() -> ExitCode {
     let seed = options.seed.unwrap_or_else(fresh_seed);
     let plan =
         Plan::new(seed, options.profile, options.replicas(), options.minutes).only(&options.only, &options.without);
+    let plan = if options.parts { plan.for_pieces() } else { plan };
     if options.plan {
         print!("{plan}");
         return ExitCode::SUCCESS;

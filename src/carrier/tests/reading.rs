@@ -254,7 +254,9 @@ fn generic_says_what_is_wrong() {
             r#"{"id":"1","from":"1","to":"2","text":"x","part":{"reference":"a","total":2,"number":0}}"#,
             "part number outside its total",
         ),
-        (r#"{"id":"1","from":"1","to":"2","text":"x","part":{"total":2,"number":1}}"#, WRONG_TYPE),
+        (r#"{"id":"1","from":"1","to":"2","text":"x","part":{"total":2,"number":1}}"#, "part reference missing"),
+        (r#"{"id":"1","from":"1","to":"2","text":"x","part":{"total":1,"number":2}}"#, "part number outside its total"),
+        (r#"{"id":"1","from":"1","to":"2","text":"x","part":{"reference":[],"total":2,"number":1}}"#, WRONG_TYPE),
     ] {
         assert_eq!(refused(&event(data), &generic()), reason, "{data}");
     }
@@ -294,6 +296,11 @@ fn generic_reads_parts_and_passes_over_times_it_cannot_read() {
         let texts = Request::post(body).texts(&generic());
         assert_eq!(texts[0].sent_at, sent_at, "{timestamp}");
         assert_eq!(texts[0].part, Some(Part { reference: "7".to_owned(), total: 2, number: 2 }));
+    }
+    for whole in [r#"{"total":1,"number":1}"#, r#"{"reference":7,"total":1,"number":1}"#, "null"] {
+        let body =
+            format!(r#"{{"type":"sms.received","data":{{"id":"1","from":"1","to":"2","text":"x","part":{whole}}}}}"#);
+        assert_eq!(Request::post(body).texts(&generic())[0].part, None, "{whole}");
     }
     let with_part = Draft { part: Some(Part { reference: "a".to_owned(), total: 3, number: 1 }), ..draft() };
     let account = generic();

@@ -85,3 +85,22 @@ async fn a_full_disk_is_said_and_nothing_answered_is_lost() {
     let (store, _writer) = Store::open(Settings::of(&folder), key(), clock).expect("opens on a full disk");
     store.read("highways", Cursor::START, 10).await.expect("reads on a full disk");
 }
+
+#[tokio::test]
+async fn space_is_found_without_a_text() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("left out: a full disk needs the right to mount a small one");
+        return;
+    };
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![0; 500 * 1024]).expect("it fits");
+    let Open { store, .. } = open(&disk.path().join("data"));
+    assert_eq!((store.try_writing().await, store.trouble().borrow().clone()), (Ok(()), None));
+    let (_, full) = fill(&store, 1..1_000).await;
+    assert_eq!(*store.trouble().borrow(), full);
+    let full = full.expect("a megabyte is full long before");
+    assert_eq!(store.try_writing().await, Err(full.clone()));
+    assert_eq!(*store.trouble().borrow(), Some(full));
+    fs::remove_file(&ballast).expect("space again");
+    assert_eq!((store.try_writing().await, store.trouble().borrow().clone()), (Ok(()), None));
+}

@@ -8,6 +8,7 @@ mod beside;
 mod disk;
 mod journalling;
 mod keeping;
+mod lost;
 mod opening;
 mod power;
 mod sweeping;

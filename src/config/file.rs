@@ -1,0 +1,67 @@
+//! Files that the settings name, read without waiting for anybody.
+//!
+//! A pipe's reader waits for a writer who may never come, and some devices never end: only a regular
+//! file is read, whatever links lead to it.
+
+use std::fs::{File, FileType};
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+/// The whole content of a regular file; anything else is an error that says what it is.
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    // Looked at before it is opened, because opening some devices does something; and again after, for
+    // another may have taken its place. Without NONBLOCK the opening of such a pipe would wait.
+    must_be_regular(std::fs::metadata(path)?.file_type())?;
+    let mut file =
+        File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    must_be_regular(file.metadata()?.file_type())?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn must_be_regular(found: FileType) -> io::Result<()> {
+    let kind = match found {
+        found if found.is_file() => return Ok(()),
+        found if found.is_dir() => "a folder",
+        found if found.is_fifo() => "a named pipe",
+        found if found.is_socket() => "a socket",
+        found if found.is_char_device() || found.is_block_device() => "a device",
+        _ => "something else",
+    };
+    Err(io::Error::other(format!("it is {kind}, not a regular file")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_named_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "content").expect("a file");
+        std::os::unix::fs::symlink("file", path("link")).expect("a link");
+        for name in ["file", "link"] {
+            assert_eq!(read_regular(&path(name)).expect("a file"), b"content", "{name}");
+        }
+        let made = Command::new("mkfifo").arg(path("pipe")).status().expect("mkfifo");
+        assert!(made.success());
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).expect("a socket");
+        for (path, kind) in [
+            (path("pipe"), "a named pipe"),
+            (path("socket"), "a socket"),
+            (folder.path().to_owned(), "a folder"),
+            ("/dev/zero".into(), "a device"),
+        ] {
+            let error = read_regular(&path).expect_err("no file");
+            assert!(error.to_string().contains(kind), "{error}");
+        }
+        assert_eq!(read_regular(&path("nothing")).expect_err("nothing").kind(), io::ErrorKind::NotFound);
+    }
+}
