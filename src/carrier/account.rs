@@ -13,6 +13,9 @@ use ipnet::IpNet;
 use super::{Carrier, Declaration, Reply};
 use crate::message::{AccountName, Country, Number, Secret, Timestamp};
 
+/// Before a carrier's deadline, so that our answer still reaches it.
+const DEADLINE_RESERVE: Duration = Duration::from_millis(500);
+
 /// How an account's requests prove where they come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
@@ -139,6 +142,11 @@ impl Account {
     /// Whether signatures are only watched at that time: what fails is let in.
     pub fn is_monitored(&self, at: Timestamp) -> bool {
         self.auth == Auth::Signature && self.monitor_until.is_some_and(|until| at < until)
+    }
+
+    /// How long its carrier waits for an answer, our own way there and back taken off.
+    pub fn patience(&self) -> Duration {
+        self.carrier.contract().deadline.saturating_sub(DEADLINE_RESERVE)
     }
 
     /// What one of the carrier's own settings says.

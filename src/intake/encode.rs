@@ -1,11 +1,13 @@
 //! One text → the events it becomes: the wire record and, where it says so, a consent record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::carrier::Account;
+use crate::log::UNHURRIED;
 use crate::message::{
     AccountName, Body, Consent, ConsentRecord, Decision, Destination, Event, EventId, EventKind, Flag, Inbound, Number,
     Part, Parts, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
@@ -31,6 +33,8 @@ pub struct InboundText {
     pub fingerprint: [u8; 16],
     /// What its request says of it, before anything is decided.
     pub flags: Vec<Flag>,
+    /// How long whoever brought it waits until it is durable.
+    pub patience: Duration,
 }
 
 impl InboundText {
@@ -49,9 +53,10 @@ impl InboundText {
         };
         let fingerprint = fingerprint(key, &from, &to, &inbound.body, inbound.part.as_ref());
         let (parts, traceparent) = (parts(&inbound), traceparent.map(str::to_owned));
+        let patience = account.patience();
         let (account, carrier) = (account.name.clone(), Arc::from(account.carrier.contract().name));
         let flags = Vec::new();
-        Self { account, carrier, inbound, from, to, received_at, parts, traceparent, fingerprint, flags }
+        Self { account, carrier, inbound, from, to, received_at, parts, traceparent, fingerprint, flags, patience }
     }
 
     /// A text made of its pieces, under the number it was first normalised to.
@@ -69,6 +74,7 @@ impl InboundText {
             fingerprint: fingerprint(key, from, to, &inbound.body, None),
             // Those of its pieces are on its label.
             flags: Vec::new(),
+            patience: UNHURRIED,
         }
     }
 

@@ -22,7 +22,7 @@ pub use places::{Full, Place, Places, Settings as PlaceSettings};
 pub use recall::{NotRecalled, Recalled};
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use futures_util::future::join_all;
@@ -165,10 +165,10 @@ impl Intake {
         self.claimed(Way::Department(table, &probe::decision(table)), text, label).await?.map(drop).ok_or(Deferral::Log)
     }
 
-    /// Keeps an event in dead-letter.
-    pub async fn keep(&self, event: Event, reason: Reason) -> Result<(), Deferral> {
+    /// Keeps an event in dead-letter; `patience` is that of whoever waits for it.
+    pub async fn keep(&self, event: Event, reason: Reason, patience: Duration) -> Result<(), Deferral> {
         let account = event.account.clone();
-        match self.settings.log.append(vec![Addressed::dead_letter(event)]).await {
+        match self.settings.log.append(vec![Addressed::dead_letter(event)], patience).await {
             Ok(Logged::Stored) => {}
             Ok(Logged::Known) => return Ok(()),
             Ok(Logged::Reused) | Err(_) => return Err(Deferral::DeadLetter),
@@ -270,7 +270,7 @@ impl Intake {
             }
             Way::Parts => vec![Addressed::own(self.piece(text, label))],
         };
-        self.settings.log.append(addressed).await
+        self.settings.log.append(addressed, text.patience).await
     }
 
     fn duplicate(&self, text: &InboundText) -> Fate {
@@ -305,7 +305,8 @@ impl Intake {
     }
 
     async fn keep_text(&self, text: &InboundText, label: &Label, reason: Reason) -> Result<(), Deferral> {
-        self.keep(dead_letter::of_text(text, label, reason, &self.settings.sender_key), reason).await
+        let letter = dead_letter::of_text(text, label, reason, &self.settings.sender_key);
+        self.keep(letter, reason, text.patience).await
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{JoinerError, Settings, Tools, letter};
 use crate::intake::Reason;
-use crate::log::{Addressed, LogError};
+use crate::log::{Addressed, LogError, UNHURRIED};
 use crate::message::{Event, EventId};
 use crate::parts::{Groups, Joined, Outcome, Todo};
 
@@ -70,7 +70,7 @@ impl Crew {
         self.begin(place, async move {
             let tools = &crew.0.tools;
             let event = letter::of(&value, &reason, &tools.sender_key, tools.clock.now());
-            let keep = || tools.intake.keep(event.clone(), Reason::UnreadableRecord);
+            let keep = || tools.intake.keep(event.clone(), Reason::UnreadableRecord, UNHURRIED);
             if crew.insist(keep).await.is_some() {
                 done();
             }
@@ -125,7 +125,7 @@ impl Crew {
 
     async fn write(&self, marker: Event) -> Option<()> {
         let append = || async {
-            match self.0.tools.log.append(vec![Addressed::own(marker.clone())]).await {
+            match self.0.tools.log.append(vec![Addressed::own(marker.clone())], UNHURRIED).await {
                 Ok(_) => Ok(()),
                 // No marker is larger than the pieces it names.
                 Err(LogError::Department | LogError::Unavailable | LogError::Never) => Err(()),

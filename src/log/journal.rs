@@ -82,8 +82,10 @@ impl Journal {
         Ok(Self(Arc::new(Inner { store, settings, clock, total, topics, woken: Notify::new() })))
     }
 
-    pub(super) fn patience(&self) -> Duration {
-        self.0.settings.patience
+    /// How long a text is waited for that its topic does not acknowledge: no longer than half of what its
+    /// carrier waits, for the journal needs its time too, and so did the request.
+    pub(super) fn patience(&self, carriers: Duration) -> Duration {
+        wait(self.0.settings.patience, carriers)
     }
 
     /// How many texts wait.
@@ -197,5 +199,25 @@ impl Journal {
 
     fn topics(&self) -> MutexGuard<'_, HashMap<Arc<str>, Senders>> {
         self.0.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wait(at_most: Duration, carriers: Duration) -> Duration {
+    at_most.min(carriers / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::UNHURRIED;
+
+    #[test]
+    fn a_text_reaches_the_journal_in_half_its_carriers_patience() {
+        let at_most = Duration::from_millis(1_500);
+        for (carriers, expected_ms) in
+            [(Duration::from_millis(1_500), 750), (Duration::from_millis(14_500), 1_500), (UNHURRIED, 1_500)]
+        {
+            assert_eq!(wait(at_most, carriers), Duration::from_millis(expected_ms), "{carriers:?}");
+        }
     }
 }

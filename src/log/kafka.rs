@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
@@ -54,16 +55,16 @@ impl Kafka {
         self.journal.as_ref()
     }
 
-    pub(super) async fn append(&self, events: Vec<Addressed>) -> Result<Logged, LogError> {
+    pub(super) async fn append(&self, events: Vec<Addressed>, patience: Duration) -> Result<Logged, LogError> {
         let Some(journal) = &self.journal else { return self.publish_all(&events).await };
-        let mut events = events;
+        let (mut events, patience) = (events, journal.patience(patience));
         // Most texts are one event, and a list of futures costs more than its work.
         let tried = if events.len() == 1
             && let Some(only) = events.pop()
         {
-            vec![self.attempt(journal, only).await]
+            vec![self.attempt(journal, only, patience).await]
         } else {
-            join_all(events.into_iter().map(|event| self.attempt(journal, event))).await
+            join_all(events.into_iter().map(|event| self.attempt(journal, event, patience))).await
         };
         self.conclude(journal, tried).await
     }
@@ -100,7 +101,7 @@ impl Kafka {
     }
 
     /// One event to its topic, or counted for the journal.
-    async fn attempt(&self, journal: &Journal, addressed: Addressed) -> Tried {
+    async fn attempt(&self, journal: &Journal, addressed: Addressed, patience: Duration) -> Tried {
         let Addressed { topic, hold, standby, event } = addressed;
         if hold {
             journal.enter(&topic, &event);
@@ -114,7 +115,7 @@ impl Kafka {
             async move { kafka.publish(&shared.0, standby.as_ref(), &shared.1).await }
         };
         let mut publishing = Box::pin(publishing);
-        let place = match tokio::time::timeout(journal.patience(), &mut publishing).await {
+        let place = match tokio::time::timeout(patience, &mut publishing).await {
             Ok(Ok(())) => return Tried::Published,
             Ok(Err(error)) if refused(&error) == LogError::Never => return Tried::Refused(LogError::Never),
             Ok(Err(_)) => None,

@@ -24,9 +24,14 @@ pub use replay::Replay;
 
 pub use crate::keyword::Standby;
 
+use std::time::Duration;
+
 use crate::keyword::{Delivery, Table};
 use crate::message::{Destination, Event};
 use crate::store::{Appended, Beside, Store, StoreError};
+
+/// The patience of our own work, for which no carrier waits.
+pub const UNHURRIED: Duration = Duration::MAX;
 
 /// Where texts become durable.
 #[derive(Clone)]
@@ -72,12 +77,13 @@ pub enum LogError {
 
 impl Log {
     /// Makes all events of one text durable, the text's own first. Resolves when they are, or when
-    /// it is known that they are not.
-    pub async fn append(&self, events: Vec<Addressed>) -> Result<Logged, LogError> {
+    /// it is known that they are not. `patience` is how long whoever brought the text waits: what stands
+    /// behind a log gets its turn well before that.
+    pub async fn append(&self, events: Vec<Addressed>, patience: Duration) -> Result<Logged, LogError> {
         match self {
             Self::Embedded(store) => stored(store.append(events_of(events)).await),
             Self::Beside(store) => stored(store.append(events_of(events)).await),
-            Self::Kafka(kafka) => kafka.append(events).await,
+            Self::Kafka(kafka) => kafka.append(events, patience).await,
         }
     }
 }

@@ -13,12 +13,9 @@ use crate::message::Flag;
 use super::unstoppable::{Panicked, Unstoppable, Work};
 use super::{Deferral, Limits, Refusal, Verdict};
 
-/// Before a carrier's deadline, so that our answer still reaches it.
-const DEADLINE_RESERVE: Duration = Duration::from_millis(500);
-
 /// How long an account's carrier waits for a text to become durable, at most `most`.
 pub fn patience(account: &Account, most: Duration) -> Duration {
-    account.carrier.contract().deadline.saturating_sub(DEADLINE_RESERVE).min(most)
+    account.patience().min(most)
 }
 
 /// What the door is made of.
@@ -124,8 +121,9 @@ impl Door {
         };
         let intake = self.settings.intake.clone();
         let event = of_request(account, webhook, detail, flags.to_vec(), intake.sender_key());
+        let patience = account.patience();
         let work = async move {
-            let kept = intake.keep(event, Reason::Malformed).await;
+            let kept = intake.keep(event, Reason::Malformed, patience).await;
             drop(place);
             kept.map_err(Deferral::from)
         };
