@@ -8,6 +8,7 @@
 //! Not here: what a status means, asking again, proxies (none is used, whatever the environment says).
 
 mod authorities;
+mod names;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use names::Names;
 
 /// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +42,7 @@ pub struct Limits {
 /// A client that keeps its connections; cheap to clone.
 #[derive(Clone)]
 pub struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>,
     limits: Limits,
 }
 
@@ -67,7 +70,21 @@ pub enum FetchError {
 impl Fetcher {
     /// Trusts the authorities in the PEM text, or those browsers trust.
     pub fn new(authorities: Option<&[u8]>, limits: Limits) -> Result<Self, FetchError> {
-        let mut http = HttpConnector::new();
+        Self::with_names(Names::of_system(), authorities, limits)
+    }
+
+    /// Every name leads to this address; which name a server must prove to have does not change.
+    #[cfg(test)]
+    pub(crate) fn towards(
+        address: std::net::SocketAddr,
+        authorities: Option<&[u8]>,
+        limits: Limits,
+    ) -> Result<Self, FetchError> {
+        Self::with_names(Names::Fixed(address), authorities, limits)
+    }
+
+    fn with_names(names: Names, authorities: Option<&[u8]>, limits: Limits) -> Result<Self, FetchError> {
+        let mut http = HttpConnector::new_with_resolver(names);
         http.enforce_http(false);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let tls = authorities::client_config(authorities)?;
@@ -133,4 +150,4 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

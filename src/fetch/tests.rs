@@ -119,10 +119,9 @@ fn only_encrypted_or_loopback_addresses_are_spoken_to() {
     }
 }
 
-#[tokio::test]
-async fn a_server_is_believed_only_with_a_certificate_of_a_known_authority() {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+/// A server's side of TLS under a name, and the authority that says so, in PEM.
+pub(crate) fn tls_for(name: &str) -> (TlsAcceptor, String) {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -131,8 +130,12 @@ async fn a_server_is_believed_only_with_a_certificate_of_a_known_authority() {
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], key)
         .expect("they fit");
-    let tls = TlsAcceptor::from(Arc::new(config));
-    let pem = cert.pem();
+    (TlsAcceptor::from(Arc::new(config)), cert.pem())
+}
+
+#[tokio::test]
+async fn a_server_is_believed_only_with_a_certificate_of_a_known_authority() {
+    let (tls, pem) = tls_for("127.0.0.1");
     for (authorities, believed) in [(Some(pem.as_bytes()), true), (None, false)] {
         let address = server(ok("page"), Some(tls.clone())).await;
         let fetcher = Fetcher::new(authorities, LIMITS).expect("a client");
