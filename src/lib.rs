@@ -49,9 +49,9 @@
 //!
 //! 1. [`webhook::Service`] finds the account by the path, sheds what is beyond the bounds before the
 //!    body is read, and reads the body within its limits of size and time.
-//! 2. [`webhook::Door::accept`]: [`carrier::admit`] checks the proof over the raw bytes; the carrier's
-//!    adapter reads the texts. What is proven and cannot be read is kept in dead-letter and
-//!    answered 400.
+//! 2. [`webhook::Door::accept`]: [`carrier::admit`] checks the proof over the raw bytes, once more where a
+//!    certificate had to be fetched for it; the carrier's adapter reads the texts. What is proven and
+//!    cannot be read is kept in dead-letter and answered 400.
 //! 3. [`intake::Intake::take`] is a text's life on one screen. From here on whether the client stays
 //!    changes nothing: work that nobody waits for any more goes on in a task of its own. Numbers are
 //!    normalised, [`keyword::Table::decide`] names the department, [`dedup::Claims`] gives the id to
@@ -64,9 +64,10 @@
 //!
 //! # The walk of a text that Kafka does not take
 //!
-//! [`log::Kafka`] hands it to the publisher and waits 1.5 s. Not acknowledged by then, or the topic's
-//! breaker open, or earlier texts of its sender waiting for that topic, or the department held: it
-//! goes to the journal, a table of the embedded store, and is answered. [`log::Replay`] publishes what
+//! [`log::Kafka`] hands it to the publisher and waits 1.5 s, or half of its carrier's patience where that
+//! is less. Not acknowledged by then, or the topic's breaker open, or earlier texts of its sender waiting
+//! for that topic, or the department held: it goes to the journal, a table of the embedded store, and is
+//! answered. [`log::Replay`] publishes what
 //! waits, a sender's texts one after the other, as soon as the topic takes texts again, and takes each
 //! out of the journal after its acknowledgement. A journal whose process is gone is emptied by the next
 //! `serve` on its volume or by `sms-router journal replay`.

@@ -13,6 +13,7 @@ use crate::carrier::Account;
 use crate::clock::Clock;
 use crate::config::{AccountNote, Archive, Config, Publish, Shutdown};
 use crate::dedup::{self, Claims, Recent};
+use crate::fetch::Fetcher;
 use crate::intake::{self, Intake, PlaceSettings, Places};
 use crate::keyword::Live;
 use crate::log::Log;
@@ -22,7 +23,7 @@ use crate::publish::TopicAdmin;
 use crate::server::Caller;
 use crate::store::Store;
 use crate::telemetry::{Latch, Latches, Metrics};
-use crate::webhook::{self, Door, Limits, Service};
+use crate::webhook::{self, Door, Limits, OUTWARD_LIMITS, Outward, Service};
 
 use super::joining::Joining;
 use super::listeners;
@@ -278,7 +279,15 @@ fn door(config: &Config, intake: &Arc<Intake>, clock: &Clock) -> Arc<Door> {
         limits: Limits::new(intake.places().clone(), inbound.body_bytes_max, rates),
         clock: clock.clone(),
         deadline_max: inbound.deadline_max,
+        outward: outward(config),
     })
+}
+
+/// Only where there is something to ask.
+fn outward(config: &Config) -> Option<Outward> {
+    let asks = config.accounts.iter().any(|(account, _)| account.carrier.contract().certificates);
+    let fetcher = || Fetcher::new(None, OUTWARD_LIMITS).expect("the authorities compiled in can be read");
+    asks.then(|| Outward::new(fetcher()))
 }
 
 type KafkaHandles = (Arc<TopicAdmin>, Option<crate::publish::Publisher>);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Carrier, Declaration, Reply};
+use super::{Carrier, Certificates, Declaration, Reply};
 use crate::message::{AccountName, Country, Number, Secret, Timestamp};
 
 /// Before a carrier's deadline, so that our answer still reaches it.
@@ -109,6 +109,10 @@ pub struct Account {
     pub keys: BTreeMap<&'static str, String>,
     /// Where the operator declares the carrier.
     pub declaration: Option<Arc<Declaration>>,
+    /// For carriers whose requests name a certificate: what is held of those.
+    pub certificates: Certificates,
+    /// The carrier's half of a pair of keys, to be it in `simulate`; `serve` never reads one.
+    pub signing_key: Option<Secret>,
 }
 
 impl Account {
@@ -136,6 +140,8 @@ impl Account {
             monitor_until: None,
             keys: BTreeMap::new(),
             declaration: None,
+            certificates: Certificates::default(),
+            signing_key: None,
         }
     }
 

@@ -26,6 +26,9 @@ pub enum AuthFailure {
     Expired,
     #[error("the address is not one the account allows")]
     Address,
+    /// Nobody's fault but ours: whoever can should bring it and ask again.
+    #[error("the certificate it names is not here")]
+    Certificate,
 }
 
 impl AuthFailure {
@@ -36,6 +39,7 @@ impl AuthFailure {
             Self::Mismatch => "mismatch",
             Self::Expired => "expired",
             Self::Address => "address",
+            Self::Certificate => "certificate",
         }
     }
 }
@@ -49,13 +53,15 @@ pub enum Admission {
 }
 
 /// Whether a request may come in: it is proven, or its account lets failed signatures pass for a time.
-/// Neither a wrong address nor a secret in the path is ever let pass: no signature would mend them.
+/// Neither a wrong address nor a secret in the path is ever let pass: no signature would mend them. A
+/// certificate that is not here is to be brought first.
 pub fn admit(account: &Account, webhook: &Webhook<'_>) -> Result<Admission, AuthFailure> {
     let failure = match authenticate(account, webhook) {
         Ok(()) => return Ok(Admission::Proven),
         Err(failure) => failure,
     };
-    let only_signature = failure != AuthFailure::Address && webhook.path_secret.is_none();
+    let only_signature =
+        !matches!(failure, AuthFailure::Address | AuthFailure::Certificate) && webhook.path_secret.is_none();
     if only_signature && account.is_monitored(webhook.received_at) {
         return Ok(Admission::Unverified(failure));
     }

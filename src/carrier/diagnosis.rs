@@ -68,6 +68,7 @@ pub fn diagnose(question: &Question<'_>) -> Diagnosis {
         Ok(()) => {}
         Err(AuthFailure::Expired) => findings.push(time(&account, &webhook)),
         Err(AuthFailure::Missing) => findings.extend(missing(&account, &webhook, capture)),
+        Err(AuthFailure::Certificate) => findings.push(Finding::Certificate),
         Err(AuthFailure::Mismatch | AuthFailure::Address) => {
             let tried = if covers_url == Some(false) { Vec::new() } else { spellings(&configured, capture) };
             let fit = mismatch(question, &account, &webhook, &tried);

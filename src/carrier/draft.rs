@@ -69,6 +69,10 @@ pub enum SigningError {
     NoSecret(crate::message::AccountName),
     #[error("a secret of account {0} is not of this carrier's form: {1}")]
     BadSecret(crate::message::AccountName, &'static str),
+    #[error("{0} signs with a private key of its own: to be it, name a file that holds one (--signing-key FILE)")]
+    NoSigningKey(&'static str),
+    #[error("the signing key cannot be used: {0}")]
+    BadSigningKey(&'static str),
     #[error("{0} cannot carry this text: {1}")]
     Unsupported(&'static str, &'static str),
 }

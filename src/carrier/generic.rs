@@ -11,22 +11,19 @@
 //!
 //! Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
 
-use std::fmt;
 use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::error::Category;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
 
 use super::authenticate::{one_of_them, within_window};
-use super::json::Raw;
+use super::json::{OneOrMany, Raw};
+use super::members::{self, filled, recipient};
 use super::{
     Account, Auth, AuthFailure, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset,
     proof,
@@ -37,8 +34,6 @@ use crate::message::{Inbound, Part, Secret, Text, Timestamp};
 const SMS_RECEIVED: &str = "sms.received";
 /// The specification's shortest key, in bytes.
 const KEY_LENGTH_MIN: usize = 24;
-/// Most texts, or events, in one request: what is read takes several times the memory of its JSON.
-const BATCH_MAX: usize = 2_000;
 /// Signatures tried of one header: a rotation needs two.
 const SIGNATURES_MAX: usize = 16;
 
@@ -83,13 +78,13 @@ impl Carrier for Generic {
     }
 
     fn parse(&self, webhook: &Webhook<'_>, account: &Account) -> Result<Delivery, Malformed> {
-        match serde_json::from_slice::<OneOrMany<Object<'_>>>(webhook.body) {
+        match members::read::<OneOrMany<Object<'_>>>(webhook.body) {
             Ok(OneOrMany::One(object)) if object.kind.is_none() => Err(Malformed("type missing")),
             Ok(document) => document.into_delivery(account),
             // Another event's data need not look like a text's.
             Err(error) => match serde_json::from_slice::<Kind>(webhook.body) {
                 Ok(other) if other.kind != SMS_RECEIVED => Ok(Delivery::Nothing("event")),
-                _ => Err(malformed(&error)),
+                _ => Err(error),
             },
         }
     }
@@ -146,14 +141,6 @@ fn tag(key: &hmac::Key, id: &str, time: &str, body: &[u8]) -> hmac::Tag {
     context.sign()
 }
 
-/// Says what kind of mistake it is; serde's own words could quote the content.
-fn malformed(error: &serde_json::Error) -> Malformed {
-    match error.classify() {
-        Category::Data => Malformed("a field is not of its type, or more than 2000 texts are in one request"),
-        Category::Syntax | Category::Eof | Category::Io => Malformed("not JSON"),
-    }
-}
-
 /// An event, or the data of one: which it is shows in whether there is `data`.
 #[derive(Deserialize)]
 struct Object<'a> {
@@ -203,18 +190,9 @@ enum Reference {
     Word(String),
 }
 
-/// A JSON object, or an array of them.
-enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
-}
-
 impl OneOrMany<Object<'_>> {
     fn into_delivery(self, account: &Account) -> Result<Delivery, Malformed> {
-        let objects = match self {
-            Self::One(object) => vec![object],
-            Self::Many(objects) => objects,
-        };
+        let objects = self.into_vec();
         let mut texts = Vec::with_capacity(objects.len());
         let mut other_events = false;
         for object in objects {
@@ -254,14 +232,11 @@ impl Object<'_> {
 
 impl Data<'_> {
     fn read(self, account: &Account, sent_at: Option<Timestamp>) -> Result<Inbound, Malformed> {
-        let to = filled(self.to);
-        if to.is_none() && account.number.is_none() {
-            return Err(Malformed("to missing"));
-        }
+        let to = recipient(self.to, account, "to missing")?;
         Ok(Inbound {
             carrier_message_id: Some(filled(self.id).ok_or(Malformed("id missing"))?),
             from: Text::from(filled(self.from).ok_or(Malformed("from missing"))?),
-            to: to.map(Text::from),
+            to,
             body: charset::utf8(self.text.ok_or(Malformed("text missing"))?.0),
             sent_at,
             part: self.part.map(Piece::read).transpose()?.flatten(),
@@ -293,41 +268,5 @@ fn sent_at(json: &str) -> Option<Timestamp> {
     match json.parse::<i64>() {
         Ok(seconds) => Timestamp::from_second(seconds).ok(),
         Err(_) => json.trim_matches('"').parse().ok(),
-    }
-}
-
-fn filled(field: Option<String>) -> Option<String> {
-    field.filter(|value| !value.is_empty())
-}
-
-/// Reads a `OneOrMany`. By hand, since serde's untagged enums copy every string and refuse lone surrogates.
-struct Either<T>(std::marker::PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
-    type Value = OneOrMany<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or an array of them")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(OneOrMany::One)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        let mut many = Vec::new();
-        while let Some(one) = sequence.next_element()? {
-            if many.len() == BATCH_MAX {
-                return Err(de::Error::custom("too many in one request"));
-            }
-            many.push(one);
-        }
-        Ok(OneOrMany::Many(many))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Either(std::marker::PhantomData))
     }
 }

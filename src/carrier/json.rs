@@ -1,15 +1,20 @@
 //! Strings of JSON as bytes: a reader of UTF-8 would refuse a whole request for half a character.
 //!
-//! Comes in: a JSON string, perhaps with lone surrogates or bytes that are not UTF-8. Goes out: its
-//! bytes after the escapes (lone surrogates in WTF-8), borrowed where nothing was escaped; and back.
-//! Always true: what `write` wrote, `Raw` reads as the same bytes.
+//! Comes in: a JSON string, perhaps with lone surrogates or bytes that are not UTF-8; one object or an
+//! array of them. Goes out: the string's bytes after the escapes (lone surrogates in WTF-8), borrowed
+//! where nothing was escaped; the objects; and back.
+//! Always true: what `write` wrote, `Raw` reads as the same bytes; an array is bounded.
 //! Not here: what the strings mean; making text of them (`charset`).
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+/// Most texts, or events, in one request: what is read takes several times the memory of its JSON.
+const BATCH_MAX: usize = 2_000;
 
 /// The bytes of a JSON string after its escapes: UTF-8, or what could not be made so.
 pub struct Raw<'a>(pub Cow<'a, [u8]>);
@@ -36,6 +41,53 @@ impl<'de> Visitor<'de> for RawVisitor {
 impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_bytes(RawVisitor)
+    }
+}
+
+/// A JSON object, or an array of them.
+pub enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    pub fn into_vec(self) -> Vec<T> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// Reads a `OneOrMany`. By hand, since serde's untagged enums copy every string and refuse lone surrogates.
+struct Either<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+    type Value = OneOrMany<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array of them")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(OneOrMany::One)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut many = Vec::new();
+        while let Some(one) = sequence.next_element()? {
+            if many.len() == BATCH_MAX {
+                return Err(de::Error::custom("too many in one request"));
+            }
+            many.push(one);
+        }
+        Ok(OneOrMany::Many(many))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Either(std::marker::PhantomData))
     }
 }
 

@@ -5,20 +5,25 @@
 //! Always true: what is signed is checked over the bytes received, before anything is parsed; a
 //! carrier is one file here and one line in `CARRIERS`; no input makes a panic, and none costs more
 //! than linear time (a form's signature sorts its parameters' names besides).
-//! Not here: what becomes of a text, statuses for it, the network.
+//! Not here: what becomes of a text, statuses for it, the network: what must be asked of a carrier's server
+//! (a certificate, a subscription's confirmation) the door asks.
 //!
 //! The next carrier: a file that implements `Carrier` (a contract, `parse`, `unsigned`, and for one
 //! that signs `verify`, `sign` and `check_secret`; `listing` where its API lists received texts), a line
 //! in `CARRIERS`, and its cases in `tests/carriers/vectors.json`. What carriers share is beside it:
-//! `form` (pairs of a form or query), `json` (strings as bytes), `pointer` (values of JSON), `fields` (named
-//! values of either), `charset` (bytes that are to be text), `gsm7` (the alphabet of the air), `udh` (pieces
-//! of a long text), `jwt` (signed tokens), `authenticate` and `proof` (passwords, bearer tokens, secrets in
-//! paths and queries). One whose requests are nothing but fields is a row of `declarations`. `diagnosis`
-//! says why a captured request is not believed.
+//! `form` (pairs of a form or query), `json` (strings as bytes), `members` (what JSON's members have in common),
+//! `pointer` (values of JSON), `fields` (named values of form or JSON), `charset` (bytes that are to be text),
+//! `gsm7` (the alphabet of the air), `udh` (pieces of a long text), `jwt` (signed tokens), `certificates`
+//! (keys named by a URL), `authenticate` and `proof` (passwords, bearer tokens, secrets in paths and
+//! queries). One whose requests are nothing but fields is a row of `declarations`. `diagnosis` says why a
+//! captured request is not believed.
 
 mod account;
 mod authenticate;
+mod aws_sns;
+mod bandwidth;
 mod bird;
+pub(crate) mod certificates;
 mod charset;
 mod clickatell;
 mod declarations;
@@ -31,18 +36,22 @@ mod form;
 mod forty_six_elks;
 mod generic;
 mod gsm7;
+mod infobip;
 mod jasmin;
 mod json;
 pub mod jwt;
 mod kannel;
 mod listing;
+mod members;
 mod messagebird;
 mod notify;
 mod plivo;
 mod pointer;
 mod proof;
 mod request;
+mod sinch;
 mod smsportal;
+mod telnyx;
 #[cfg(test)]
 mod tests;
 mod twilio;
@@ -51,6 +60,8 @@ mod vonage;
 
 pub use account::{Account, Auth, Parameters};
 pub use authenticate::{Admission, AuthFailure, admit, authenticate, authenticate_head};
+pub use aws_sns::string_to_sign;
+pub use certificates::{Certificate, Certificates, HELD_MAX};
 pub use charset::is_known as is_known_charset;
 pub use declared::{Declaration, Escapes, FORM, Format, Reply, Words, check_time_form};
 pub use diagnosis::{Capture, Diagnosis, Finding, Names, NotARequest, Question, diagnose};
@@ -68,6 +79,8 @@ use crate::message::{Secret, Timestamp};
 
 /// Every carrier this build speaks to. The next one is a file beside these and a line here.
 pub static CARRIERS: &[&dyn Carrier] = &[
+    &aws_sns::AwsSns,
+    &bandwidth::Bandwidth,
     &bird::Bird,
     &clickatell::Clickatell,
     &&declarations::AFRICASTALKING,
@@ -84,12 +97,15 @@ pub static CARRIERS: &[&dyn Carrier] = &[
     &esendex::Esendex,
     &&forty_six_elks::FORTY_SIX_ELKS,
     &generic::Generic,
+    &infobip::Infobip,
     &jasmin::Jasmin,
     &kannel::Kannel,
     &messagebird::MessageBird,
     &notify::Notify,
     &plivo::Plivo,
+    &sinch::Sinch,
     &smsportal::SmsPortal,
+    &telnyx::Telnyx,
     &twilio::Twilio,
     &vonage::Vonage,
 ];
@@ -111,6 +127,8 @@ pub struct Contract {
     pub auth: Auth,
     /// Whether it has a signature of its own: without one an account cannot ask for `Auth::Signature`.
     pub signs: bool,
+    /// Whether a certificate that its requests name proves them (`Account::certificates`), and no secret.
+    pub certificates: bool,
     /// The headers its signature may be in, of which a proven request has one; none where it is elsewhere.
     pub signature_headers: &'static [&'static str],
     /// How far the time that its signature covers may be from ours, either way, unless the account says
@@ -137,6 +155,7 @@ impl Contract {
         retries_503: true,
         auth: Auth::Path,
         signs: false,
+        certificates: false,
         signature_headers: &[],
         window: None,
         keys: &[],
@@ -146,7 +165,7 @@ impl Contract {
     };
 }
 
-/// A setting that accounts of one carrier have: a word.
+/// A setting that accounts of one carrier have: a word, or `true` and `false`.
 #[derive(Debug)]
 pub struct Key {
     pub name: &'static str,
@@ -169,6 +188,12 @@ pub trait Carrier: Sync {
         Err(AuthFailure::Missing)
     }
 
+    /// Where the certificate is that a request names, if it may be asked for there. Called only where
+    /// `verify` found that it is not here.
+    fn certificate_url(&self, _webhook: &Webhook<'_>) -> Option<String> {
+        None
+    }
+
     /// Signs a request as this carrier would. Called only for accounts whose `auth` is `Signature`.
     fn sign(&self, _request: &mut Signed, _account: &Account, _now: Timestamp) -> Result<(), SigningError> {
         Err(SigningError::Unsupported(self.contract().name, "it has no signature"))
@@ -176,6 +201,11 @@ pub trait Carrier: Sync {
 
     /// Whether a secret of the settings can be one of this carrier's signing secrets; if not, what is wrong.
     fn check_secret(&self, _secret: &Secret) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    /// Whether the account's settings fit one another; if not, which key is wrong and what is wrong with it.
+    fn check_account(&self, _account: &Account) -> Result<(), (&'static str, &'static str)> {
         Ok(())
     }
 

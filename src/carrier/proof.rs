@@ -44,6 +44,11 @@ pub(super) fn secret(account: &Account) -> Result<&Secret, SigningError> {
     usable.ok_or_else(|| SigningError::NoSecret(account.name.clone()))
 }
 
+/// The carrier's private key, where `simulate` was given one.
+pub(super) fn signing_key(account: &Account) -> Result<&Secret, SigningError> {
+    account.signing_key.as_ref().ok_or(SigningError::NoSigningKey(account.carrier.contract().name))
+}
+
 /// Whether a secret of the settings fits the way its account is proven; if not, what is wrong with it.
 pub fn check_secret(carrier: &dyn Carrier, auth: Auth, secret: &Secret) -> Result<(), &'static str> {
     let bytes = secret.bytes();

@@ -74,6 +74,9 @@ pub enum Delivery {
     Texts(Vec<Inbound>),
     /// Nothing to route: a probe, a receipt. Counted under the word and answered 200.
     Nothing(&'static str),
+    /// Whoever sends here asks whether it may. Asking this URL says yes; none where the account does not
+    /// want that.
+    Subscription(Option<String>),
 }
 
 /// Why an authenticated request could not be read: a sentence that carries nothing of its content.

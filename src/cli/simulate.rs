@@ -1,5 +1,6 @@
 //! `simulate`: a webhook as an account's carrier would send it, pushed to the running server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -10,7 +11,7 @@ use hyper::header::HOST;
 use hyper::{Request, StatusCode, Uri};
 
 use crate::carrier::{Account, Draft, Signed};
-use crate::config::{Config, Environment, SecretsNeeded};
+use crate::config::{self, Config, Environment, SecretsNeeded};
 use crate::message::{AccountName, EventId, Timestamp};
 use crate::server::client;
 
@@ -38,6 +39,9 @@ pub struct Arguments {
     /// Where to push instead of the inbound listener of the settings: http://host:port/path
     #[arg(long)]
     url: Option<String>,
+    /// The carrier's private key, where it signs with one: PKCS#8 in PEM, or for Ed25519 the seed in base64
+    #[arg(long, value_name = "FILE")]
+    signing_key: Option<PathBuf>,
     /// The text; - reads standard input
     #[arg(allow_hyphen_values = true)]
     text: String,
@@ -47,7 +51,10 @@ pub struct Arguments {
 
 pub fn simulate(arguments: &Arguments, environment: &Environment) -> Outcome {
     let config = arguments.settings.load(environment, SecretsNeeded::Must)?;
-    let account = account(&config, &arguments.account)?;
+    let mut account = account(&config, &arguments.account)?;
+    if let Some(file) = &arguments.signing_key {
+        account.signing_key = Some(config::signing_key(file).map_err(Failure::usage)?);
+    }
     let id = arguments.id.clone().unwrap_or_else(|| EventId::now_v7().to_string());
     let draft = Draft {
         id: id.clone(),

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::carrier::{self, Account, ApiAccess, Auth, Contract, Parameters};
+use crate::carrier::{self, Account, ApiAccess, Auth, Certificate, Certificates, Contract, HELD_MAX, Parameters};
 use crate::message::{AccountName, Country, Number, PROBE_ACCOUNT};
 use crate::webhook::Rate;
 
-use super::document::Place;
+use super::document::{Place, Value};
+use super::file::read_regular;
 use super::form;
 use super::listing;
 use super::proxies::networks;
@@ -87,6 +89,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
     let keys = carrier.map(|carrier| own_keys(&section, carrier.contract())).unwrap_or_default();
     let declaration = carrier.and_then(|carrier| form::read(&section, carrier.contract()));
     let names_id = names_id || declaration.as_ref().is_some_and(|declaration| !declaration.id.is_empty());
+    let certificates = certificates(&section, &keys, vault.folder);
     let rate = rate(&section);
     let place = section.place().clone();
     let api = section.section("api");
@@ -107,6 +110,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
         monitor_until: signature::monitor_until(&section, auth, contract),
         keys,
         declaration: declaration.map(Arc::new),
+        certificates,
         ..Account::new(account_name, carrier, auth, secrets, url)
     };
     let is_open = protect(&section, &account, unauthenticated);
@@ -123,13 +127,17 @@ fn protect(section: &Section<'_>, account: &Account, unauthenticated: bool) -> b
         let name = carrier.contract().name;
         section.refuse("auth", format!("{name} signs nothing: use \"path\", \"query\", \"basic\" or \"bearer\""));
     }
-    if account.auth != Auth::None && section.node("secrets").is_none() {
+    let needs_none = account.auth == Auth::None || (account.auth == Auth::Signature && carrier.contract().certificates);
+    if !needs_none && section.node("secrets").is_none() {
         section.refuse("secrets", "is missing: without it no request can prove where it comes from");
     }
     for secret in &account.secrets {
         if let Err(reason) = carrier::check_secret(carrier, account.auth, secret) {
             section.refuse("secrets", format!("a secret cannot be used: {reason}"));
         }
+    }
+    if let Err((key, reason)) = carrier.check_account(account) {
+        section.refuse(key, reason);
     }
     if unauthenticated && account.auth != Auth::None {
         section.refuse("unauthenticated", "needs auth = \"none\" beside it");
@@ -173,13 +181,48 @@ fn window(section: &Section<'_>, contract: &Contract) -> Option<Duration> {
 fn own_keys(section: &Section<'_>, contract: &Contract) -> BTreeMap<&'static str, String> {
     let mut keys = BTreeMap::new();
     for key in contract.keys {
-        let Some(value) = section.string(key.name) else { continue };
+        let value = match section.node(key.name).map(|node| &node.value) {
+            Some(Value::Boolean(value)) => Some(value.to_string()),
+            _ => section.string(key.name),
+        };
+        let Some(value) = value else { continue };
         if let Err(reason) = (key.check)(&value) {
             section.refuse(key.name, reason);
         }
         keys.insert(key.name, value);
     }
     keys
+}
+
+/// The certificates in the folder that the key names, relative to that of the settings; so none need be
+/// fetched.
+fn certificates(section: &Section<'_>, keys: &BTreeMap<&'static str, String>, settings: &Path) -> Certificates {
+    let Some(folder) = keys.get("certificates").map(|folder| settings.join(folder)) else {
+        return Certificates::default();
+    };
+    let refuse = |path: &Path, reason: String| section.refuse("certificates", format!("{} {reason}", path.display()));
+    let files = match std::fs::read_dir(&folder) {
+        Ok(files) => files.flatten().map(|file| file.path()),
+        Err(error) => {
+            refuse(&folder, format!("cannot be read: {error}"));
+            return Certificates::default();
+        }
+    };
+    let mut read = Vec::new();
+    for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "pem")) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        match read_regular(&path).map_err(|error| error.to_string()) {
+            Err(error) => refuse(&path, format!("cannot be read: {error}")),
+            Ok(pem) => match Certificate::parse(&pem) {
+                Ok(certificate) => read.push((name.to_owned(), certificate)),
+                Err(reason) => refuse(&path, format!("cannot be used: {reason}")),
+            },
+        }
+    }
+    if !(1..=HELD_MAX).contains(&read.len()) {
+        refuse(&folder, format!("holds {} certificates (*.pem); 1 to {HELD_MAX} are of use", read.len()));
+    }
+    Certificates::of_folder(read)
 }
 
 /// Flood control, off unless `rate_max` says how many texts a second; at once, a second's worth unless

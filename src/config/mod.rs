@@ -34,7 +34,7 @@ pub use listener::{Listener, TlsFiles};
 pub use origin::{Environment, Origin};
 pub use publish::{Journal, Publish};
 pub use routes::{RoutesFile, Stamp};
-pub use secrets::operator_token;
+pub use secrets::{operator_token, signing_key};
 pub use settings::{Api, Archive, Config, Inbound, Shutdown, Standing};
 pub use watching::Reconcile;
 

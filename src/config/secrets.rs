@@ -124,6 +124,12 @@ pub fn operator_token(file: Option<&Path>, environment: &Environment) -> Result<
     }
 }
 
+/// A carrier's private key, for `simulate`.
+pub fn signing_key(file: &Path) -> Result<Secret, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    trimmed(bytes).ok_or_else(|| format!("{} is empty", file.display()))
+}
+
 const HOW: &str = "is not a secret: write { file = \"PATH\" } or { env = \"NAME\" }";
 
 /// Editors end files with a newline that is no part of the secret.

@@ -96,7 +96,7 @@ impl Intake {
         let delivery = account.carrier.parse(&request.webhook(letter.received_at), account);
         let texts = match delivery.map_err(|malformed| NotRecalled::Unreadable(malformed.0))? {
             Delivery::Texts(texts) => texts,
-            Delivery::Nothing(_) => return Ok(Vec::new()),
+            Delivery::Nothing(_) | Delivery::Subscription(_) => return Ok(Vec::new()),
         };
         let named = texts.into_iter().enumerate().map(|(place, inbound)| {
             let text = self.read(account, inbound, letter.received_at, None);

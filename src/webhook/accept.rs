@@ -11,7 +11,7 @@ use crate::intake::{InboundText, Intake, Reason, of_request};
 use crate::message::Flag;
 
 use super::unstoppable::{Panicked, Unstoppable, Work};
-use super::{Deferral, Limits, Refusal, Verdict};
+use super::{Deferral, Limits, Outward, Refusal, Verdict};
 
 /// How long an account's carrier waits for a text to become durable, at most `most`.
 pub fn patience(account: &Account, most: Duration) -> Duration {
@@ -25,6 +25,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Longest wait for the log, whatever the carrier allows.
     pub deadline_max: Duration,
+    /// Where an account's requests name certificates or subscriptions.
+    pub outward: Option<Outward>,
 }
 
 /// The door: one for the process, shared by all requests.
@@ -67,6 +69,9 @@ impl Door {
         let texts = match account.carrier.parse(webhook, account) {
             Ok(Delivery::Texts(texts)) => texts,
             Ok(Delivery::Nothing(kind)) => return Step::Done(Verdict::Nothing(kind)),
+            Ok(Delivery::Subscription(url)) => {
+                return self.answer_subscription(account, url.filter(|_| flags.is_empty()));
+            }
             Err(malformed) => return self.keep_malformed(account, webhook, flags, malformed.0),
         };
         let limits = &self.settings.limits;
@@ -93,6 +98,30 @@ impl Door {
         Step::Left(Box::pin(work), Verdict::Accepted)
     }
 
+    /// The same for a request that names a certificate that is not here: it is fetched first, for as long as
+    /// the carrier waits; `began` as for `follow`. Without it nobody can tell who sent the request, which is
+    /// no reason to say that it was nobody: `AuthFailure::Certificate` is our own trouble.
+    pub async fn accept_with_certificate(
+        &self,
+        account: &Account,
+        webhook: &Webhook<'_>,
+        began: Instant,
+    ) -> Result<(Admission, Step), AuthFailure> {
+        let deadline = began + patience(account, self.settings.deadline_max);
+        let bring = async {
+            let (outward, url) = (self.settings.outward.as_ref()?, account.carrier.certificate_url(webhook)?);
+            outward.bring(&account.certificates, &url, webhook.received_at).await.ok()
+        };
+        match tokio::time::timeout_at(deadline.into(), bring).await {
+            Ok(Some(())) => self.accept(account, webhook),
+            _ if account.is_monitored(webhook.received_at) => {
+                let admission = Admission::Unverified(AuthFailure::Certificate);
+                Ok((admission, self.take(account, webhook, &[Flag::Unverified])))
+            }
+            _ => Err(AuthFailure::Certificate),
+        }
+    }
+
     /// The other half: sees what is left to its end, and waits for it as long as the carrier does;
     /// `began` is when the request's head came, from where its patience counts. Past the deadline, or
     /// when the client leaves, the work goes on in a task of its own, which keeps the claims until the
@@ -109,6 +138,28 @@ impl Door {
             Ok(Err(Panicked)) => Verdict::Deferred(Deferral::Panic),
             Err(_) => Verdict::Deferred(Deferral::Deadline),
         }
+    }
+
+    /// Says yes where the account wants that; else it is told how to.
+    fn answer_subscription(&self, account: &Account, url: Option<String>) -> Step {
+        let answered = Verdict::Nothing("subscription");
+        let (Some(url), Some(outward)) = (url, self.settings.outward.clone()) else {
+            tracing::warn!(
+                account = %account.name,
+                "a topic asks whether it may send here and is not answered: say confirm_subscriptions = true and have it ask again (\"Request confirmation\")"
+            );
+            return Step::Done(answered);
+        };
+        let account = account.name.clone();
+        let work = async move {
+            let confirmed = outward.confirm(&url).await;
+            match &confirmed {
+                Ok(()) => tracing::info!(%account, "a subscription is confirmed"),
+                Err(error) => tracing::warn!(%account, %error, "a subscription could not be confirmed"),
+            }
+            confirmed.map_err(|_| Deferral::Confirmation)
+        };
+        Step::Left(Box::pin(work), answered)
     }
 
     fn keep_malformed(&self, account: &Account, webhook: &Webhook<'_>, flags: &[Flag], detail: &'static str) -> Step {
@@ -138,3 +189,6 @@ fn is_traceparent(value: &str) -> bool {
         && lengths.eq([2, 32, 16, 2])
         && value.bytes().all(|byte| byte == b'-' || matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,14 @@
 //!
 //! ```text
 //! service: path, method, bounds, body ─→ accept: admit → parse → intake
-//!                                            └─→ verdict: status, metric, log level
+//!                                  │         └─→ verdict: status, metric, log level
+//!                                  └ a certificate is wanted ─→ outward ─→ accept once more
 //! ```
 
 mod accept;
 mod flood;
 mod limits;
+mod outward;
 mod proxies;
 mod service;
 mod told;
@@ -23,6 +25,7 @@ mod verdict;
 pub use accept::{Door, Settings, patience};
 pub use flood::Rate;
 pub use limits::Limits;
+pub use outward::{LIMITS as OUTWARD_LIMITS, Outward};
 pub use proxies::{ForwardedHeader, Proxies};
 pub use service::Service;
 pub use verdict::{Deferral, Refusal, Verdict};

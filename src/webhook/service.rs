@@ -141,8 +141,13 @@ impl Service {
         };
         webhook.body = body.bytes();
         webhook.received_at = self.0.door.settings.clock.now();
-        let (admission, step) = match self.0.door.accept(&known.account, &webhook) {
+        let accepted = match self.0.door.accept(&known.account, &webhook) {
+            Err(AuthFailure::Certificate) => self.0.door.accept_with_certificate(&known.account, &webhook, began).await,
+            accepted => accepted,
+        };
+        let (admission, step) = match accepted {
             Ok(accepted) => accepted,
+            Err(AuthFailure::Certificate) => return (Some(known), Verdict::Deferred(Deferral::Certificate)),
             Err(failure) => return (Some(known), Verdict::Refused(Refusal::Unproven(failure))),
         };
         match admission {

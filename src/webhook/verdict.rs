@@ -49,6 +49,10 @@ pub enum Deferral {
     Deadline,
     /// A text of it is not durable.
     Text(intake::Deferral),
+    /// The certificate that a request names could not be had.
+    Certificate,
+    /// A subscription could not be confirmed.
+    Confirmation,
     /// A defect of ours: the text may or may not be durable, so the carrier is asked to send it again.
     Panic,
 }
@@ -103,6 +107,8 @@ impl Verdict {
             Self::Deferred(Deferral::Bodies) => "bodies",
             Self::Deferred(Deferral::Deadline) => "deadline",
             Self::Deferred(Deferral::Text(deferral)) => deferral.reason(),
+            Self::Deferred(Deferral::Certificate) => "certificate",
+            Self::Deferred(Deferral::Confirmation) => "confirmation",
             Self::Deferred(Deferral::Panic) => "panic",
         }
     }
@@ -139,6 +145,7 @@ mod tests {
             (Verdict::Refused(Refusal::TooLarge), 413),
             (Verdict::Refused(Refusal::TooSlow), 408),
             (Verdict::Deferred(Deferral::Deadline), 503),
+            (Verdict::Deferred(Deferral::Certificate), 503),
             (Verdict::Deferred(Deferral::Panic), 503),
         ] {
             assert_eq!(verdict.status().as_u16(), status, "{verdict:?}");

@@ -2,12 +2,15 @@
 //!
 //! `CARRIER_VECTORS=FILE cargo test carrier` runs another file of the same form. Signature cases are
 //! pushed as they are; payload cases carry no signature, so each is proven with a key made here, by
-//! the signer behind `simulate`. The clock stands at the case's `now`.
+//! the signer behind `simulate`; where the carrier alone has the key, by a secret in the path. The clock
+//! stands at the case's `now`. Certificates lie in a folder, as in a closed network.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 use sms_router::app::Instance;
@@ -35,6 +38,8 @@ struct Case {
     secret: Option<String>,
     /// Before the secret, where that is a password alone.
     username: Option<String>,
+    public_key: Option<String>,
+    certificate_pem: Option<String>,
     now: Option<Value>,
     signature_method: Option<String>,
     /// Parameters that an SDK was handed beside the URL.
@@ -114,10 +119,12 @@ fn contested(case: &Case) -> Option<&'static str> {
 }
 
 /// The settings of the one account that the case is pushed to.
-fn settings(case: &Case, carrier: &dyn Carrier, url: &str) -> String {
+fn settings(case: &Case, carrier: &dyn Carrier, by_certificate: bool) -> String {
+    let (url, _) = case.url.split_once('?').unwrap_or((&case.url, ""));
     let auth = match case.scheme.as_deref() {
         Some("basic") => "auth = \"basic\"",
         Some("bearer") => "auth = \"bearer\"",
+        None if has_private_key(carrier) => "auth = \"path\"",
         _ => "",
     };
     let method = case.signature_method.as_ref().map(|method| format!("signature_method = {method:?}"));
@@ -126,12 +133,17 @@ fn settings(case: &Case, carrier: &dyn Carrier, url: &str) -> String {
     let is_unnamed = messages.into_iter().flatten().any(|message| message.get("to").is_some_and(Value::is_null));
     let is_unnamed = is_unnamed || !carrier.contract().names_number;
     let number = if is_unnamed { "number = \"+447700900999\"" } else { "" };
+    let proof = if by_certificate {
+        format!("certificates = \"certificates\"\ntopic_arn = {:?}", member(case, &["TopicArn"]))
+    } else {
+        "secrets = [{ file = \"case\" }]".to_owned()
+    };
     format!(
         "routes = \"routes.toml\"\ndata = \"data\"\n\
          [inbound]\nlisten = \"127.0.0.1:0\"\nurl = \"https://example.test\"\n\
          [api]\nlisten = \"127.0.0.1:0\"\n[monitoring]\nlisten = \"127.0.0.1:0\"\n\
          [archive]\nsender_key = {{ file = \"sender-key\" }}\n\
-         [accounts.case]\ncarrier = \"{}\"\nurl = {url:?}\n{auth}\n{}\n{number}\nsecrets = [{{ file = \"case\" }}]\n\
+         [accounts.case]\ncarrier = \"{}\"\nurl = {url:?}\n{auth}\n{}\n{number}\n{proof}\n\
          [departments.highways]\ntokens = [{{ file = \"token-highways\" }}]\n\
          [parts]\nwait_ms = 100\n",
         case.provider,
@@ -140,24 +152,32 @@ fn settings(case: &Case, carrier: &dyn Carrier, url: &str) -> String {
 }
 
 fn run(case: &Case, carrier: &'static dyn Carrier, runtime: &tokio::runtime::Runtime) -> Result<(), String> {
+    if case.kind == "canonical" {
+        return canonical(case, carrier);
+    }
     let is_signature = case.kind == "signature";
-    let secret = if is_signature { case.secret.clone().unwrap_or_default() } else { key_for(carrier) };
+    let given = || case.secret.clone().or_else(|| case.public_key.clone()).unwrap_or_default();
+    let secret = if is_signature { given() } else { key_for(carrier) };
     let secret = case.username.as_ref().map_or(secret.clone(), |username| format!("{username}:{secret}"));
     if let Some(token) = bodiless_token(case) {
         println!("{}: its token covers no body that is there, so only the token's signature is checked", case.id);
         let is_signed = token.is_signed_with(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
         return if is_signed == (case.expected == "valid") { Ok(()) } else { Err("the token's signature".to_owned()) };
     }
-    let (url, query) = case.url.split_once('?').unwrap_or((&case.url, ""));
-    let settings = settings(case, carrier, url);
-    let folder = Folder::with(&settings, ROUTES);
+    let query = case.url.split_once('?').map_or("", |(_, query)| query);
+    let by_certificate = is_signature && carrier.contract().certificates;
+    let folder = Folder::with(&settings(case, carrier, by_certificate), ROUTES);
     folder.write("case", &secret);
+    if by_certificate {
+        lay_certificate(case, &folder);
+    }
     let origin = Origin::File(folder.path("sms-router.toml"));
+    let is_bare = secret.is_empty() && !by_certificate;
     let config = match config::load(&origin, &Environment::default(), SecretsNeeded::Must) {
-        Err(_) if secret.is_empty() => return Ok(()),
+        Err(_) if is_bare => return Ok(()),
         // An unknown method of signing is refused before anything could be signed so.
         Err(_) if case.signature_method.is_some() && case.expected == "invalid" => return Ok(()),
-        Ok(_) if secret.is_empty() => return Err("settings with an empty secret should be refused".to_owned()),
+        Ok(_) if is_bare => return Err("settings with an empty secret should be refused".to_owned()),
         loaded => loaded.map_err(|problems| format!("{problems:?}"))?,
     };
     let now = now(case);
@@ -193,6 +213,35 @@ fn run(case: &Case, carrier: &'static dyn Carrier, runtime: &tokio::runtime::Run
         return Err(format!("the answer should say {wanted}: {}", answer.text()));
     }
     judge(case, &account, status, &records)
+}
+
+/// What a signature covers, for a carrier that makes one text of a message's fields.
+fn canonical(case: &Case, carrier: &dyn Carrier) -> Result<(), String> {
+    if carrier.contract().name != "aws-sns" {
+        return Err("the runner knows no such text of this carrier".to_owned());
+    }
+    let signed = carrier::string_to_sign(&body(case)).and_then(|bytes| String::from_utf8(bytes).ok());
+    let wanted = case.expected["string_to_sign"].as_str();
+    if wanted.is_some() && signed.as_deref() == wanted { Ok(()) } else { Err(format!("{signed:?}")) }
+}
+
+/// Puts the case's certificate where the account looks for it.
+fn lay_certificate(case: &Case, folder: &Folder) {
+    let url = member(case, &["SigningCertURL", "SigningCertUrl"]);
+    let name = url.rsplit('/').next().filter(|name| name.ends_with(".pem")).unwrap_or("other.pem");
+    std::fs::create_dir(folder.path("certificates")).expect("a folder of the case");
+    folder.write(&format!("certificates/{name}"), case.certificate_pem.as_deref().unwrap_or_default());
+}
+
+/// A member of the body, by any of its names.
+fn member(case: &Case, names: &[&str]) -> String {
+    let body: Value = serde_json::from_slice(&body(case)).unwrap_or_default();
+    names.iter().find_map(|name| body[*name].as_str()).unwrap_or("arn:aws:sns:us-east-1:000000000000:none").to_owned()
+}
+
+/// Whether nobody but the carrier can sign, so that the runner cannot.
+fn has_private_key(carrier: &dyn Carrier) -> bool {
+    carrier.contract().certificates || carrier.contract().name == "telnyx"
 }
 
 fn key_for(carrier: &dyn Carrier) -> String {
@@ -320,8 +369,8 @@ fn compare(wanted: &Value, record: &Value, account: &Account) -> Result<(), Stri
             "concat" => record["parts"]["total"] == value["total"],
             // A record has the words where there are any, and no other sign of what they were on the air or
             // replied to.
-            "encoding" | "udh_hex" | "connector" | "in_reply_to" => true,
-            "data_hex" => !wanted["text"].is_null() || !record["raw"].is_null(),
+            "encoding" | "udh_hex" | "connector" | "in_reply_to" | "event_id" | "occurred_at" => true,
+            "data_hex" => !wanted["text"].is_null() || is_raw(value, record),
             _ => return Err(format!("the runner does not know the field {field}")),
         };
         if !same {
@@ -329,6 +378,13 @@ fn compare(wanted: &Value, record: &Value, account: &Account) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+/// Whether a record holds these bytes, given in hexadecimal, as what is no text.
+fn is_raw(hex: &Value, record: &Value) -> bool {
+    let bytes = record["raw"].as_str().and_then(|raw| STANDARD.decode(raw).ok()).unwrap_or_default();
+    let found: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.as_str().is_some_and(|hex| hex.eq_ignore_ascii_case(&found))
 }
 
 fn same_time(wanted: &Value, found: &Value) -> bool {

@@ -14,6 +14,7 @@ mod harness;
 mod input;
 mod kafka;
 mod kannel;
+mod keys;
 mod operations;
 mod order;
 mod overload;

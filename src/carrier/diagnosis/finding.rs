@@ -58,6 +58,8 @@ pub enum Finding {
     PathSecret,
     /// Not among those allowed; `None` when it is not known.
     Address(Option<IpAddr>),
+    /// The certificate that it names is not one of the account's folder; this command fetches none.
+    Certificate,
     /// None of what was tried makes it fit.
     Nothing,
 }
@@ -93,6 +95,7 @@ impl Finding {
             Self::Method => "method",
             Self::Path { .. } | Self::PathSecret => "path",
             Self::Address(_) => "address",
+            Self::Certificate => "certificate",
             Self::Nothing => "unknown",
         }
     }
@@ -143,6 +146,7 @@ impl fmt::Display for Finding {
             Self::Address(None) => {
                 f.write_str("the account allows certain addresses only; --peer says which one to judge")
             }
+            Self::Certificate => f.write_str("the certificate that it names is not in the account's folder of certificates: put it there to have the signature checked; nothing is fetched here"),
             Self::Nothing => f.write_str(
                 "nothing that was tried makes it fit: the secret is not the carrier's, or the body was changed on its way",
             ),

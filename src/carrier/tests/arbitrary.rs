@@ -8,7 +8,7 @@ use super::*;
 use crate::carrier::CARRIERS;
 
 /// Where carriers look for something in headers.
-const HEADERS: [&str; 18] = [
+const HEADERS: [&str; 25] = [
     "authorization",
     "x-twilio-signature",
     "webhook-id",
@@ -27,6 +27,13 @@ const HEADERS: [&str; 18] = [
     "x-plivo-signature-v2-nonce",
     "x-plivo-signature-v3",
     "x-plivo-signature-v3-nonce",
+    "telnyx-signature-ed25519",
+    "telnyx-timestamp",
+    "x-telnyx-signature",
+    "x-sinch-webhook-signature",
+    "x-sinch-webhook-signature-nonce",
+    "x-sinch-webhook-signature-timestamp",
+    "x-sinch-webhook-signature-algorithm",
 ];
 
 /// Authenticates and reads one request of any bytes, for every carrier and every way of proving.
@@ -104,6 +111,14 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         "binary=d83",
         r#"{"event":{"moText":[{"from":"1","to":"2","content":"%0","charset":"UTF-16BE"#,
         r#"{"MSISDN":"1","Number":"2","Message":"\\ud83d"#,
+        r#"{"results":[{"messageId":"1","from":"1","to":"2","#,
+        r#""message":[{"contentType":"text/plain","value":"\ud83d"},{"url":"https://a"}]"#,
+        r#"[{"type":"message-received","message":{"id":"1","owner":"2","from":"3","#,
+        r#""type":"mo_binary","udh":"050003cc0201","body":"AAE=","#,
+        r#"{"data":{"event_type":"message.received","payload":{"from":{"phone_number":"1"},"to":["2"],"#,
+        r#"{"Type":"Notification","Message":"{\"messageBody\":\"\"}","SignatureVersion":"2","Signature":"AAAA","#,
+        r#""SigningCertURL":"https://sns.eu-west-2.amazonaws.com/SimpleNotificationService-1.pem","#,
+        r#""TopicArn":"arn:aws:sns:eu-west-2:123456789012:inbound-sms""#,
         ",",
         "://",
         "@",
@@ -130,9 +145,11 @@ proptest! {
     fn any_text_comes_back_exactly(text in any::<String>(), id in "[!-~]{1,20}") {
         for (carrier, auth, secret) in [
             ("twilio", Auth::Signature, "12345"), ("kannel", Auth::Path, "a secret/%"), ("generic", Auth::Signature, GENERIC_SECRET),
-            ("govuk-notify", Auth::Bearer, "a-token"), ("46elks", Auth::Path, "a"), ("clickatell", Auth::Path, "a"),
+            ("46elks", Auth::Path, "a"), ("clickatell", Auth::Path, "a"),
             ("esendex", Auth::Path, "a"), ("form", Auth::Path, "a"), ("jasmin", Auth::Path, "a"), ("mmg", Auth::Basic, "a:b"),
             ("smsportal", Auth::Path, "a"),
+            ("govuk-notify", Auth::Bearer, "a-token"), ("infobip", Auth::Path, "a-secret"), ("sinch", Auth::Signature, "12345"),
+            ("telnyx", Auth::Signature, ED25519_PUBLIC), ("bandwidth", Auth::Basic, "user:password"), ("aws-sns", Auth::Signature, ""),
             ("bird", Auth::Signature, "12345"), ("messagebird", Auth::Signature, "12345"),
             ("plivo", Auth::Signature, "12345"), ("vonage", Auth::Signature, "12345"),
         ] {

@@ -8,7 +8,11 @@ const TWO: [&str; 2] = ["old:secret-1", "new:secret-2"];
 
 /// A secret that fits the way of proving.
 pub(super) fn secret_of(carrier: &str, auth: Auth) -> &'static str {
-    if carrier == "generic" && auth == Auth::Signature { GENERIC_SECRET } else { "user:pass-word" }
+    match (carrier, auth) {
+        ("generic", Auth::Signature) => GENERIC_SECRET,
+        ("telnyx", Auth::Signature) => ED25519_PUBLIC,
+        _ => "user:pass-word",
+    }
 }
 
 fn composed(account: &Account) -> Request {
@@ -51,6 +55,7 @@ fn either_of_two_secrets_is_believed_and_no_third() {
         ("kannel", Auth::Basic, TWO),
         ("kannel", Auth::Bearer, TWO),
         ("govuk-notify", Auth::Bearer, TWO),
+        ("sinch", Auth::Signature, TWO),
     ] {
         let rotating = account(carrier, auth, &secrets);
         for secret in secrets {
@@ -74,6 +79,9 @@ fn a_request_without_proof_or_with_another_kind_is_refused() {
         ("kannel", Auth::Basic),
         ("kannel", Auth::Bearer),
         ("govuk-notify", Auth::Bearer),
+        ("aws-sns", Auth::Signature),
+        ("sinch", Auth::Signature),
+        ("telnyx", Auth::Signature),
     ] {
         let account = account(carrier, auth, &[secret_of(carrier, auth)]);
         assert_eq!(Request::get("").authenticate(&account), Err(AuthFailure::Missing), "{carrier} {auth:?}");

@@ -143,6 +143,7 @@ fn conditions_tell_receipts_from_texts() {
         match request.parse(&account).expect("well-formed") {
             Delivery::Texts(_) => assert!(is_text, "{extra}"),
             Delivery::Nothing(word) => assert!(!is_text && word == "receipt", "{extra}"),
+            Delivery::Subscription(_) => panic!("a subscription: {extra}"),
         }
     }
 }

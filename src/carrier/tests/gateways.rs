@@ -23,7 +23,7 @@ fn no_text(request: &Request, account: &Account) -> &'static str {
     match request.parse(account) {
         Err(malformed) => malformed.0,
         Ok(Delivery::Nothing(word)) => word,
-        Ok(Delivery::Texts(texts)) => panic!("texts: {texts:?}"),
+        Ok(other) => panic!("not nothing: {other:?}"),
     }
 }
 

@@ -4,15 +4,20 @@
 
 mod arbitrary;
 mod authentication;
+mod aws_sns;
+mod bandwidth;
 mod bird;
 mod declared;
 mod diagnosis;
 mod gateways;
+mod infobip;
 mod jwt;
 mod listing;
 mod messagebird;
 mod plivo;
 mod reading;
+mod sinch;
+mod telnyx;
 mod vonage;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,7 +26,8 @@ use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    Account, Auth, AuthFailure, Delivery, Draft, Malformed, Parameters, Signed, Webhook, authenticate, by_name,
+    Account, Auth, AuthFailure, Certificate, Certificates, Delivery, Draft, Malformed, Parameters, Signed, Webhook,
+    authenticate, by_name, certificates,
 };
 use crate::message::{AccountName, Body, Country, Inbound, Secret, Timestamp};
 
@@ -29,6 +35,10 @@ use crate::message::{AccountName, Body, Country, Inbound, Secret, Timestamp};
 const GENERIC_SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 /// Another one.
 const GENERIC_SECRET_2: &str = "whsec_ZZECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+/// A pair of keys of Ed25519 (RFC 8032, 7.1, test 1): the private one's seed, and the public one.
+const ED25519_SEED: &str = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+const ED25519_PUBLIC: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+const TOPIC: &str = "arn:aws:sns:eu-west-2:123456789012:inbound-sms";
 const NOW: i64 = 1_700_000_000;
 
 fn now() -> Timestamp {
@@ -39,7 +49,20 @@ fn account(carrier: &str, auth: Auth, secrets: &[&str]) -> Account {
     let name = AccountName::parse("test").expect("a name of the test");
     let secrets = secrets.iter().map(|secret| Secret::new(secret.as_bytes())).collect();
     let carrier = by_name(carrier).expect("a carrier of the test");
-    Account::new(name, carrier, auth, secrets, "https://sms.example.gov.uk/inbound/test")
+    let mut account = Account::new(name, carrier, auth, secrets, "https://sms.example.gov.uk/inbound/test");
+    match carrier.contract().name {
+        "aws-sns" => {
+            let (certificate, key) = certificates::tests::made();
+            let certificate = Certificate::parse(certificate.as_bytes()).expect("a certificate of the test");
+            account.certificates =
+                Certificates::of_folder([("SimpleNotificationService-1.pem".to_owned(), certificate)]);
+            account.signing_key = Some(Secret::new(key.as_bytes()));
+            account.keys.insert("topic_arn", TOPIC.to_owned());
+        }
+        "telnyx" => account.signing_key = Some(Secret::new(ED25519_SEED.as_bytes())),
+        _ => {}
+    }
+    account
 }
 
 /// A text that the carrier can send: HighConnection's charset has no snow.

@@ -64,6 +64,26 @@ fn texts_of_an_outage_are_answered_200_and_arrive_in_order() {
 
 #[test]
 #[ignore = "needs Kafka: tests/run kafka"]
+fn a_carrier_that_waits_two_seconds_is_answered_from_the_journal_too() {
+    let prefix = unique("hurried");
+    let folder = set_up(&prefix);
+    let settings = std::fs::read_to_string(folder.path("sms-router.toml")).expect("settings");
+    let account = "[accounts.telnyx]\ncarrier = \"telnyx\"\nauth = \"path\"\nsecrets = [{ file = \"telnyx\" }]\n";
+    folder.write("sms-router.toml", &format!("{settings}{account}"));
+    folder.write("telnyx", "a-secret");
+    let server = Server::start(folder).ready();
+    assert_eq!(server.push(&Sms::new("1", "snow 1")).status, 200, "the topic's breaker is closed");
+    let frozen = Frozen::broker("kafka");
+    let body = r#"{"data":{"event_type":"message.received","payload":{"id":"2","from":"+447700900124","to":"86555","text":"snow 2"}}}"#;
+    let answer = http::request(server.inbound, "POST", "/inbound/telnyx/a-secret", &[], body.as_bytes());
+    assert_eq!(answer.status, 200);
+    drop(frozen);
+    drained(&server);
+    assert_eq!(first_copies(&format!("{prefix}.highways"), 2), ["snow 1", "snow 2"]);
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/run kafka"]
 fn what_waits_survives_kill_9_and_a_retry_adds_nothing() {
     let prefix = unique("killed");
     let folder = set_up(&prefix);
