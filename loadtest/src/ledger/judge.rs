@@ -11,7 +11,6 @@
 //! one that came in pieces.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::path::Path;
 
 use sms_router::message::EventId;
@@ -20,37 +19,12 @@ use crate::book::{self, Line};
 use crate::reader::archive::Archived;
 use crate::reader::{First, Stored};
 use crate::script::{Key, Script};
+use crate::violation::{Kind, Violation};
 
 /// A text counts under a fault if it was on its way while the fault lasted, or this long after.
 const AFTERMATH_MS: u64 = 3_000;
 /// How long a text that was never acknowledged counts as on its way.
 const UNANSWERED_MS: u64 = 15_000;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Lost,
-    Corrupted,
-    Misrouted,
-    OutOfOrder,
-    NeverSent,
-    NotArchived,
-    Expiry,
-    /// Copies of one text differ in id, or two texts share one.
-    TwoIds,
-    Consent,
-    DeadLettered,
-    /// A sound request was refused for good.
-    Refused,
-    /// A process ended by itself, would not end, or panicked.
-    Process,
-}
-
-#[derive(Debug, Clone)]
-pub struct Violation {
-    pub kind: Kind,
-    pub key: Option<Key>,
-    pub detail: String,
-}
 
 /// When a fault was there.
 #[derive(Debug, Clone, Copy)]
@@ -295,15 +269,6 @@ impl Counts {
             Kind::NotArchived => self.not_archived += 1,
             // Listed by name, without a column.
             Kind::Expiry | Kind::TwoIds | Kind::Consent | Kind::DeadLettered | Kind::Refused | Kind::Process => {}
-        }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.key {
-            Some(key) => write!(f, "{:?}: {key}: {}", self.kind, self.detail),
-            None => write!(f, "{:?}: {}", self.kind, self.detail),
         }
     }
 }

@@ -25,12 +25,13 @@ use crate::installation::disk::Disk;
 use crate::installation::process::{self, Process};
 use crate::installation::services::Services;
 use crate::installation::{Addresses, Installation};
-use crate::judge::{self, Evidence, Kind, Violation};
+use crate::judge::{self, Evidence};
 use crate::plan::Plan;
 use crate::reader::archive::{self, Archived};
 use crate::reader::topics::{self, Beginnings};
 use crate::reader::{Place, Stored, feed};
 use crate::script::{DEPARTMENTS, Script};
+use crate::violation::{Kind, Violation};
 use crate::{Options, Profile, report};
 
 /// Between two readings of the archive for copies that are not there yet, and how many such readings

@@ -25,6 +25,7 @@ mod random;
 mod reader;
 mod report;
 mod script;
+mod violation;
 
 use std::fmt;
 use std::path::PathBuf;

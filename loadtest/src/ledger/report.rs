@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::judge::{Counts, Kind, Verdict, Violation};
+use crate::judge::{Counts, Verdict};
+use crate::violation::{Kind, Violation};
 
 /// Violations of one kind that are printed; the file has all.
 const SHOWN_MAX: usize = 10;

@@ -24,10 +24,11 @@ use crate::installation::Installation;
 use crate::installation::disk::Disk;
 use crate::installation::process::{LOOK_INTERVAL, Process, metric};
 use crate::installation::services::Services;
-use crate::judge::{Kind, Violation, Window};
+use crate::judge::Window;
 use crate::plan::{Fault, Plan, Step};
 use crate::reader::{Stored, topics};
 use crate::script::DEPARTMENTS;
+use crate::violation::{Kind, Violation};
 
 /// The router's grace after SIGTERM is 25 s unless set.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);

@@ -14,8 +14,8 @@ use rdkafka::message::Message;
 
 use super::{Stage, lock};
 use crate::installation::process::{self, metric};
-use crate::judge::Kind;
 use crate::reader::{Place, topics};
+use crate::violation::Kind;
 
 /// How long the brokers may take to forget a topic, and to take it again.
 const PATIENCE: Duration = Duration::from_secs(30);

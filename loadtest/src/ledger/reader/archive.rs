@@ -19,8 +19,8 @@ use sms_router::message::{AuditCopy, AuditQuery, EventId, Record, Timestamp};
 use sms_router::store;
 
 use super::faults_of;
-use crate::judge::{Kind, Violation};
 use crate::script::{DEPARTMENTS, Script};
+use crate::violation::{Kind, Violation};
 
 /// Rows of one page of a whole table.
 const PAGE_ROWS: i32 = 2_000;

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use sms_router::message::{EventId, Record};
 
-use crate::judge::{Kind, Violation};
 use crate::script::{DEPARTMENTS, Key, Script};
+use crate::violation::{Kind, Violation};
 
 /// Where a copy lies. Places of one partition follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
