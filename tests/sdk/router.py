@@ -139,11 +139,15 @@ sender_key = {{ file = "secrets/sender-key" }}
         """Sends bytes as they are; the status alone comes back."""
         return request(self.inbound, method, path, body, headers)[0]
 
-    def simulate(self, account, url, sender, text):
+    def secret(self, name):
+        """The path of a secret's file."""
+        return str(self.config.parent / "secrets" / name)
+
+    def simulate(self, account, url, sender, text, *options):
         """What `sms-router simulate` sends goes to `url`; its exit status comes back."""
         return subprocess.run(
             [BINARY, "simulate", "-c", str(self.config), "--account", account, "--to", NUMBER,
-             "--from", sender, "--url", url, "-"],
+             "--from", sender, "--url", url, *options, "-"],
             input=text.encode(), capture_output=True, timeout=60, check=False)
 
     def texts(self):
