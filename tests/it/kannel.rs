@@ -1,6 +1,7 @@
-//! A real Kannel gateway sends texts through the cluster profile: webhook, Kafka, archive.
+//! A real Kannel gateway sends texts: through the cluster profile (webhook, Kafka, archive), and again
+//! where it was refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -9,11 +10,14 @@ use serde_json::Value;
 
 use crate::harness::archiver::Archiver;
 use crate::harness::services::{given, script};
-use crate::harness::{Folder, Server, said, wait_until};
+use crate::harness::{self, Folder, Server, feed, said, wait_until};
 use crate::kafka::{cluster_settings, unique};
 
 /// Texts that the gateway sends.
 const COUNT: usize = 1_000;
+/// Texts that it sends at once where `RATE` a second are let in.
+const HURRIED: usize = 100;
+const RATE: usize = 20;
 
 const ROUTES: &str = r#"
 [[department]]
@@ -67,7 +71,7 @@ fn a_thousand_texts_from_a_real_gateway_reach_topic_and_archive_once() {
     assert!(code == Some(0) && !again.contains("created"), "the second time changes nothing: {again}");
     let mut archive = Archiver::start(&folder);
     let server = Server::start(folder).ready();
-    let (texts, expected) = texts();
+    let (texts, expected) = texts(COUNT);
     server.folder.write("texts", &texts);
     let url = format!("http://{}/inbound/kannel/kannel-path-secret", server.inbound);
     let name = prefix.as_str();
@@ -92,6 +96,49 @@ fn a_thousand_texts_from_a_real_gateway_reach_topic_and_archive_once() {
     archive.stop();
 }
 
+#[test]
+#[ignore = "needs Kannel: tests/run kannel"]
+fn a_real_gateway_sends_again_what_was_refused_and_each_text_arrives_once() {
+    let account =
+        format!("[accounts.kannel]\ncarrier = \"kannel\"\nsecrets = [{{ file = \"kannel\" }}]\nrate_max = {RATE}\n");
+    let folder = Folder::with(&format!("{}{account}", harness::SETTINGS), harness::ROUTES);
+    folder.write("kannel", "kannel-path-secret");
+    let server = Server::start(folder).ready();
+    let (texts, expected) = texts(HURRIED);
+    server.folder.write("texts", &texts);
+    let url = format!("http://{}/inbound/kannel/kannel-path-secret", server.inbound);
+    let name = unique("kannel-again");
+    // `http-request-retry`, with `http-queue-delay` of a second: as many as the slowest machine needs.
+    script("kannel.sh", &["start", &name, &url, "--retries", "100"]);
+    let gateway = Gateway(&name);
+    let file = server.folder.path("texts");
+    script("kannel.sh", &["send", &name, &HURRIED.to_string(), file.to_str().expect("a path")]);
+    script("kannel.sh", &["settle", &name, "60"]);
+    let fetched = script("kannel.sh", &["fetches", &name]);
+    drop(gateway);
+    let refused = server.metric("sms_router_shed_total{reason=\"rate\"}");
+    assert!(refused >= 1.0, "none was refused, so none was sent again");
+    let stored = check_feeds(&server, &expected);
+    let ids = |line: &str| line.split_once("&id=").and_then(|(_, rest)| rest.split('&').next()).map(str::to_owned);
+    let sent: BTreeSet<_> = fetched.lines().filter(|line| line.starts_with("ok ")).filter_map(ids).collect();
+    assert_eq!(sent.len(), HURRIED, "each has an id of its own");
+    assert_eq!(stored, sent);
+}
+
+/// Every record is one of the texts, in its department; the ids, none of which comes twice.
+fn check_feeds(server: &Server, expected: &BTreeMap<String, Expected>) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    for department in ["highways", "parking", "contact-centre"] {
+        for record in feed::records(server.api, department) {
+            let wanted = &expected[record["from"].as_str().expect("a sender")];
+            assert_eq!((department, record["text"].as_str()), (wanted.department, Some(wanted.text.as_str())));
+            let id = record["carrier_message_id"].as_str().expect("an id").to_owned();
+            assert!(ids.insert(id), "a text is there twice: {record}");
+        }
+    }
+    ids
+}
+
 struct Gateway<'a>(&'a str);
 
 impl Drop for Gateway<'_> {
@@ -101,9 +148,9 @@ impl Drop for Gateway<'_> {
 }
 
 /// Lines `from to text` for the gateway, and what is to come of them by sender.
-fn texts() -> (String, BTreeMap<String, Expected>) {
+fn texts(count: usize) -> (String, BTreeMap<String, Expected>) {
     let (mut lines, mut expected) = (String::new(), BTreeMap::new());
-    for number in 0..COUNT {
+    for number in 0..count {
         let from = format!("+4477009{number:05}");
         let (department, text) = match number % 4 {
             0 => ("highways", format!("Snow on street {number}")),
