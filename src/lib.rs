@@ -19,7 +19,7 @@
 //! 6  text → settings
 //!    config      files and environment, every problem at once; the sample built in
 //! 5  doors: someone outside calls, or a worker starts
-//!    webhook     carriers: a request → its texts, each durable → the answer
+//!    webhook     carriers: a request → its texts, each durable → the answer; certificates are asked for
 //!    operations  departments' feed; health and metrics: every route in two tables
 //!    archiver    topics → audit copies, offsets after success
 //!    reconcile   log, journal and archive held against one another, by id
@@ -29,7 +29,7 @@
 //! 3  the durable log
 //!    log         the embedded store, or Kafka with a journal behind it
 //! 2  rooms: one job each, strangers to one another
-//!    carrier     bytes ↔ texts; one file for each carrier
+//!    carrier     bytes ↔ texts; a file or a declaration for each carrier; why a request is not believed
 //!    keyword     fold · scan · table · live: which department, and why
 //!    publish     Kafka: producers, a breaker for each department, topics
 //!    store       SQLite: log, feed, audit copies, dead-letter; group commit, sweeper
@@ -115,6 +115,7 @@
 //! 7. No number, text or secret in a log line, a metric, a panic or an error.
 //! 8. One department's topic in trouble holds up no other department.
 //! 9. Everything that can grow has a bound.
+//! 10. What is not proven is refused or, until the day that its account names, taken and flagged.
 //!
 //! # Deliberately absent
 //!

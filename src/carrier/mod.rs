@@ -3,14 +3,14 @@
 //! Comes in: a request as it was sent, and the account it came to. Goes out: `Inbound` texts, or why
 //! not, in words that carry nothing of the content.
 //! Always true: what is signed is checked over the bytes received, before anything is parsed; a
-//! carrier is one file here and one line in `CARRIERS`; no input makes a panic, and none costs more
+//! carrier is one file or declaration here and one line in `CARRIERS`; no input makes a panic, and none costs more
 //! than linear time (a form's signature sorts its parameters' names besides).
 //! Not here: what becomes of a text, statuses for it, the network: what must be asked of a carrier's server
 //! (a certificate, a subscription's confirmation) the door asks.
 //!
 //! The next carrier: a file that implements `Carrier` (a contract, `parse`, `unsigned`, and for one
-//! that signs `verify`, `sign` and `check_secret`; `listing` where its API lists received texts), a line
-//! in `CARRIERS`, and its cases in `tests/carriers/vectors.json`. What carriers share is beside it:
+//! that signs `verify`, `sign` and `check_secret`; `listing` where its API lists received texts) and a line
+//! in `CARRIERS`; the README ("The next adapter") says it step by step. What carriers share is beside it:
 //! `form` (pairs of a form or query), `json` (strings as bytes), `members` (what JSON's members have in common),
 //! `pointer` (values of JSON), `fields` (named values of form or JSON), `charset` (bytes that are to be text),
 //! `gsm7` (the alphabet of the air), `udh` (pieces of a long text), `jwt` (signed tokens), `certificates`

@@ -15,6 +15,7 @@ mod input;
 mod kafka;
 mod kannel;
 mod keys;
+mod manual;
 mod operations;
 mod order;
 mod overload;
