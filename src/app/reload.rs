@@ -133,13 +133,13 @@ impl Reloader {
         match disk.ask(ask).await {
             Ok(answer) => Some(answer),
             Err(Late) => {
+                self.metrics.routes_last_reload_successful.set(0);
                 let (file, seconds) = (self.config.routes.name(), disk.patience.as_secs());
                 tracing::error!(
                     %file,
                     seconds,
                     "the routes file cannot be read: its file system does not answer; the table before stays in force"
                 );
-                self.metrics.routes_last_reload_successful.set(0);
                 None
             }
         }
@@ -153,8 +153,8 @@ impl Reloader {
             Ok(built) => built,
             Err(_) => {
                 let seconds = BUILD_MAX.as_secs();
-                tracing::error!(seconds, "new routes are not built yet; the table before stays in force meanwhile");
                 self.metrics.routes_last_reload_successful.set(0);
+                tracing::error!(seconds, "new routes are not built yet; the table before stays in force meanwhile");
                 building.await
             }
         };
@@ -183,10 +183,11 @@ impl Reloader {
     }
 
     fn refuse(&self, problems: &[Problem]) -> Attempt {
+        // Whoever reads the log finds the gauge as it says.
+        self.metrics.routes_last_reload_successful.set(0);
         for problem in problems {
             tracing::error!(%problem, "routes refused, the table before stays in force");
         }
-        self.metrics.routes_last_reload_successful.set(0);
         Attempt::Settled
     }
 
@@ -195,16 +196,17 @@ impl Reloader {
         if let Some((_, Some(publisher))) = &self.kafka {
             log::know(publisher, &table);
         }
-        tracing::info!(version = %table.version(), "routes are in force");
         self.routes.swap(table);
         let _ = self.metrics.routes_info.remove_label_values(&[&before]);
-        self.publish_state(&self.routes.load());
+        let table = self.routes.load();
+        self.publish_state(&table);
+        tracing::info!(version = %table.version(), "routes are in force");
         Attempt::Settled
     }
 
     fn publish_state(&self, table: &Table) {
-        self.metrics.routes_info.with_label_values(&[table.version()]).set(1);
         self.metrics.routes_last_reload_successful.set(1);
+        self.metrics.routes_info.with_label_values(&[table.version()]).set(1);
         let departments = table.departments().iter().map(crate::keyword::DepartmentSpec::topic);
         let probe = self.config.probe.map(|_| PROBE.to_owned());
         self.topics.send_replace(departments.chain(probe).collect());
