@@ -60,13 +60,30 @@ impl<P: Copy + Ord> Groups<P> {
         group.hold(staying);
         if group.members.is_empty() {
             self.remove(key, id);
-        } else {
-            let outcome = if group.is_full() { Outcome::Complete } else { Outcome::Incomplete };
-            group.phase = Phase::Ready { outcome, evicted: false };
-            self.ready_bytes += group.bytes;
-            self.ready.insert(group.first, Waiting::Text(key, id));
+            return self.place_again(leaving, now);
         }
-        self.place_again(leaving, now);
+        let outcome = if group.is_full() { Outcome::Complete } else { Outcome::Incomplete };
+        group.phase = Phase::Ready { outcome, evicted: false };
+        self.ready_bytes += group.bytes;
+        self.ready.insert(group.first, Waiting::Text(key, id));
+        self.make_late(leaving, key, id, now);
+    }
+
+    /// The pieces that a group was to go without are its late ones, as they were to whoever let it go: a
+    /// text that has begun since under the same reference has no claim to them.
+    fn make_late(&mut self, mut leaving: Vec<Member<P>>, key: JoinKey, id: EventId, now: Timestamp) {
+        let group = find(&mut self.keys, key, id);
+        let is_twin =
+            |leaving: &mut Member<P>| group.members.iter().any(|member| member.piece.number == leaving.piece.number);
+        let twins: Vec<_> = leaving.extract_if(.., is_twin).collect();
+        leaving.sort_by_key(|member| member.at);
+        for Member { at, piece, record, .. } in leaving {
+            let is_twin = find(&mut self.keys, key, id).late.iter().any(|late| late.piece.number == piece.number);
+            if let Some(record) = record {
+                self.add_late(at, record, id, is_twin);
+            }
+        }
+        self.place_again(twins, now);
     }
 
     /// These pieces are settled. Whatever this reader had begun with them, other than the group that is

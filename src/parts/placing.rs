@@ -141,7 +141,7 @@ impl<P: Copy + Ord> Groups<P> {
         }
     }
 
-    fn add_late(&mut self, at: P, piece: Box<PartRecord>, id: EventId, is_twin: bool) {
+    pub(super) fn add_late(&mut self, at: P, piece: Box<PartRecord>, id: EventId, is_twin: bool) {
         let key = piece.key;
         let refs: PieceRef = reference(&piece);
         let group = find(&mut self.keys, key, id);

@@ -235,3 +235,25 @@ proptest! {
         prop_assert_eq!(published.iter().map(|text| text.words.len()).sum::<usize>(), 12);
     }
 }
+
+/// The reader that let the text go, and published what came late, died before it said so; who reads again
+/// meets another text's piece before it learns where the first one ended.
+#[test]
+fn what_came_late_for_a_text_without_room_is_late_to_every_reader() {
+    let mut world = World::new(Settings { groups_max: 1, ..Settings::default() });
+    for (id, reference, number) in [("a1", "7", 1), ("c1", "8", 1), ("a3", "7", 3), ("b3", "7", 3)] {
+        let words = Body::Text(Text::from(id));
+        world.push(&piece(&Sketch { id, reference, number, total: 3, words, received_at: at(0) }));
+    }
+    let mut reader = world.reader(0);
+    assert!(world.read(&mut reader) && world.read(&mut reader));
+    assert!(world.act(&mut reader, usize::MAX), "no room: a1 goes out");
+    while world.read(&mut reader) {}
+    assert!(world.act(&mut reader, usize::MAX), "no room: c1 goes out");
+    assert!(world.act(&mut reader, 1), "the addendum a3, unmarked");
+    let mut again = world.reader(reader.needed);
+    world.run_to_the_end(&mut again);
+    let words: Vec<_> = world.texts().into_values().map(|text| text.words).collect();
+    assert_eq!(words.iter().filter(|words| words.contains("a3")).count(), 1, "{words:?}");
+    assert_eq!(words.len(), 4);
+}
