@@ -16,8 +16,8 @@ use allocation_counter::{AllocationInfo, measure};
 use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use sms_router::carrier::{
-    Account, Auth, CARRIERS, Capture, Carrier, Certificate, Certificates, Declaration, Delivery, Escapes, Format,
-    Malformed, Signed, Webhook, Words, admit, authenticate_head, jwt, string_to_sign,
+    Account, Auth, CARRIERS, Capture, Carrier, Certificate, Certificates, Contract, Declaration, Delivery, Escapes,
+    Format, Malformed, Signed, Webhook, Words, admit, authenticate_head, jwt, string_to_sign,
 };
 use sms_router::message::{AccountName, Body, Inbound, Number, Secret, Timestamp};
 
@@ -78,6 +78,14 @@ impl Target {
         match self {
             Self::Carrier(carrier, _) => carrier.contract().name,
             Self::Reader(name, _) => name,
+        }
+    }
+
+    /// The largest body that it takes.
+    pub fn body_max(&self) -> usize {
+        match self {
+            Self::Carrier(carrier, _) => carrier.contract().body_max,
+            Self::Reader(..) => Contract::USUAL.body_max,
         }
     }
 
