@@ -17,7 +17,7 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::{OneOrMany, Raw};
+use super::json::{First, OneOrMany, Raw};
 use super::members::{self, filled, recipient};
 use super::{Account, Auth, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset};
 use crate::message::{Inbound, Media, Text, iso};
@@ -99,11 +99,13 @@ struct Message<'a> {
     owner: Option<String>,
     #[serde(borrow)]
     time: Option<&'a RawValue>,
-    to: Option<Vec<String>>,
+    #[serde(default)]
+    to: First<String>,
     from: Option<String>,
     #[serde(borrow)]
     text: Option<Raw<'a>>,
-    media: Option<Vec<String>>,
+    #[serde(default)]
+    media: First<String>,
     #[serde(borrow)]
     segment_count: Option<&'a RawValue>,
 }
@@ -111,9 +113,9 @@ struct Message<'a> {
 impl Event<'_> {
     fn into_text(self, account: &Account) -> Result<Inbound, Malformed> {
         let message = self.message.ok_or(Malformed("message missing"))?;
-        let first = message.to.and_then(|to| to.into_iter().next());
+        let first = message.to.0.into_iter().next();
         let to = [message.owner, self.to, first].into_iter().find_map(filled);
-        let media = message.media.unwrap_or_default();
+        let media = message.media.0;
         if message.text.is_none() && media.is_empty() {
             return Err(Malformed("text missing"));
         }

@@ -11,20 +11,19 @@
 //! that the message's own direction decides; whether a retry, for up to 8 h, is signed anew (the window is
 //! wide enough if not); how media is written, which follows the Channels API's way of sending it.
 
-use std::fmt;
 use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
-use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::authenticate::{one_of_them, within_window};
-use super::json::Raw;
+use super::json::{First, Raw};
 use super::{
     Account, Auth, AuthFailure, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset,
     proof,
@@ -33,8 +32,6 @@ use crate::message::{Inbound, Media, Text, Timestamp};
 
 const SIGNATURE: &str = "messagebird-signature";
 const TIME: &str = "messagebird-request-timestamp";
-/// Most links of one kind with one text.
-const MEDIA_MAX: usize = 32;
 
 static CONTRACT: Contract = Contract {
     name: "bird",
@@ -195,43 +192,9 @@ struct Words<'a> {
     #[serde(borrow)]
     text: Option<Raw<'a>>,
     #[serde(default)]
-    images: Links,
+    images: First<Link>,
     #[serde(default)]
-    files: Links,
-}
-
-/// The first `MEDIA_MAX` links of an array; the others are passed over.
-#[derive(Default)]
-struct Links(Vec<Link>);
-
-struct LinksVisitor;
-
-impl<'de> Visitor<'de> for LinksVisitor {
-    type Value = Links;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of links")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Links, E> {
-        Ok(Links::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Links, A::Error> {
-        let mut links = Vec::new();
-        while links.len() < MEDIA_MAX {
-            let Some(link) = sequence.next_element()? else { return Ok(Links(links)) };
-            links.push(link);
-        }
-        while sequence.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Links(links))
-    }
-}
-
-impl<'de> Deserialize<'de> for Links {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LinksVisitor)
-    }
+    files: First<Link>,
 }
 
 #[derive(Deserialize)]

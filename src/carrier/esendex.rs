@@ -88,7 +88,12 @@ impl Carrier for Esendex {
 /// The elements of a notification that matter.
 const ELEMENTS: [&[u8]; 5] = [b"MessageId", b"Id", b"From", b"To", b"MessageText"];
 
+/// Deepest that elements may stand in one another: a notification's are two deep, and the reader keeps the
+/// name of each that is open.
+const DEPTH_MAX: usize = 64;
+
 const NOT_XML: Malformed = Malformed("not XML");
+const TOO_DEEP: Malformed = Malformed("XML nested deeper than any notification");
 const FOREIGN: Malformed = Malformed("XML with a document type or entities of its own");
 
 /// What stands directly in the elements below the root.
@@ -139,6 +144,7 @@ impl Notification {
         match self.depth {
             1 if !self.root.is_empty() => return Err(NOT_XML),
             1 => self.root = name.to_vec(),
+            depth if depth > DEPTH_MAX => return Err(TOO_DEEP),
             // Of two the first counts.
             2 => self.open = ELEMENTS.iter().position(|known| *known == name).filter(|at| self.values[*at].is_none()),
             _ => {}

@@ -22,8 +22,9 @@ use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
 
 use super::authenticate::{one_of_them, within_window};
-use super::json::{OneOrMany, Raw};
+use super::json::{BATCH_MAX, OneOrMany, Raw};
 use super::members::{self, filled, recipient};
+use super::pointer::Document;
 use super::{
     Account, Auth, AuthFailure, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset,
     proof,
@@ -78,9 +79,15 @@ impl Carrier for Generic {
     }
 
     fn parse(&self, webhook: &Webhook<'_>, account: &Account) -> Result<Delivery, Malformed> {
-        match members::read::<OneOrMany<Object<'_>>>(webhook.body) {
-            Ok(OneOrMany::One(object)) if object.kind.is_none() => Err(Malformed("type missing")),
-            Ok(document) => document.into_delivery(account),
+        if webhook.body.trim_ascii_start().starts_with(b"[") {
+            // One after the other: what is read takes several times the memory of its JSON.
+            let list = Document::parse(webhook.body)?;
+            let objects = list.elements().into_iter().flatten();
+            return delivery(objects.map(|object| members::read(object.json())), account);
+        }
+        match members::read::<Object<'_>>(webhook.body) {
+            Ok(object) if object.kind.is_none() => Err(Malformed("type missing")),
+            Ok(object) => delivery(std::iter::once(Ok(object)), account),
             // Another event's data need not look like a text's.
             Err(error) => match serde_json::from_slice::<Kind>(webhook.body) {
                 Ok(other) if other.kind != SMS_RECEIVED => Ok(Delivery::Nothing("event")),
@@ -123,6 +130,8 @@ impl Carrier for Generic {
     }
 }
 
+const TOO_MANY: Malformed = Malformed("more than 2000 texts are in one request");
+
 /// `whsec_` and the key in base64.
 fn key(secret: &[u8]) -> Result<hmac::Key, &'static str> {
     let encoded = secret.strip_prefix(b"whsec_").ok_or("it must begin with whsec_")?;
@@ -155,7 +164,8 @@ struct Object<'a> {
     to: Option<String>,
     #[serde(borrow)]
     text: Option<Raw<'a>>,
-    part: Option<Piece>,
+    #[serde(borrow)]
+    part: Option<Piece<'a>>,
 }
 
 /// One text.
@@ -166,7 +176,8 @@ struct Data<'a> {
     to: Option<String>,
     #[serde(borrow)]
     text: Option<Raw<'a>>,
-    part: Option<Piece>,
+    #[serde(borrow)]
+    part: Option<Piece<'a>>,
 }
 
 /// As little of an event as tells which it is.
@@ -177,36 +188,34 @@ struct Kind {
 }
 
 #[derive(Deserialize)]
-struct Piece {
-    reference: Option<Reference>,
+struct Piece<'a> {
+    #[serde(borrow)]
+    reference: Option<&'a RawValue>,
     total: u16,
     number: u16,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Reference {
-    Number(u64),
-    Word(String),
-}
-
-impl OneOrMany<Object<'_>> {
-    fn into_delivery(self, account: &Account) -> Result<Delivery, Malformed> {
-        let objects = self.into_vec();
-        let mut texts = Vec::with_capacity(objects.len());
-        let mut other_events = false;
-        for object in objects {
-            if object.kind.as_deref().is_some_and(|kind| kind != SMS_RECEIVED) {
-                other_events = true;
-                continue;
-            }
-            object.read(account, &mut texts)?;
+/// The texts of all objects.
+fn delivery<'a>(
+    objects: impl Iterator<Item = Result<Object<'a>, Malformed>>,
+    account: &Account,
+) -> Result<Delivery, Malformed> {
+    let (mut texts, mut other_events) = (Vec::new(), false);
+    for (index, object) in objects.enumerate() {
+        if index == BATCH_MAX {
+            return Err(TOO_MANY);
         }
-        match (texts.is_empty(), other_events) {
-            (false, _) => Ok(Delivery::Texts(texts)),
-            (true, true) => Ok(Delivery::Nothing("event")),
-            (true, false) => Ok(Delivery::Nothing("empty")),
+        let object = object?;
+        if object.kind.as_deref().is_some_and(|kind| kind != SMS_RECEIVED) {
+            other_events = true;
+            continue;
         }
+        object.read(account, &mut texts)?;
+    }
+    match (texts.is_empty(), other_events) {
+        (false, _) => Ok(Delivery::Texts(texts)),
+        (true, true) => Ok(Delivery::Nothing("event")),
+        (true, false) => Ok(Delivery::Nothing("empty")),
     }
 }
 
@@ -214,8 +223,11 @@ impl Object<'_> {
     fn read(self, account: &Account, texts: &mut Vec<Inbound>) -> Result<(), Malformed> {
         let sent_at = self.timestamp.and_then(|raw| sent_at(raw.get()));
         match self.data {
-            Some(OneOrMany::One(data)) => texts.push(data.read(account, sent_at)?),
-            Some(OneOrMany::Many(many)) => {
+            Some(data) => {
+                let many = data.into_vec();
+                if texts.len() + many.len() > BATCH_MAX {
+                    return Err(TOO_MANY);
+                }
                 for data in many {
                     texts.push(data.read(account, sent_at)?);
                 }
@@ -246,7 +258,7 @@ impl Data<'_> {
     }
 }
 
-impl Piece {
+impl Piece<'_> {
     /// A text of one piece is whole.
     fn read(self) -> Result<Option<Part>, Malformed> {
         if !(1..=self.total).contains(&self.number) {
@@ -255,9 +267,10 @@ impl Piece {
         if self.total == 1 {
             return Ok(None);
         }
-        let reference = match self.reference.ok_or(Malformed("part reference missing"))? {
-            Reference::Number(number) => number.to_string(),
-            Reference::Word(word) => word,
+        let written = self.reference.ok_or(Malformed("part reference missing"))?.get();
+        let reference = match written.parse::<u64>() {
+            Ok(number) => number.to_string(),
+            Err(_) => members::read(written.as_bytes())?,
         };
         Ok(Some(Part { reference, total: self.total, number: self.number }))
     }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::json::{OneOrMany, Raw};
+use super::json::{First, OneOrMany, Raw};
 use super::members::{self, filled, recipient};
 use super::{Account, Auth, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset};
 use crate::message::{Inbound, Media, Text};
@@ -96,7 +96,7 @@ struct Received<'a> {
     text: Option<Raw<'a>>,
     /// In the place of `text`, for an MMS.
     #[serde(borrow)]
-    message: Option<OneOrMany<Piece<'a>>>,
+    message: Option<First<Piece<'a>>>,
     #[serde(borrow)]
     received_at: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -121,7 +121,7 @@ impl Received<'_> {
     }
 
     fn into_text(self, account: &Account) -> Result<Inbound, Malformed> {
-        let pieces = self.message.map(OneOrMany::into_vec).unwrap_or_default();
+        let pieces = self.message.unwrap_or_default().0;
         let body = match self.text {
             Some(text) => charset::utf8(text.0),
             None if pieces.is_empty() => return Err(Malformed("text missing")),

@@ -3,18 +3,19 @@
 //! Comes in: a JSON string, perhaps with lone surrogates or bytes that are not UTF-8; one object or an
 //! array of them. Goes out: the string's bytes after the escapes (lone surrogates in WTF-8), borrowed
 //! where nothing was escaped; the objects; and back.
-//! Always true: what `write` wrote, `Raw` reads as the same bytes; an array is bounded.
+//! Always true: what `write` wrote, `Raw` reads as the same bytes; an array is bounded, a text's own lists
+//! (`First`) far tighter than a batch.
 //! Not here: what the strings mean; making text of them (`charset`).
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Most texts, or events, in one request: what is read takes several times the memory of its JSON.
-const BATCH_MAX: usize = 2_000;
+pub const BATCH_MAX: usize = 2_000;
 
 /// The bytes of a JSON string after its escapes: UTF-8, or what could not be made so.
 pub struct Raw<'a>(pub Cow<'a, [u8]>);
@@ -91,6 +92,54 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     }
 }
 
+/// Most elements of a list within one text: its media, its recipients. No carrier sends as many, and an
+/// element takes ten times the memory of the shortest JSON for it.
+pub const LIST_MAX: usize = 32;
+
+/// The first `LIST_MAX` elements of a list, or one element alone; the others are passed over. None for null.
+pub struct First<T>(pub Vec<T>);
+
+impl<T> Default for First<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// Reads a `First`.
+struct FirstVisitor<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FirstVisitor<T> {
+    type Value = First<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(First::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(First(vec![T::deserialize(MapAccessDeserializer::new(map))?]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut first = Vec::new();
+        while first.len() < LIST_MAX {
+            let Some(element) = sequence.next_element()? else { return Ok(First(first)) };
+            first.push(element);
+        }
+        while sequence.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(First(first))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FirstVisitor(std::marker::PhantomData))
+    }
+}
+
 /// Writes bytes as a JSON string; those that are not UTF-8 stand in it as they are.
 pub fn write(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
@@ -133,6 +182,15 @@ mod tests {
         ] {
             assert_eq!(read(json), bytes, "{}", json.escape_ascii());
         }
+    }
+
+    #[test]
+    fn of_a_list_within_a_text_the_first_are_read() {
+        for (json, count) in [("null", 0), ("[]", 0), ("[1]", 1), (&format!("[1{}]", ",1".repeat(99)), LIST_MAX)] {
+            assert_eq!(serde_json::from_str::<First<u8>>(json).expect("a list").0.len(), count, "{json}");
+        }
+        // What is passed over must be JSON all the same.
+        assert!(serde_json::from_str::<First<u8>>(&format!("[1{},]", ",1".repeat(99))).is_err());
     }
 
     proptest::proptest! {

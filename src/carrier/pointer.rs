@@ -48,6 +48,11 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// As it is written.
+    pub fn json(self) -> &'a [u8] {
+        self.0
+    }
+
     /// The elements of a list; nothing for what is no list.
     pub fn elements(self) -> Option<impl Iterator<Item = Self>> {
         self.0.starts_with(b"[").then_some(Values { json: self.0, at: 1 })

@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
 
 use super::authenticate::one_of_them;
-use super::json::Raw;
+use super::json::{First, Raw};
 use super::members::{self, filled, recipient};
 use super::{
     Account, Auth, AuthFailure, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset,
@@ -160,7 +160,8 @@ struct Sms<'a, B> {
 struct Mms<'a> {
     #[serde(borrow)]
     message: Option<Raw<'a>>,
-    media: Option<Vec<Medium>>,
+    #[serde(default)]
+    media: First<Medium>,
 }
 
 #[derive(Deserialize)]
@@ -190,7 +191,7 @@ impl Content for String {
 
 impl Content for Mms<'_> {
     fn read(self) -> Result<(Body, Vec<Media>), Malformed> {
-        let media: Vec<Media> = self.media.unwrap_or_default().into_iter().filter_map(Medium::into_media).collect();
+        let media: Vec<Media> = self.media.0.into_iter().filter_map(Medium::into_media).collect();
         if self.message.is_none() && media.is_empty() {
             return Err(Malformed("neither text nor media"));
         }

@@ -26,11 +26,12 @@ use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
 
 use super::authenticate::{one_of_them, within_window};
-use super::json::Raw;
+use super::json::{First, Raw};
 use super::members::{self, filled, recipient};
+use super::pointer::Document;
 use super::{
     Account, Auth, AuthFailure, Carrier, Contract, Delivery, Draft, Malformed, Signed, SigningError, Webhook, charset,
-    proof,
+    form, proof,
 };
 use crate::message::{Inbound, Media, Number, Text, Timestamp, iso};
 
@@ -39,6 +40,8 @@ const TIMESTAMP: &str = "telnyx-timestamp";
 const SIGNATURE_V1: &str = "x-telnyx-signature";
 /// Signatures tried of one V1 header: a rotation needs two.
 const SIGNATURES_MAX: usize = 16;
+/// Most of a group that are looked at.
+const PARTIES_MAX: usize = 100;
 /// Bytes of a public key, and of a private one's seed.
 const KEY_LENGTH: usize = 32;
 
@@ -199,11 +202,14 @@ struct Event<'a> {
 #[derive(Deserialize)]
 struct Payload<'a> {
     id: Option<String>,
-    from: Option<Party>,
-    to: Option<Parties>,
+    #[serde(borrow)]
+    from: Option<&'a RawValue>,
+    #[serde(borrow)]
+    to: Option<&'a RawValue>,
     #[serde(borrow)]
     text: Option<Raw<'a>>,
-    media: Option<Vec<Medium>>,
+    #[serde(default)]
+    media: First<Medium>,
     #[serde(borrow)]
     parts: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -216,29 +222,14 @@ struct Medium {
     content_type: Option<String>,
 }
 
-/// A number alone in older versions, with what is known of it today.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Party {
-    Number(String),
-    Known { phone_number: Option<String> },
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Parties {
-    One(Party),
-    Many(Vec<Party>),
-}
-
 impl Payload<'_> {
     fn into_text(self, account: &Account) -> Result<Inbound, Malformed> {
-        let media: Vec<Media> = self.media.unwrap_or_default().into_iter().filter_map(Medium::into_media).collect();
+        let media: Vec<Media> = self.media.0.into_iter().filter_map(Medium::into_media).collect();
         if self.text.is_none() && media.is_empty() {
             return Err(Malformed("text missing"));
         }
-        let to = self.to.and_then(|to| to.ours(account));
-        let from = self.from.and_then(Party::into_number);
+        let to = self.to.and_then(document).and_then(|to| ours(to, account));
+        let from = self.from.and_then(document).and_then(number_of);
         Ok(Inbound {
             carrier_message_id: Some(filled(self.id).ok_or(Malformed("payload.id missing"))?),
             from: Text::from(filled(from).ok_or(Malformed("from missing"))?),
@@ -258,25 +249,24 @@ impl Medium {
     }
 }
 
-impl Party {
-    fn into_number(self) -> Option<String> {
-        match self {
-            Self::Number(number) => Some(number),
-            Self::Known { phone_number } => phone_number,
-        }
-    }
+fn document(json: &RawValue) -> Option<Document<'_>> {
+    Document::parse(json.get().as_bytes()).ok()
 }
 
-impl Parties {
-    /// A message to a group names everybody in it: the account's own number if that is there, else the first.
-    fn ours(self, account: &Account) -> Option<String> {
-        let all = match self {
-            Self::One(party) => vec![party],
-            Self::Many(parties) => parties,
-        };
-        let mut numbers: Vec<String> = all.into_iter().filter_map(Party::into_number).collect();
-        let is_own = |number: &String| account.number == Some(Number::normalise(number, account.country));
-        let own = account.number.as_ref().and_then(|_| numbers.iter().position(is_own));
-        (!numbers.is_empty()).then(|| numbers.swap_remove(own.unwrap_or(0)))
+/// The number of who sends or receives: alone in older versions, with what is known of it today.
+fn number_of(party: Document<'_>) -> Option<String> {
+    party.scalar().or_else(|| party.at("/phone_number", false)?.scalar()).map(form::lossy)
+}
+
+/// A message to a group names everybody in it: the account's own number if that is there, else the first.
+fn ours(to: Document<'_>, account: &Account) -> Option<String> {
+    let Some(all) = to.elements() else { return number_of(to) };
+    let mut first = None;
+    for number in all.take(PARTIES_MAX).filter_map(number_of) {
+        if account.number == Some(Number::normalise(&number, account.country)) {
+            return Some(number);
+        }
+        first.get_or_insert(number);
     }
+    first
 }

@@ -1,5 +1,5 @@
-//! No bytes of anyone make a panic, and what is signed is read back. The bodies are plain functions,
-//! so a fuzz target calls the same.
+//! No bytes of anyone make a panic, and what is signed is read back. The fuzz targets (`tests/fuzz`) go on
+//! from here: they are steered by the code that an input reaches, and count what it takes of memory.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

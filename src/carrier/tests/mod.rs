@@ -7,6 +7,7 @@ mod authentication;
 mod aws_sns;
 mod bandwidth;
 mod bird;
+mod bounds;
 mod declared;
 mod diagnosis;
 mod gateways;
