@@ -77,10 +77,10 @@ impl Carrier for Clickatell {
             return PAIRS.read(webhook, account);
         }
         let document = Document::parse(webhook.body)?;
-        match (document.at("/event", false), document.at("/event/moText", false)) {
-            (None, _) => JSON.read(webhook, account),
-            (Some(_), Some(_)) => ONE_API.read(webhook, account),
-            (Some(_), None) => Ok(Delivery::Nothing("event")),
+        let Some(event) = document.at("event", false) else { return JSON.read_json(document, webhook, account) };
+        match event.at("moText", false) {
+            Some(_) => ONE_API.read_json(document, webhook, account),
+            None => Ok(Delivery::Nothing("event")),
         }
     }
 

@@ -170,15 +170,26 @@ impl Declaration {
         let fields = match self.format_of(webhook)? {
             Format::Query => Fields::pairs(webhook.query.as_bytes()),
             Format::Form => Fields::pairs(webhook.body),
-            Format::Json => {
-                let document = Document::parse(webhook.body)?;
-                match &self.texts {
-                    Some(pointer) => return self.read_list(document, pointer, webhook, account),
-                    None => Fields::Json(document),
-                }
-            }
+            Format::Json => return self.read_json(Document::parse(webhook.body)?, webhook, account),
         };
-        Ok(match self.text(&fields, webhook, account)? {
+        self.read_one(&fields, webhook, account)
+    }
+
+    /// The same of a JSON body that somebody has parsed already.
+    pub fn read_json(
+        &self,
+        document: Document<'_>,
+        webhook: &Webhook<'_>,
+        account: &Account,
+    ) -> Result<Delivery, Malformed> {
+        match &self.texts {
+            Some(pointer) => self.read_list(document, pointer, webhook, account),
+            None => self.read_one(&Fields::Json(document), webhook, account),
+        }
+    }
+
+    fn read_one(&self, fields: &Fields<'_>, webhook: &Webhook<'_>, account: &Account) -> Result<Delivery, Malformed> {
+        Ok(match self.text(fields, webhook, account)? {
             Some(text) => Delivery::Texts(vec![text]),
             None => Delivery::Nothing("receipt"),
         })
