@@ -3,72 +3,45 @@
 //! Comes in: a request as it was sent, and the account it came to. Goes out: `Inbound` texts, or why
 //! not, in words that carry nothing of the content.
 //! Always true: what is signed is checked over the bytes received, before anything is parsed; a
-//! carrier is one file or declaration here and one line in `CARRIERS`; no input makes a panic, and none costs more
-//! than linear time (a form's signature sorts its parameters' names besides).
+//! carrier is one file or declaration in `adapters` and one line in its `CARRIERS`; no input makes a panic, and
+//! none costs more than linear time (a form's signature sorts its parameters' names besides).
 //! Not here: what becomes of a text, statuses for it, the network: what must be asked of a carrier's server
 //! (a certificate, a subscription's confirmation) the door asks.
 //!
-//! The next carrier: a file that implements `Carrier` (a contract, `parse`, `unsigned`, and for one
-//! that signs `verify`, `sign` and `check_secret`; `listing` where its API lists received texts) and a line
-//! in `CARRIERS`; the README ("The next adapter") says it step by step. What carriers share is beside it:
-//! `form` (pairs of a form or query), `json` (strings as bytes), `members` (what JSON's members have in common),
-//! `pointer` (values of JSON), `fields` (named values of form or JSON), `charset` (bytes that are to be text),
-//! `gsm7` (the alphabet of the air), `udh` (pieces of a long text), `jwt` (signed tokens), `certificates`
-//! (keys named by a URL), `authenticate` and `proof` (passwords, bearer tokens, secrets in paths and
-//! queries). One whose requests are nothing but fields is a row of `declarations`. `diagnosis` says why a
-//! captured request is not believed.
+//! ```text
+//! request ─→ proof ──believed──→ adapters ─→ Delivery      draft ─→ adapters ─→ proof ─→ Signed
+//!              │                    └─ reading                      (`simulate`, `backfill`)
+//!              └─ not ─→ diagnosis: why a captured request is not believed (`verify`)
+//! ```
+//!
+//! Here beside them stands what all carriers speak of: `account`, `request`, `draft`, `listing` (texts that a
+//! carrier's API lists), `Contract` and `Carrier`.
 
 mod account;
-mod authenticate;
-mod aws_sns;
-mod bandwidth;
-mod bird;
-pub(crate) mod certificates;
-mod charset;
-mod clickatell;
-mod declarations;
-mod declared;
+mod adapters;
 mod diagnosis;
 mod draft;
-mod esendex;
-mod fields;
-mod form;
-mod forty_six_elks;
-mod generic;
-mod gsm7;
-mod infobip;
-mod jasmin;
-mod json;
-pub mod jwt;
-mod kannel;
 mod listing;
-mod members;
-mod messagebird;
-mod notify;
-mod plivo;
-mod pointer;
 mod proof;
+mod reading;
 mod request;
-mod sinch;
-mod smsportal;
-mod telnyx;
 #[cfg(test)]
 mod tests;
-mod twilio;
-mod udh;
-mod vonage;
 
 pub use account::{Account, Auth, Parameters};
-pub use authenticate::{Admission, AuthFailure, admit, authenticate, authenticate_head};
-pub use aws_sns::string_to_sign;
-pub use certificates::{Certificate, Certificates, HELD_MAX};
-pub use charset::is_known as is_known_charset;
-pub use declared::{Declaration, Escapes, FORM, Format, Reply, Words, check_time_form};
+pub use adapters::{
+    CARRIERS, Declaration, Escapes, FORM, Format, Reply, Words, by_name, check_time_form, string_to_sign,
+};
 pub use diagnosis::{Capture, Diagnosis, Finding, Names, NotARequest, Question, diagnose};
 pub use draft::{Draft, Signed, SigningError};
-pub use fields::Case;
 pub use listing::{ApiAccess, Listed, Listing, Page, Query, Unreadable, relay};
-pub use proof::{check_secret, prove};
+pub use proof::authenticate::{Admission, AuthFailure, admit, authenticate, authenticate_head};
+#[cfg(test)]
+pub(crate) use proof::certificates;
+pub use proof::certificates::{Certificate, Certificates, HELD_MAX};
+pub use proof::{check_secret, jwt, prove};
+pub use reading::charset::is_known as is_known_charset;
+pub use reading::fields::Case;
 pub use request::{Delivery, Malformed, Webhook};
 
 use std::time::Duration;
@@ -76,39 +49,6 @@ use std::time::Duration;
 use hyper::Method;
 
 use crate::message::{Secret, Timestamp};
-
-/// Every carrier this build speaks to. The next one is a file beside these and a line here.
-pub static CARRIERS: &[&dyn Carrier] = &[
-    &aws_sns::AwsSns,
-    &bandwidth::Bandwidth,
-    &bird::Bird,
-    &clickatell::Clickatell,
-    &&declarations::AFRICASTALKING,
-    &&declarations::BURSTSMS,
-    &&declarations::CLICKSEND,
-    &&declarations::FIRETEXT,
-    &&declarations::GUPSHUP,
-    &&declarations::HIGHCONNECTION,
-    &&declarations::MMG,
-    &&declarations::MTARGET,
-    &&declarations::TEXTLOCAL,
-    &&declarations::THINQ,
-    &&declared::OPERATOR_DECLARED,
-    &esendex::Esendex,
-    &&forty_six_elks::FORTY_SIX_ELKS,
-    &generic::Generic,
-    &infobip::Infobip,
-    &jasmin::Jasmin,
-    &kannel::Kannel,
-    &messagebird::MessageBird,
-    &notify::Notify,
-    &plivo::Plivo,
-    &sinch::Sinch,
-    &smsportal::SmsPortal,
-    &telnyx::Telnyx,
-    &twilio::Twilio,
-    &vonage::Vonage,
-];
 
 /// What a carrier's documents promise and demand; facts, not code.
 #[derive(Debug)]
@@ -220,9 +160,4 @@ pub trait Carrier: Sync {
         prove(&mut request, account, draft.now)?;
         Ok(request)
     }
-}
-
-/// The carrier of that name in the settings.
-pub fn by_name(name: &str) -> Option<&'static dyn Carrier> {
-    CARRIERS.iter().copied().find(|carrier| carrier.contract().name == name)
 }

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, Uri};
 
-use crate::carrier::{Webhook, form};
+use crate::carrier::Webhook;
+use crate::carrier::reading::form;
 use crate::message::{AccountName, Timestamp};
 
 /// More header lines than any carrier and its proxies send.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::capture::{self, Capture};
 use super::spelling::Spelling;
 use super::{Finding, Question};
-use crate::carrier::{Account, Auth, AuthFailure, Webhook, authenticate, form};
+use crate::carrier::reading::form;
+use crate::carrier::{Account, Auth, AuthFailure, Webhook, authenticate};
 use crate::message::Secret;
 
 /// Most parameters of a form that are left out one by one.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::now;
-use crate::carrier::jwt::{Algorithm, Claims, Keys, Token, encode, hash_of, is_hash_of};
+use crate::carrier::proof::jwt::{Algorithm, Claims, Keys, Token, encode, hash_of, is_hash_of};
 
 /// A token of this header and these claims, its signature in base64.
 fn token(header: &str, claims: &str, signature: &str) -> String {

@@ -3,7 +3,7 @@
 
 use super::reading::{nothing, refused};
 use super::*;
-use crate::carrier::jwt;
+use crate::carrier::proof::jwt;
 use crate::message::{Media, Number};
 
 const FORM: &str = "id=m1&recipient=86555&originator=447700900123&body=snow";

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::reading::{nothing, refused};
 use super::*;
-use crate::carrier::{check_secret, jwt, prove};
+use crate::carrier::proof::jwt;
+use crate::carrier::{check_secret, prove};
 use crate::message::{Media, Number, Part};
 
 /// The parameters of the signatures below.
