@@ -67,7 +67,7 @@ pub fn diagnose(question: &Question<'_>) -> Diagnosis {
     match authenticate(&account, &webhook) {
         Ok(()) => {}
         Err(AuthFailure::Expired) => findings.push(time(&account, &webhook)),
-        Err(AuthFailure::Missing) => findings.extend(missing(&account, &webhook, capture)),
+        Err(AuthFailure::Missing | AuthFailure::Forgotten) => findings.extend(missing(&account, &webhook, capture)),
         Err(AuthFailure::Certificate) => findings.push(Finding::Certificate),
         Err(AuthFailure::Mismatch | AuthFailure::Address) => {
             let tried = if covers_url == Some(false) { Vec::new() } else { spellings(&configured, capture) };

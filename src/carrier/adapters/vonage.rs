@@ -5,7 +5,8 @@
 //! one piece of a long one: the SMS API leaves joining to whoever receives.
 //! Always true: which of the two it is shows in the request itself; a GET that says nothing at all
 //! (the dashboard tries the URL so) needs no proof; of a parameter that comes twice, the first that is
-//! not blank counts, so that blanks, which some signers leave out, can change nothing.
+//! not blank counts, so that blanks, which some signers leave out, can change nothing; a message of the Messages
+//! API without any proof is asked for again, since a few are sent so.
 //! Not here: the Messages API's older format, version 0.1; joining.
 //!
 //! Sources (2026-11-22): developer.vonage.com, "Inbound SMS", "Signing messages", "Signed webhooks" and
@@ -67,12 +68,15 @@ impl Carrier for Vonage {
             return messages::verify(token, webhook, account);
         }
         let parameters = parameters(webhook).ok_or(AuthFailure::Missing)?;
+        if is_message(webhook.body, &parameters) && webhook.header("authorization").is_none() {
+            return Err(AuthFailure::Forgotten);
+        }
         signature::verify(parameters, account, webhook.received_at)
     }
 
     fn parse(&self, webhook: &Webhook<'_>, account: &Account) -> Result<Delivery, Malformed> {
         let parameters = parameters(webhook).ok_or(Malformed("neither a form nor a JSON object"))?;
-        if is_json(webhook.body) && parameters.iter().any(|parameter| *parameter.name == *b"message_uuid") {
+        if is_message(webhook.body, &parameters) {
             return messages::parse(webhook.body, account);
         }
         Fields::read(parameters).into_delivery(account)
@@ -117,7 +121,7 @@ impl Carrier for Vonage {
         } else {
             let not_signable = SigningError::Unsupported(CONTRACT.name, "its body is no JSON object");
             let parameters = signature::of_json(&request.body).ok_or(not_signable)?;
-            if parameters.iter().any(|parameter| *parameter.name == *b"message_uuid") {
+            if is_message(&request.body, &parameters) {
                 messages::sign(request, secret, now);
             } else {
                 request.body = signature::signed_json(parameters, secret, account, now);
@@ -125,6 +129,11 @@ impl Carrier for Vonage {
         }
         Ok(())
     }
+}
+
+/// Whether it is the Messages API's.
+fn is_message(body: &[u8], parameters: &[Parameter<'_>]) -> bool {
+    is_json(body) && parameters.iter().any(|parameter| *parameter.name == *b"message_uuid")
 }
 
 /// What is signed and read: of a GET its query, of a POST its body. `None` when that is neither a form

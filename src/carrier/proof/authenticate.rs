@@ -21,6 +21,9 @@ use crate::message::{Secret, Timestamp};
 pub enum AuthFailure {
     #[error("the request has no proof of the kind the account asks for")]
     Missing,
+    /// As its carrier's requests now and then do, which then come again with one.
+    #[error("the request came without its proof; sent again it may have one")]
+    Forgotten,
     #[error("the proof fits none of the account's secrets; a wrong `url` in the settings looks the same")]
     Mismatch,
     #[error("the proof's time is outside the window")]
@@ -36,7 +39,7 @@ impl AuthFailure {
     /// The metric's label.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Missing => "missing",
+            Self::Missing | Self::Forgotten => "missing",
             Self::Mismatch => "mismatch",
             Self::Expired => "expired",
             Self::Address => "address",

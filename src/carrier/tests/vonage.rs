@@ -276,7 +276,11 @@ fn a_token_is_believed_that_covers_the_body_and_is_not_old() {
     assert_eq!(json(MESSAGE).header("authorization", &token).authenticate(&other_secret), Err(AuthFailure::Mismatch));
     let longer = bearer(&claims, jwt::Algorithm::Hs512);
     assert_eq!(json(MESSAGE).header("authorization", &longer).authenticate(&vonage()), Err(AuthFailure::Mismatch));
-    assert_eq!(json(MESSAGE).authenticate(&vonage()), Err(AuthFailure::Missing));
+    assert_eq!(json(MESSAGE).authenticate(&vonage()), Err(AuthFailure::Forgotten));
+    let other_proof = json(MESSAGE).header("authorization", "Basic YTpi");
+    assert_eq!(other_proof.authenticate(&vonage()), Err(AuthFailure::Missing));
+    let by_path = account("vonage", Auth::Path, &["a"]);
+    assert_eq!(json(MESSAGE).authenticate(&by_path), Err(AuthFailure::Missing));
 }
 
 #[test]
