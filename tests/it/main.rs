@@ -12,6 +12,7 @@ mod dead_letter;
 mod declared;
 mod harness;
 mod input;
+mod jasmin;
 mod kafka;
 mod kannel;
 mod keys;

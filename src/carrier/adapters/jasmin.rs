@@ -3,10 +3,12 @@
 //! Comes in: GET, or POST of a form. Goes out: one text.
 //! Always true: the answer is `ACK/Jasmin`, without which Jasmin sends again and at last drops; the bytes
 //! of `binary` outrank `content`, which may have been mangled on the way; names count without regard to
-//! case, as programs in between write them.
-//! Not here: joining, which Jasmin does itself.
+//! case, as programs in between write them. Pieces that SMPP's parameters tell of, or a header whose
+//! reference has 8 bits, Jasmin joins; other pieces come one by one, their header before the words.
+//! Not here: joining those; headers that say anything else.
 //!
-//! Sources, 2026-11-22: jookies/jasmin, `jasmin/routing/throwers.py` and
+//! Sources, 2026-11-22: Jasmin 0.11.1 itself, which `tests/run jasmin` runs; jookies/jasmin,
+//! `jasmin/routing/throwers.py`, `jasmin/managers/listeners.py` and
 //! `misc/doc/sources/apis/http/index.rst`; nyaruka/courier, `handlers/jasmin`. Codings: 3GPP TS 23.038
 //! and SMPP 3.4, 5.2.19.
 
@@ -17,9 +19,9 @@ use hyper::Method;
 
 use super::declared::from_hex;
 use crate::carrier::reading::fields::{Case, Fields, filled_number};
-use crate::carrier::reading::{charset, form, gsm7};
+use crate::carrier::reading::{charset, form, gsm7, udh};
 use crate::carrier::{Account, Carrier, Contract, Delivery, Draft, Key, Malformed, Signed, SigningError, Webhook};
-use crate::message::{Body, Inbound, Text};
+use crate::message::{Body, Inbound, Part, Text};
 
 static CONTRACT: Contract = Contract {
     name: "jasmin",
@@ -35,6 +37,10 @@ static CONTRACT: Contract = Contract {
 /// What an SMSC means by its default alphabet, coding 0: `gsm`, unless it has put it into a charset.
 const ALPHABET: &str = "default_alphabet";
 const GSM: &str = "gsm";
+
+/// How the header of a piece begins, before reference, total and number. As letters of GSM 03.38 these
+/// are é@¥ and ùòè, with which no text begins.
+const HEADERS: [&[u8]; 2] = [&[5, 0, 3], &[6, 8, 4]];
 
 pub struct Jasmin;
 
@@ -63,13 +69,14 @@ impl Carrier for Jasmin {
         if to.is_none() && account.number.is_none() {
             return Err(Malformed("to missing"));
         }
+        let (part, words) = without_header(words);
         Ok(Delivery::Texts(vec![Inbound {
             carrier_message_id: form::filled(value("id")),
             from: Text::from(filled_number(value("from")).ok_or(Malformed("from missing"))?),
             to: to.map(Text::from),
-            body: decode(words, value("coding").as_deref(), account.key(ALPHABET)),
+            body: decode(words, value("coding").as_deref().and_then(octet), account.key(ALPHABET)),
             sent_at: None,
-            part: None,
+            part,
             segments: 1,
             media: Vec::new(),
         }]))
@@ -82,21 +89,20 @@ impl Carrier for Jasmin {
         let alphabet = account.key(ALPHABET).unwrap_or(GSM);
         let default =
             if is_gsm(alphabet) { gsm7::encode(&draft.text) } else { charset::encode(&draft.text, Some(alphabet)) };
-        let (coding, words) = match default {
-            Some(words) => ("0", words),
-            None => ("8", draft.text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
+        let (coding, words): (&[u8], _) = match default {
+            Some(words) => (&[0], words),
+            None => (&[8], draft.text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
         };
         let binary: String = words.iter().map(|byte| format!("{byte:02x}")).collect();
-        let pairs: [(&str, &[u8]); 9] = [
+        let pairs: [(&str, &[u8]); 8] = [
             ("id", draft.id.as_bytes()),
             ("from", draft.from.as_bytes()),
             ("to", draft.to.as_bytes()),
             ("origin-connector", b"simulate"),
-            ("priority", b"0"),
-            ("coding", coding.as_bytes()),
-            ("validity", b"None"),
             ("content", &words),
             ("binary", binary.as_bytes()),
+            ("priority", b"0"),
+            ("coding", coding),
         ];
         Ok(Signed {
             method: Method::POST,
@@ -108,21 +114,37 @@ impl Carrier for Jasmin {
     }
 }
 
-/// By SMPP's data coding: its default alphabet, ASCII, Latin 1, JIS, Cyrillic, Hebrew, UCS-2, Korean;
-/// 2 and 4 are bytes. Another, or none, is taken for UTF-8.
-fn decode(words: Cow<'_, [u8]>, coding: Option<&[u8]>, alphabet: Option<&str>) -> Body {
+/// SMPP's data coding. Jasmin's documents have digits, Jasmin 0.11.1 sends the octet itself. An octet that
+/// is a digit would be none of the codings.
+fn octet(coding: &[u8]) -> Option<u8> {
+    let digits = std::str::from_utf8(coding).ok().and_then(|digits| digits.parse().ok());
+    digits.or(if let [octet] = coding { Some(*octet) } else { None })
+}
+
+/// The piece that a header before the words speaks of, and the words without it.
+fn without_header(words: Cow<'_, [u8]>) -> (Option<Part>, Cow<'_, [u8]>) {
+    let header = HEADERS.iter().find(|header| words.starts_with(header)).map_or(0, |header| usize::from(header[0]) + 1);
+    match words.get(..header).and_then(udh::part) {
+        Some(part) => (Some(part), Cow::Owned(words[header..].to_vec())),
+        None => (None, words),
+    }
+}
+
+/// By data coding: SMPP's default alphabet (also that of message classes), ASCII, Latin 1, JIS, Cyrillic,
+/// Hebrew, UCS-2, Korean; some are bytes. Another, or none, is taken for UTF-8.
+fn decode(words: Cow<'_, [u8]>, coding: Option<u8>, alphabet: Option<&str>) -> Body {
     let label = match coding {
-        Some(b"0") => match alphabet.filter(|alphabet| !is_gsm(alphabet)) {
+        Some(0 | 0xf0..=0xf3) => match alphabet.filter(|alphabet| !is_gsm(alphabet)) {
             None => return in_default_alphabet(words),
             label => label,
         },
-        Some(b"2" | b"4") => Some("8-bit"),
-        Some(b"3") => Some("iso-8859-1"),
-        Some(b"5") => Some("iso-2022-jp"),
-        Some(b"6") => Some("iso-8859-5"),
-        Some(b"7") => Some("iso-8859-8"),
-        Some(b"8") => Some("utf-16be"),
-        Some(b"14") => Some("euc-kr"),
+        Some(2 | 4 | 0xf4..=0xf7) => Some("8-bit"),
+        Some(3) => Some("iso-8859-1"),
+        Some(5) => Some("iso-2022-jp"),
+        Some(6) => Some("iso-8859-5"),
+        Some(7) => Some("iso-8859-8"),
+        Some(8) => Some("utf-16be"),
+        Some(14) => Some("euc-kr"),
         _ => None,
     };
     charset::decode(words, label)

@@ -56,6 +56,17 @@ fn jasmin_reads_each_coding() {
         ("coding=4&binary=0102", None),
         ("content=%C3%A9", Some("é")),
         ("coding=0&content=&binary=", Some("")),
+        // What Jasmin 0.11.1 sends.
+        ("content=%05v%05nement&binary=0576056e656d656e74&priority=0&coding=%00", Some("événement")),
+        ("content=%04%1F%D8%3D%DE%00&binary=041fd83dde00&priority=0&coding=%08", Some("П😀")),
+        ("content=caf%E9&coding=%03", Some("café")),
+        ("content=%01%02&coding=%04", None),
+        ("content=%05&coding=%F1", Some("é")),
+        ("content=%05&coding=241", Some("é")),
+        ("content=%05&coding=%F5", None),
+        ("content=snow&coding=%0A", Some("snow")),
+        ("content=snow&coding=", Some("snow")),
+        ("content=snow&coding=256", Some("snow")),
         ("coding=0&content=snow&binary=xyz", Some("snow")),
     ] {
         for request in
@@ -74,7 +85,7 @@ fn jasmin_reads_each_coding() {
 #[test]
 fn jasmin_sends_what_it_reads() {
     let mut account = of("jasmin");
-    for (text, coding) in [("café €5", "coding=0"), ("❄ 👍", "coding=8")] {
+    for (text, coding) in [("café €5", "coding=%00"), ("❄ 👍", "coding=%08")] {
         let drafted = Draft { text: text.to_owned(), ..draft() };
         let request: Request = account.carrier.compose(&drafted, &account).expect("it can be sent").into();
         assert!(String::from_utf8_lossy(&request.body).contains(coding), "{text}");
@@ -84,6 +95,23 @@ fn jasmin_sends_what_it_reads() {
     let drafted = Draft { text: "ê@".to_owned(), ..draft() };
     let request: Request = account.carrier.compose(&drafted, &account).expect("it can be sent").into();
     assert_eq!(text_of(&one(&request, &account).body), Some("ê@"));
+}
+
+#[test]
+fn jasmin_leaves_the_header_before_pieces_that_it_does_not_join() {
+    for (fields, expected, text) in [
+        ("coding=%00&binary=060804ace7020205", Some(("44263", 2, 2)), "é"),
+        ("coding=%08&binary=060804ace80401041fd83dde00", Some(("44264", 4, 1)), "П😀"),
+        ("coding=%00&binary=050003cc030205", Some(("204", 3, 2)), "é"),
+        // Number 3 of 2, one of one, cut short: these are letters.
+        ("coding=%00&binary=060804616102034f", None, "ùòèaa$¥O"),
+        ("coding=%00&binary=050003610101", None, "é@¥a££"),
+        ("coding=%00&binary=06080461", None, "ùòèa"),
+    ] {
+        let read = one(&Request::post(format!("id=1&from=44&to=2&{fields}")), &of("jasmin"));
+        let expected = expected.map(|(reference, total, number)| Part { reference: reference.into(), total, number });
+        assert_eq!((read.part, text_of(&read.body)), (expected, Some(text)), "{fields}");
+    }
 }
 
 #[test]
