@@ -24,8 +24,8 @@ use crate::{cpu, drive};
 
 /// Texts before anything is measured: a store that holds some is slower than an empty one.
 const WARM_UP: usize = 60_000;
-/// What an answer that comes later is worth: nothing.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// What an answer that comes later is worth: nothing. The patience of most carriers.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one measurement is made of.
 #[derive(Args)]
@@ -43,9 +43,9 @@ pub struct Arguments {
     #[arg(long, default_value_t = 2.0)]
     times: f64,
     /// Seconds of each flood
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=60))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=60))]
     seconds: u8,
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     rounds: u8,
     /// A Kafka broker; left out, the embedded store is measured
     #[arg(long)]

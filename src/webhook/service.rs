@@ -29,10 +29,12 @@ use super::{Deferral, Door, Proxies, Refusal, Verdict};
 const STATUSES: [u16; 8] = [200, 400, 403, 404, 405, 408, 413, 503];
 /// `Retry-After` in seconds: a few.
 const RETRY_AFTER_SECONDS: RangeInclusive<u64> = 2..=8;
-/// How long a request for which there is no room is held back, its body unread, before it is refused;
-/// never beyond half of its carrier's patience. A refusal costs a third of what a text does, so whoever
-/// is refused at once and comes back at once takes the processor from texts that were let in.
-const REFUSAL_HELD_BACK_MS: RangeInclusive<u64> = 500..=1_500;
+/// How long at most a request for which there is no room is held back, its body unread, before it is
+/// refused; never beyond half of its carrier's patience. A refusal costs a quarter of what a text does, so
+/// whoever is refused at once and comes back at once takes the processor from texts that were let in.
+const REFUSAL_HELD_BACK_MAX: Duration = Duration::from_secs(3);
+/// How much of that time, so that not all come back at once.
+const REFUSAL_HELD_BACK_PERCENT: RangeInclusive<u64> = 34..=100;
 /// The label of requests to accounts that are not configured.
 const UNKNOWN: &str = "unknown";
 
@@ -185,8 +187,9 @@ impl Service {
     }
 
     async fn hold_back(&self, account: &Account) {
-        let held_back = Duration::from_millis(self.jittered(REFUSAL_HELD_BACK_MS));
-        tokio::time::sleep(held_back.min(patience(account, self.0.door.settings.deadline_max) / 2)).await;
+        let longest = REFUSAL_HELD_BACK_MAX.min(patience(account, self.0.door.settings.deadline_max) / 2);
+        let percent = self.jittered(REFUSAL_HELD_BACK_PERCENT);
+        tokio::time::sleep(longest.mul_f64(percent as f64 / 100.0)).await;
     }
 
     fn log(&self, account: Option<&Account>, verdict: Verdict, now: Instant) {
