@@ -21,8 +21,8 @@
 //! brokers. Everything the thread holds is
 //! bounded: tasks by `in_flight_max`, a partition's window by `WINDOW_MAX`.
 
-mod context;
 mod copier;
+mod member;
 mod partitions;
 mod questions;
 mod reading;

@@ -57,10 +57,10 @@ impl Partitions {
     }
 
     /// What to commit of `only`, or of all; `None` when nothing has changed.
-    pub(super) fn commit(&mut self, only: Option<&[Place]>) -> Option<TopicPartitionList> {
+    pub(super) fn commit(&mut self, only: Option<&TopicPartitionList>) -> Option<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
         for (place, partition) in &mut self.places {
-            if only.is_some_and(|only| !only.contains(place)) {
+            if only.is_some_and(|only| only.find_partition(&place.0, place.1).is_none()) {
                 continue;
             }
             if let Some(offset) = partition.window.commit() {

@@ -15,8 +15,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::context::Context;
+use super::member::Copies;
 use super::partitions::Place;
+use crate::publish::Group;
 
 /// How long one step may take.
 const STEP_MAX: Duration = Duration::from_secs(5);
@@ -47,14 +48,18 @@ pub(super) struct Range {
 
 /// At most one question, asked on a thread of the runtime's blocking pool.
 pub(super) struct Questions {
-    consumer: Arc<BaseConsumer<Context>>,
+    consumer: Arc<BaseConsumer<Group<Copies>>>,
     runtime: Handle,
     shutdown: CancellationToken,
     open: Option<Receiver<KafkaResult<Answer>>>,
 }
 
 impl Questions {
-    pub(super) fn new(consumer: Arc<BaseConsumer<Context>>, runtime: Handle, shutdown: CancellationToken) -> Self {
+    pub(super) fn new(
+        consumer: Arc<BaseConsumer<Group<Copies>>>,
+        runtime: Handle,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self { consumer, runtime, shutdown, open: None }
     }
 
@@ -85,7 +90,7 @@ impl Questions {
 }
 
 struct Asker {
-    consumer: Arc<BaseConsumer<Context>>,
+    consumer: Arc<BaseConsumer<Group<Copies>>>,
     shutdown: CancellationToken,
 }
 

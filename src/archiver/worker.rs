@@ -4,7 +4,7 @@
 //! pauses, the metrics of the archive.
 //! Always true: it polls at least every second or so, whatever the store and the brokers do; only a
 //! changed assignment asks the brokers before it goes on.
-//! Not here: what a job does (`copier`), what callbacks do (`context`).
+//! Not here: what a job does (`copier`), what callbacks do (`member`).
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,13 +16,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::runtime::Handle;
 
-use super::context::Context;
 use super::copier::{Copier, Job, Report, Task};
+use super::member::Copies;
 use super::questions::{Answer, Question, Questions, Range};
 use super::reading::{Reading, Taken};
 use super::topics::Topics;
 use super::{ArchiverError, Parts, Settings};
 use crate::message::EventId;
+use crate::publish::{Group, commit};
 
 /// Longest wait for a record or a report; the rest of the work is looked after that often.
 const WAIT: Duration = Duration::from_millis(100);
@@ -36,7 +37,7 @@ const LEAVING_EVERY: Duration = Duration::from_secs(10);
 const FULL_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
-    consumer: Arc<BaseConsumer<Context>>,
+    consumer: Arc<BaseConsumer<Group<Copies>>>,
     questions: Questions,
     settings: Settings,
     parts: Parts,
@@ -73,8 +74,8 @@ impl Worker {
             .set("queued.max.messages.kbytes", "16384")
             // Tells the ends of partitions, also of paused ones.
             .set("statistics.interval.ms", "1000");
-        let context = Context::new(parts.clock.clone());
-        let consumer: BaseConsumer<_> = config.create_with_context(context).map_err(ArchiverError::Settings)?;
+        let member = Group::new(Copies::new(parts.clock.clone()));
+        let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(ArchiverError::Settings)?;
         let consumer = Arc::new(consumer);
         let questions = Questions::new(consumer.clone(), runtime.clone(), parts.shutdown.clone());
         let (report_to, reports) = channel();
@@ -232,13 +233,7 @@ impl Worker {
             return Ok(());
         }
         self.committed_at = Instant::now();
-        let offsets = self.consumer.context().partitions().commit(None);
-        if let Some(offsets) = offsets
-            && let Err(error) = self.consumer.commit(&offsets, CommitMode::Async)
-        {
-            tracing::warn!(%error, "offsets were not committed: they are with the next commit");
-            self.consumer.context().partitions().commit_again();
-        }
+        commit(&self.consumer, CommitMode::Async);
         self.show();
         self.hear();
         self.ask();
@@ -377,12 +372,7 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        let offsets = self.consumer.context().partitions().commit(None);
-        if let Some(offsets) = offsets
-            && let Err(error) = self.consumer.commit(&offsets, CommitMode::Sync)
-        {
-            tracing::warn!(%error, "the last offsets were not committed: their copies are tried again");
-        }
+        commit(&self.consumer, CommitMode::Sync);
         tracing::info!(given_up = self.in_flight, "the archive worker stops");
     }
 }

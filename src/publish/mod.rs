@@ -6,6 +6,8 @@
 //! department in trouble leave the shared producers for the quarantine producer; a record that was
 //! handed over is awaited to its delivery report by whoever polls `publish`, who therefore runs in a
 //! task of its own and is not cancelled by a client that hangs up.
+//! Beside it, what our readers share with it: settings of a client (`client`), a topic read once (`reader`), a
+//! member of a consumer group (`group`).
 //! Not here: deadlines of carriers, what is answered, keyword decisions.
 //!
 //! ```text
@@ -28,6 +30,7 @@ mod client;
 mod context;
 mod fault;
 mod gauges;
+mod group;
 mod keeper;
 mod lane;
 mod reader;
@@ -38,6 +41,7 @@ mod topics;
 pub use breaker::BreakerState;
 pub use client::{FORBIDDEN, Settings, check_properties, consumer_config, producer_config};
 pub use context::Calm;
+pub use group::{Group, Member, commit};
 pub use reader::{ReadError, TopicReader};
 pub use topic::TopicState;
 pub use topics::{Change, TopicAdmin, TopicFault, TopicSettings};

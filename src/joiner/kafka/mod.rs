@@ -10,7 +10,7 @@
 //! One thread of its own polls, because librdkafka's callbacks for a changed assignment look offsets up
 //! at the brokers and block.
 
-mod context;
+mod member;
 mod partition;
 mod worker;
 

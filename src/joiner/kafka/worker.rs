@@ -2,7 +2,7 @@
 //!
 //! Comes in: records, the word to stop. Goes out: work for the crew, commits, pauses, metrics.
 //! Always true: it polls several times a second, whatever the brokers do.
-//! Not here: what callbacks do (`context`).
+//! Not here: what callbacks do (`member`).
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -14,10 +14,11 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::runtime::Handle;
 
-use super::context::Context;
+use super::member::Pieces;
 use super::partition::{Turn, understand};
 use super::{Crew, JoinerError, Settings, Tools};
 use crate::message::topics::PARTS;
+use crate::publish::{Group, commit};
 
 /// Longest wait for a record; the rest of the work is looked after that often.
 const WAIT: Duration = Duration::from_millis(50);
@@ -27,7 +28,7 @@ const BATCH_MAX: usize = 500;
 const TICK_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
-    consumer: BaseConsumer<Context>,
+    consumer: BaseConsumer<Group<Pieces>>,
     tools: Tools,
     crew: Crew,
     runtime: Handle,
@@ -57,8 +58,8 @@ impl Worker {
             .set("heartbeat.interval.ms", "3000")
             // Fetched ahead and not yet polled, in memory.
             .set("queued.max.messages.kbytes", "16384");
-        let consumer: BaseConsumer<Context> =
-            config.create_with_context(Context::new(settings.groups)).map_err(JoinerError::Settings)?;
+        let member = Group::new(Pieces::new(settings.groups));
+        let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(JoinerError::Settings)?;
         consumer.subscribe(&[PARTS]).map_err(JoinerError::Settings)?;
         let tick = TICK_MAX.min(settings.groups.wait / 4);
         Ok(Self { consumer, tools, crew, runtime: Handle::current(), tick, ticked_at: Instant::now(), evicted: 0 })
@@ -67,7 +68,7 @@ impl Worker {
     pub(super) fn run(mut self) -> Result<(), JoinerError> {
         let result = self.read();
         // What is under way ends meanwhile; its markers are for the next reader.
-        self.commit(CommitMode::Sync);
+        commit(&self.consumer, CommitMode::Sync);
         result
     }
 
@@ -159,18 +160,10 @@ impl Worker {
         let now = self.tools.clock.now();
         self.consumer.context().partitions().values_mut().for_each(|partition| partition.groups.tick(now));
         self.show();
-        self.commit(CommitMode::Async);
+        commit(&self.consumer, CommitMode::Async);
         match self.consumer.client().fatal_error() {
             Some((code, _)) => Err(JoinerError::Consumer(KafkaError::MessageConsumptionFatal(code))),
             None => Ok(()),
-        }
-    }
-
-    fn commit(&self, mode: CommitMode) {
-        let Some(offsets) = self.consumer.context().commit(None) else { return };
-        if let Err(error) = self.consumer.commit(&offsets, mode) {
-            tracing::warn!(%error, "offsets of pieces were not committed: more is read again");
-            self.consumer.context().commit_again();
         }
     }
 
