@@ -1,8 +1,9 @@
 //! The floor: the least that reads a request and answers it when Kafka has a record of it.
 //!
-//! Comes in: the service's settings, and a topic with a record that the service wrote. Goes out: a
-//! hyper handler that reads the body and awaits a bare `FutureProducer`.
-//! Always true: the producer has the properties of the service's; each record has the same key, headers
+//! Comes in: the service's settings, topics of which the first has a record that the service wrote, a linger
+//! and how many requests may be in flight. Goes out: a hyper handler that reads the body and awaits a bare
+//! `FutureProducer`; topics are taken in turns.
+//! Always true: the producer has the service's other properties; each record has the same key, headers
 //! and number of bytes as the service's record. Not here: signatures, keywords, ids, bounds, metrics,
 //! deadlines: they are what is measured.
 
@@ -10,6 +11,7 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -38,18 +40,24 @@ pub struct Arguments {
     /// The service's settings file
     #[arg(long)]
     config: PathBuf,
-    /// The topic with a record of the service
+    /// What is before the number of a topic
     #[arg(long)]
-    like: String,
-    /// The topic to write to
+    topic_prefix: String,
     #[arg(long)]
-    topic: String,
+    topics: u16,
+    /// `linger.ms`
+    #[arg(long)]
+    linger: String,
+    /// `max.in.flight.requests.per.connection`
+    #[arg(long)]
+    in_flight: String,
 }
 
 /// What every record of the floor is made of.
 struct Floor {
     producer: FutureProducer,
-    topic: String,
+    topics: Vec<String>,
+    next: AtomicUsize,
     key: Vec<u8>,
     value: Vec<u8>,
     headers: OwnedHeaders,
@@ -60,13 +68,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Publish::Kafka { settings, .. } = settings::read(arguments.config.clone())?.publish else {
         bail!("the settings are not of the cluster profile");
     };
-    let record = record_of(&settings, &arguments.like)?;
+    let topics: Vec<_> = (0..arguments.topics).map(|index| format!("{}{index:04}", arguments.topic_prefix)).collect();
+    let record = record_of(&settings, topics.first().context("a floor has a topic")?)?;
     let mut properties = producer_config(&settings, "loadtest-floor");
     // The service looks at them once a second; a bare producer has nobody who does.
     properties.set("statistics.interval.ms", "0");
+    properties.set("linger.ms", &arguments.linger);
+    properties.set("max.in.flight.requests.per.connection", &arguments.in_flight);
     let floor = Arc::new(Floor {
         producer: properties.create()?,
-        topic: arguments.topic.clone(),
+        topics,
+        next: AtomicUsize::new(0),
         key: record.key().context("the service's record has no key")?.to_vec(),
         value: record.payload().context("the service's record has no value")?.to_vec(),
         headers: record.headers().context("the service's record has no headers")?.clone(),
@@ -122,7 +134,8 @@ impl Floor {
     }
 
     async fn is_published(&self) -> bool {
-        let record = FutureRecord::to(&self.topic).key(&self.key).payload(&self.value).headers(self.headers.clone());
+        let topic = &self.topics[self.next.fetch_add(1, Ordering::Relaxed) % self.topics.len()];
+        let record = FutureRecord::to(topic).key(&self.key).payload(&self.value).headers(self.headers.clone());
         match self.producer.send_result(record) {
             Ok(delivery) => matches!(delivery.await, Ok(Ok(_))),
             Err(_) => false,

@@ -1,21 +1,22 @@
 //! What does the whole service cost beside the least that could do its work?
 //!
 //! Comes in: the address of a Kafka broker. Goes out: one table of requests a second and CPU for each
-//! text, of `sms-router serve` and of the floor: a bare hyper handler that awaits a bare
-//! `FutureProducer` with the same properties for records of the same bytes.
-//! Always true: both answer the same requests in the same run, in turns, and every answer is 200; what
-//! is claimed is the ratio of each pair of rounds, since absolute figures drift on shared machines;
-//! counts and times are bounded; the processes and topics made here are gone at the end.
+//! text, of `sms-router serve` and of floors: a bare hyper handler that awaits a bare
+//! `FutureProducer` for records of the same bytes, with several lingers and requests in flight.
+//! Always true: all answer the same requests in the same run, in turns, and every answer is 200; what
+//! is claimed is the ratio to the best floor, round by round, since absolute figures drift on shared
+//! machines; counts and times are bounded; the processes and topics made here are gone at the end.
 //! Not here: benches of parts (`benches/`), latency under a fixed rate.
 //!
 //! ```text
 //! cargo run --release -p loadtest -- --brokers 127.0.0.1:9092
+//! cargo run --release -p loadtest -- --brokers … --topics 100 --replication 3 --connections 512
 //! cargo run --release -p loadtest -- overload     what is left when twice the capacity comes
 //! cargo run --release -p loadtest -- outage --kafka NAME    what the journal holds, drained
 //!
 //! measure ─ drive: N connections, one request at a time each ─┬→ sms-router serve ─┬→ Kafka, acks=all
-//!           texts: signed before the clock starts             └→ loadtest floor ───┘
-//!           cpu: /proc/PID/stat of the two, before and after
+//!           texts: signed before the clock starts             └→ loadtest floor, each ─┘
+//!           cpu: /proc/PID/stat of each, before and after
 //! ```
 
 mod cpu;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Measures sms-router against a bare hyper handler awaiting a bare Kafka producer.
+/// Measures sms-router against bare hyper handlers awaiting a bare Kafka producer.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Command {
@@ -65,10 +66,19 @@ pub struct Options {
     /// Connections at once, each with one request on its way
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4_096))]
     connections: u16,
+    /// Departments, each with one topic; texts are for them in turns
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    topics: u16,
+    /// Copies of each record
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    replication: u8,
+    /// Floors to measure, LINGER:IN_FLIGHT each
+    #[arg(long, value_delimiter = ',', default_value = "0:1,0:5,0.1:1,0.1:5,1:1,1:5")]
+    floors: Vec<servers::Tuning>,
     /// Requests of one round to one server
     #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,
-    /// Pairs of rounds
+    /// Rounds of each server, in turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
     /// One JSON object instead of the table

@@ -1,8 +1,8 @@
-//! The measurement: both servers warm, then pairs of rounds in turns, the same requests to both.
+//! The measurement: all servers warm, then rounds in turns, the same requests to each.
 //!
-//! Comes in: the options. Goes out: a `Report` of every pair. Always true: neither server is always the
-//! first of a pair; each round sends requests that no server has seen before it, but for its twin.
-//! Not here: how it is shown (`table`).
+//! Comes in: the options. Goes out: a `Report` of every round of every server. Always true: each round
+//! begins with another server; each sends requests that no server has seen before it, but for the others
+//! of the same round. Not here: how it is shown (`table`).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::Options;
 use crate::servers::{self, Server};
-use crate::settings::Folder;
+use crate::settings::{Cluster, Folder};
 use crate::texts::Texts;
 use crate::{cpu, drive};
 
@@ -21,18 +21,20 @@ const WARM_UP_MAX: usize = 20_000;
 /// Everything that was measured.
 #[derive(Serialize)]
 pub struct Report {
-    pub connections: usize,
+    pub connections: u16,
+    pub topics: u16,
+    pub replication: u8,
     pub requests: usize,
-    pub pairs: Vec<Pair>,
-    pub floor_memory_peak_mib: u64,
-    pub service_memory_peak_mib: u64,
+    pub service: Measured,
+    pub floors: Vec<Measured>,
 }
 
-/// One round of each server, one right after the other.
-#[derive(Clone, Copy, Serialize)]
-pub struct Pair {
-    pub floor: Round,
-    pub service: Round,
+/// One server.
+#[derive(Serialize)]
+pub struct Measured {
+    pub name: String,
+    pub rounds: Vec<Round>,
+    pub memory_peak_mib: u64,
 }
 
 /// One server answering all requests of a round.
@@ -42,65 +44,83 @@ pub struct Round {
     pub cpu_microseconds_per_text: f64,
 }
 
-impl Pair {
-    /// CPU of the service for each text, in floors.
-    pub fn ratio(&self) -> f64 {
-        self.service.cpu_microseconds_per_text / self.floor.cpu_microseconds_per_text
-    }
+/// A server and its rounds so far.
+struct Candidate {
+    name: String,
+    server: Server,
+    rounds: Vec<Round>,
 }
 
-/// Starts both servers, measures, and clears away what it made.
+/// Starts the servers, measures, and clears away what it made.
 pub fn compare(options: &Options) -> anyhow::Result<Report> {
     let binary = match &options.server {
         Some(binary) => binary.clone(),
         None => servers::build()?,
     };
-    let folder = Folder::new(&options.brokers)?;
+    let cluster = Cluster { brokers: &options.brokers, topics: options.topics, replication: options.replication };
+    let folder = Folder::new(cluster)?;
     let service = Server::service(&binary, &folder)?;
-    let report = measure(options, &folder, &service);
-    drop(service);
+    let report = measure(options, &folder, service);
     let deleted = folder.delete_topics();
     let report = report?;
     deleted.map(|()| report)
 }
 
-fn measure(options: &Options, folder: &Folder, service: &Server) -> anyhow::Result<Report> {
-    let (connections, requests) = (usize::from(options.connections), usize::try_from(options.requests)?);
+fn measure(options: &Options, folder: &Folder, service: Server) -> anyhow::Result<Report> {
+    let requests = usize::try_from(options.requests)?;
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
-    let mut texts = Texts::new(account.clone());
+    let mut texts = Texts::new(account.clone(), options.topics);
     let warm_up = texts.sign(requests.min(WARM_UP_MAX))?;
-    round(service, connections, &warm_up).context("sms-router, before the measurement")?;
-    let floor = Server::floor(folder)?;
-    round(&floor, connections, &warm_up).context("the floor, before the measurement")?;
-    let mut pairs = Vec::new();
-    for number in 0..options.rounds {
-        let requests = texts.sign(requests)?;
-        let floor_round = || round(&floor, connections, &requests).context("the floor");
-        let service_round = || round(service, connections, &requests).context("sms-router");
-        pairs.push(if number % 2 == 0 {
-            let floor = floor_round()?;
-            Pair { floor, service: service_round()? }
-        } else {
-            let service = service_round()?;
-            Pair { floor: floor_round()?, service }
-        });
+    let mut candidates = vec![Candidate { name: "sms-router serve".to_owned(), server: service, rounds: Vec::new() }];
+    candidates[0].warm_up(options, &warm_up)?;
+    for tuning in &options.floors {
+        let server = Server::floor(folder, tuning)?;
+        let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
+        let mut floor = Candidate { name, server, rounds: Vec::new() };
+        floor.warm_up(options, &warm_up)?;
+        candidates.push(floor);
     }
+    for number in 0..usize::from(options.rounds) {
+        let requests = texts.sign(requests)?;
+        let first = number % candidates.len();
+        let (behind, ahead) = candidates.split_at_mut(first);
+        for candidate in ahead.iter_mut().chain(behind) {
+            let round = candidate.round(options, &requests)?;
+            candidate.rounds.push(round);
+        }
+    }
+    let mut measured = candidates.into_iter().map(Candidate::measured);
     Ok(Report {
-        connections,
+        connections: options.connections,
+        topics: options.topics,
+        replication: options.replication,
         requests,
-        pairs,
-        floor_memory_peak_mib: cpu::memory_peak_mib(floor.pid())?,
-        service_memory_peak_mib: cpu::memory_peak_mib(service.pid())?,
+        service: measured.next().context("the service is measured")??,
+        floors: measured.collect::<Result<_, _>>()?,
     })
 }
 
-fn round(server: &Server, connections: usize, requests: &[Vec<u8>]) -> anyhow::Result<Round> {
-    let mut before = Ok(Duration::ZERO);
-    let took = drive::run(server.address, connections, requests, || before = cpu::used(server.pid()))?;
-    let used = cpu::used(server.pid())?.saturating_sub(before?);
-    let count = requests.len() as f64;
-    Ok(Round {
-        requests_per_second: count / took.as_secs_f64(),
-        cpu_microseconds_per_text: used.as_secs_f64() * 1e6 / count,
-    })
+impl Candidate {
+    fn warm_up(&mut self, options: &Options, requests: &[Vec<u8>]) -> anyhow::Result<()> {
+        self.round(options, requests).map(drop).context("before the measurement")
+    }
+
+    fn round(&self, options: &Options, requests: &[Vec<u8>]) -> anyhow::Result<Round> {
+        let pid = self.server.pid();
+        let mut before = Ok(Duration::ZERO);
+        let connections = options.connections.into();
+        let took = drive::run(self.server.address, connections, requests, || before = cpu::used(pid))
+            .with_context(|| self.name.clone())?;
+        let used = cpu::used(pid)?.saturating_sub(before?);
+        let count = requests.len() as f64;
+        Ok(Round {
+            requests_per_second: count / took.as_secs_f64(),
+            cpu_microseconds_per_text: used.as_secs_f64() * 1e6 / count,
+        })
+    }
+
+    fn measured(self) -> anyhow::Result<Measured> {
+        let memory_peak_mib = cpu::memory_peak_mib(self.server.pid())?;
+        Ok(Measured { name: self.name, rounds: self.rounds, memory_peak_mib })
+    }
 }

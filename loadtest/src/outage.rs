@@ -22,7 +22,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use crate::drive;
 use crate::pour::{self, Flow, Tally};
 use crate::servers::{self, Server};
-use crate::settings::Folder;
+use crate::settings::{Cluster, Folder};
 use crate::texts::Texts;
 
 /// Texts before anything is measured.
@@ -88,7 +88,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     sms_router::server::allow_open_files(usize::from(arguments.crowd) + 500);
     let brokers = Brokers::find(&arguments.services, &arguments.kafka)?;
-    let folder = Folder::with(&brokers.addresses, "account_share_percent = 100\ndepartment_share_percent = 100")?;
+    let folder = Folder::with(
+        Cluster::small(&brokers.addresses),
+        "account_share_percent = 100\ndepartment_share_percent = 100",
+    )?;
     let service = Server::service(&binary, &folder)?;
     let measured = measure(arguments, &folder, &service, &brokers);
     drop(service);
@@ -106,9 +109,9 @@ fn measure(
     brokers: &Brokers<'_>,
 ) -> anyhow::Result<Vec<Round>> {
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
-    let mut texts = Texts::new(account.clone());
+    let mut texts = Texts::new(account.clone(), 1);
     drive::run(service.address, arguments.connections.into(), &texts.sign(WARM_UP)?, || {})?;
-    let topic = Topic { consumer: brokers.consumer()?, name: folder.service_topic() };
+    let topic = Topic { consumer: brokers.consumer()?, name: folder.topics().remove(0) };
     (0..arguments.rounds).map(|_| outage(arguments, service, brokers, &topic, &mut texts)).collect()
 }
 

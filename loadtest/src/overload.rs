@@ -18,7 +18,7 @@ use clap::Args;
 
 use crate::pour::{self, Flow, Tally};
 use crate::servers::{self, Server};
-use crate::settings::Folder;
+use crate::settings::{Cluster, Folder};
 use crate::texts::Texts;
 use crate::{cpu, drive};
 
@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.in_flight_max
     );
     let folder = match &arguments.brokers {
-        Some(brokers) => Folder::with(brokers, &inbound)?,
+        Some(brokers) => Folder::with(Cluster::small(brokers), &inbound)?,
         None => Folder::embedded(&inbound)?,
     };
     let service = Server::service(&binary, &folder)?;
@@ -97,7 +97,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::Result<Vec<Round>> {
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
-    let mut texts = Texts::new(account.clone());
+    let mut texts = Texts::new(account.clone(), 1);
     let seconds = f64::from(arguments.seconds);
     let (guess, _) = closed_loop(arguments, service, &mut texts, WARM_UP)?;
     let (mut capacity, mut cpu_each) = closed_loop(arguments, service, &mut texts, (guess * seconds) as usize)?;

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -18,6 +19,25 @@ use crate::settings::Folder;
 const START_MAX: Duration = Duration::from_secs(60);
 /// Between two looks whether it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What decides how a bare producer fares.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// `linger.ms`
+    pub linger: String,
+    /// `max.in.flight.requests.per.connection`
+    pub in_flight: String,
+}
+
+impl FromStr for Tuning {
+    type Err = &'static str;
+
+    /// `LINGER:IN_FLIGHT`
+    fn from_str(written: &str) -> Result<Self, Self::Err> {
+        let (linger, in_flight) = written.split_once(':').ok_or("LINGER:IN_FLIGHT, as in 0.1:1")?;
+        Ok(Self { linger: linger.to_owned(), in_flight: in_flight.to_owned() })
+    }
+}
 
 /// A running server; dropping it ends the process.
 pub struct Server {
@@ -46,11 +66,12 @@ impl Server {
         Ok(server)
     }
 
-    /// This program as the floor, with records like those on the service's topic.
-    pub fn floor(folder: &Folder) -> anyhow::Result<Self> {
+    /// This program as the floor, with records like those on the service's topics.
+    pub fn floor(folder: &Folder, tuning: &Tuning) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("floor").arg("--config").arg(folder.settings_file());
-        command.args(["--like", &folder.service_topic(), "--topic", &folder.floor_topic()]);
+        command.args(["--topic-prefix", &folder.topic_prefix(), "--topics", &folder.topics().len().to_string()]);
+        command.args(["--linger", &tuning.linger, "--in-flight", &tuning.in_flight]);
         let mut server = Self::start(command.stdout(Stdio::piped()))?;
         let greeting = server.child.stdout.take().context("no pipe")?;
         server.address = address_after(&mut BufReader::new(greeting), "http://")?;

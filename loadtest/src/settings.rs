@@ -18,21 +18,21 @@ pub const NUMBER: &str = "86555";
 /// `whsec_` and 32 bytes: a secret of nobody.
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
+/// Ahead of the departments and their keywords.
 const ROUTES: &str = r#"
-[[department]]
-name = "service"
-topic = "PREFIX.service"
-[[department]]
-name = "floor"
-topic = "PREFIX.floor"
 [[number]]
 number = "86555"
-default = "floor"
+default = "d0000"
+"#;
+/// One department, with a topic and a keyword of its own.
+const DEPARTMENT: &str = r#"
+[[department]]
+name = "dINDEX"
+topic = "PREFIX.dINDEX"
 [[keyword]]
 number = "86555"
-word = "snow"
-aliases = ["grit", "ice"]
-department = "service"
+word = "kINDEX"
+department = "dINDEX"
 "#;
 
 const SETTINGS: &str = r#"
@@ -56,8 +56,8 @@ const KAFKA: &str = r#"
 to = "kafka"
 brokers = "BROKERS"
 [publish.topics]
-replication = 1
-min_insync_replicas = 1
+replication = COPIES
+min_insync_replicas = SYNCED
 "#;
 
 /// The files, and what they say; dropping it removes them.
@@ -66,24 +66,49 @@ pub struct Folder {
     pub config: Config,
     brokers: String,
     prefix: String,
+    topics: u16,
+}
+
+/// What is measured with.
+#[derive(Clone, Copy)]
+pub struct Cluster<'a> {
+    pub brokers: &'a str,
+    /// Departments, each with one topic.
+    pub topics: u16,
+    /// Copies of each record.
+    pub replication: u8,
+}
+
+impl<'a> Cluster<'a> {
+    /// One topic, one copy.
+    pub fn small(brokers: &'a str) -> Self {
+        Self { brokers, topics: 1, replication: 1 }
+    }
 }
 
 impl Folder {
-    pub fn new(brokers: &str) -> anyhow::Result<Self> {
-        Self::with(brokers, "")
+    pub fn new(cluster: Cluster<'_>) -> anyhow::Result<Self> {
+        Self::with(cluster, "")
     }
 
     /// More keys of `[inbound]`.
-    pub fn with(brokers: &str, inbound: &str) -> anyhow::Result<Self> {
-        Self::make(brokers, inbound, &KAFKA.replace("BROKERS", brokers))
+    pub fn with(cluster: Cluster<'_>, inbound: &str) -> anyhow::Result<Self> {
+        // All but one, as operators have it: a broker may be away.
+        let synced = cluster.replication.saturating_sub(1).max(1);
+        let publish = KAFKA
+            .replace("BROKERS", cluster.brokers)
+            .replace("COPIES", &cluster.replication.to_string())
+            .replace("SYNCED", &synced.to_string());
+        Self::make(cluster, inbound, &publish)
     }
 
     /// The same without Kafka: the embedded store.
     pub fn embedded(inbound: &str) -> anyhow::Result<Self> {
-        Self::make("", inbound, "")
+        Self::make(Cluster::small(""), inbound, "")
     }
 
-    fn make(brokers: &str, inbound: &str, publish: &str) -> anyhow::Result<Self> {
+    fn make(cluster: Cluster<'_>, inbound: &str, publish: &str) -> anyhow::Result<Self> {
+        let Cluster { brokers, topics, .. } = cluster;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
         let prefix = format!("loadtest-{}-{now}", std::process::id());
         let path = std::env::temp_dir().join(&prefix);
@@ -93,14 +118,14 @@ impl Folder {
                 "sms-router.toml",
                 format!("{}{publish}", SETTINGS.replace("[inbound]", &format!("[inbound]\n{inbound}"))),
             ),
-            ("routes.toml", ROUTES.replace("PREFIX", &prefix)),
+            ("routes.toml", routes(topics).replace("PREFIX", &prefix)),
             ("sender-key", "a key of 32 characters for tests".to_owned()),
             ("demo", SECRET.to_owned()),
         ] {
             std::fs::write(path.join(name), content)?;
         }
         let config = read(path.join("sms-router.toml"))?;
-        Ok(Self { path, config, brokers: brokers.to_owned(), prefix })
+        Ok(Self { path, config, brokers: brokers.to_owned(), prefix, topics })
     }
 
     pub fn path(&self) -> &Path {
@@ -111,12 +136,14 @@ impl Folder {
         self.path.join("sms-router.toml")
     }
 
-    pub fn service_topic(&self) -> String {
-        format!("{}.service", self.prefix)
+    /// The departments' topics, in the order of their keywords.
+    pub fn topics(&self) -> Vec<String> {
+        (0..self.topics).map(|index| format!("{}.d{index:04}", self.prefix)).collect()
     }
 
-    pub fn floor_topic(&self) -> String {
-        format!("{}.floor", self.prefix)
+    /// What is before the number of a topic.
+    pub fn topic_prefix(&self) -> String {
+        format!("{}.d", self.prefix)
     }
 
     /// Takes the topics away again.
@@ -124,9 +151,9 @@ impl Folder {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", &self.brokers).create()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (service, floor) = (self.service_topic(), self.floor_topic());
-        let options = AdminOptions::new();
-        let deleted = runtime.block_on(admin.delete_topics(&[service.as_str(), floor.as_str()], &options))?;
+        let topics = self.topics();
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let deleted = runtime.block_on(admin.delete_topics(&names, &AdminOptions::new()))?;
         for result in deleted {
             result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} is left behind: {code}"))?;
         }
@@ -138,6 +165,16 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
     }
+}
+
+/// The word that leads to a department.
+pub fn keyword(index: u64) -> String {
+    format!("k{index:04}")
+}
+
+fn routes(topics: u16) -> String {
+    let department = |index| DEPARTMENT.replace("INDEX", &format!("{index:04}"));
+    ROUTES.to_owned() + &(0..topics).map(department).collect::<String>()
 }
 
 /// Reads a settings file as the service does, but for the environment.

@@ -1,59 +1,87 @@
-//! The report as people read it: medians of all rounds, the ratio pair by pair; or as one JSON object.
+//! The report as people read it: medians of all rounds, the ratio round by round; or as one JSON object.
 
 use std::io::Write;
 
 use serde_json::json;
 
-use crate::measure::{Pair, Report, Round};
+use crate::measure::{Measured, Report, Round};
 
-/// The service may cost this many floors.
-const GOAL: f64 = 2.0;
+/// A figure of one round.
+type Figure = fn(&Round) -> f64;
+
+const CPU: Figure = |round| round.cpu_microseconds_per_text;
+const RATE: Figure = |round| round.requests_per_second;
+
+/// The service beside the best floor, in one figure.
+struct Ratio<'a> {
+    floor: &'a Measured,
+    /// The service's figure in floors', of each round, the least first.
+    rounds: Vec<f64>,
+}
 
 pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
-    let ratios = ratios(report);
     let said = if as_json {
-        let ratio = json!({ "median": median(&ratios), "least": ratios.first(), "most": ratios.last(), "goal": GOAL });
-        format!("{}\n", json!({ "measured": report, "ratio": ratio }))
+        let ratio = |ratio: Ratio<'_>| json!({ "floor": ratio.floor.name, "median": median(&ratio.rounds), "rounds": ratio.rounds });
+        let (cpu, rate) = (cpu(report).map(ratio), rate(report).map(ratio));
+        format!("{}\n", json!({ "measured": report, "cpu_ratio": cpu, "rate_ratio": rate }))
     } else {
-        table(report, &ratios)
+        table(report)
     };
     std::io::stdout().write_all(said.as_bytes())?;
     Ok(())
 }
 
-fn table(report: &Report, ratios: &[f64]) -> String {
-    let Report { connections, requests, pairs, .. } = report;
-    let line = |name: &str, memory_mib: u64, of: fn(&Pair) -> Round| {
-        let rate = median_of(pairs, |pair| of(pair).requests_per_second);
-        let cpu = median_of(pairs, |pair| of(pair).cpu_microseconds_per_text);
-        format!("{name:<34} {rate:>8.0} {cpu:>12.1} {memory_mib:>16}\n")
-    };
-    let (median, goal) = (median(ratios), if median(ratios) <= GOAL { "met" } else { "missed" });
-    let (least, most) = (ratios.first().unwrap_or(&median), ratios.last().unwrap_or(&median));
-    [
-        format!(
-            "{} pairs of rounds, {requests} texts each, {connections} connections, 1 topic, acks=all\n\n",
-            pairs.len()
-        ),
-        format!("{:<34} {:>8} {:>12} {:>16}\n", "median", "req/s", "CPU µs/text", "peak memory MiB"),
-        line("hyper + FutureProducer (the floor)", report.floor_memory_peak_mib, |pair| pair.floor),
-        line("sms-router serve", report.service_memory_peak_mib, |pair| pair.service),
-        format!("\nCPU ratio, pair by pair: median {median:.2} ({least:.2} to {most:.2}); goal {GOAL:.1} {goal}\n"),
-    ]
-    .concat()
+fn table(report: &Report) -> String {
+    let Report { connections, topics, replication, requests, service, floors } = report;
+    let mut said = format!(
+        "{} rounds of {requests} texts each, {connections} connections, {topics} topics, {replication} copies, acks=all\n\n\
+         {:<34} {:>8} {:>12} {:>16}\n",
+        service.rounds.len(),
+        "median",
+        "req/s",
+        "CPU µs/text",
+        "peak memory MiB"
+    );
+    for Measured { name, rounds, memory_peak_mib } in floors.iter().chain([service]) {
+        let (rate, cpu) = (median(&sorted(rounds, RATE)), median(&sorted(rounds, CPU)));
+        said += &format!("{name:<34} {rate:>8.0} {cpu:>12.1} {memory_peak_mib:>16}\n");
+    }
+    for (what, ratio) in [("CPU a text", cpu(report)), ("throughput", rate(report))] {
+        let Some(Ratio { floor, rounds }) = ratio else { continue };
+        let (least, most) = (rounds.first().unwrap_or(&f64::NAN), rounds.last().unwrap_or(&f64::NAN));
+        let median = median(&rounds);
+        said += &format!("\n{what}, ours ÷ the best ({}): median {median:.2} ({least:.2} to {most:.2})", floor.name);
+    }
+    said + "\n"
 }
 
-/// The ratio of each pair, the least first.
-fn ratios(report: &Report) -> Vec<f64> {
-    let mut ratios: Vec<f64> = report.pairs.iter().map(Pair::ratio).collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios
+/// Beside the floor that costs least.
+fn cpu(report: &Report) -> Option<Ratio<'_>> {
+    let floor = report.floors.iter().min_by(|left, right| of(left, CPU).total_cmp(&of(right, CPU)))?;
+    Some(ratio(&report.service, floor, CPU))
 }
 
-fn median_of(pairs: &[Pair], value: impl Fn(&Pair) -> f64) -> f64 {
-    let mut values: Vec<f64> = pairs.iter().map(value).collect();
+/// Beside the floor that answers most.
+fn rate(report: &Report) -> Option<Ratio<'_>> {
+    let floor = report.floors.iter().max_by(|left, right| of(left, RATE).total_cmp(&of(right, RATE)))?;
+    Some(ratio(&report.service, floor, RATE))
+}
+
+fn ratio<'a>(service: &Measured, floor: &'a Measured, figure: Figure) -> Ratio<'a> {
+    let pairs = service.rounds.iter().zip(&floor.rounds);
+    let mut rounds: Vec<f64> = pairs.map(|(ours, floor)| figure(ours) / figure(floor)).collect();
+    rounds.sort_by(f64::total_cmp);
+    Ratio { floor, rounds }
+}
+
+fn of(measured: &Measured, figure: Figure) -> f64 {
+    median(&sorted(&measured.rounds, figure))
+}
+
+fn sorted(rounds: &[Round], figure: Figure) -> Vec<f64> {
+    let mut values: Vec<f64> = rounds.iter().map(figure).collect();
     values.sort_by(f64::total_cmp);
-    median(&values)
+    values
 }
 
 /// Of sorted values; of an even number of them the mean of the middle two.
@@ -69,6 +97,11 @@ fn median(sorted: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
+    fn measured(name: &str, rounds: &[(f64, f64)]) -> Measured {
+        let round = |(rate, cpu): &(f64, f64)| Round { requests_per_second: *rate, cpu_microseconds_per_text: *cpu };
+        Measured { name: name.to_owned(), rounds: rounds.iter().map(round).collect(), memory_peak_mib: 1 }
+    }
+
     #[test]
     fn the_median_is_the_middle() {
         for (values, middle) in [(&[3.0][..], 3.0), (&[1.0, 2.0], 1.5), (&[1.0, 2.0, 9.0], 2.0)] {
@@ -78,13 +111,21 @@ mod tests {
     }
 
     #[test]
-    fn the_ratio_is_taken_within_each_pair() {
-        let round = |cpu| Round { requests_per_second: 1.0, cpu_microseconds_per_text: cpu };
-        let pair = |floor, service| Pair { floor: round(floor), service: round(service) };
-        let pairs = vec![pair(10.0, 15.0), pair(20.0, 50.0), pair(5.0, 10.0)];
-        let report =
-            Report { connections: 1, requests: 1, pairs, floor_memory_peak_mib: 1, service_memory_peak_mib: 2 };
-        assert_eq!(ratios(&report), [1.5, 2.0, 2.5]);
-        assert!(table(&report, &ratios(&report)).contains("median 2.00 (1.50 to 2.50); goal 2.0 met"));
+    fn the_best_floor_is_another_for_each_figure_and_ratios_are_taken_within_each_round() {
+        let report = Report {
+            connections: 1,
+            topics: 1,
+            replication: 1,
+            requests: 1,
+            service: measured("ours", &[(10.0, 15.0), (10.0, 50.0), (10.0, 10.0)]),
+            floors: vec![
+                measured("cheap", &[(5.0, 10.0), (5.0, 20.0), (5.0, 5.0)]),
+                measured("fast", &[(20.0, 30.0), (40.0, 30.0), (10.0, 30.0)]),
+            ],
+        };
+        let (cpu, rate) = (cpu(&report).expect("floors"), rate(&report).expect("floors"));
+        assert_eq!((cpu.floor.name.as_str(), cpu.rounds.as_slice()), ("cheap", &[1.5, 2.0, 2.5][..]));
+        assert_eq!((rate.floor.name.as_str(), rate.rounds.as_slice()), ("fast", &[0.25, 0.5, 1.0][..]));
+        assert!(table(&report).contains("CPU a text, ours ÷ the best (cheap): median 2.00 (1.50 to 2.50)"));
     }
 }

@@ -7,22 +7,24 @@
 use sms_router::carrier::{Account, Draft, SigningError};
 use sms_router::message::Timestamp;
 
-use crate::settings::NUMBER;
+use crate::settings::{NUMBER, keyword};
 
-/// A usual text: 15 characters with a keyword.
-const TEXT: &str = "Snow on Main St";
+/// What follows the keyword: with it a usual text of 16 characters.
+const WORDS: &str = "on Main St";
 /// Senders, of the range that Ofcom keeps for drama: 07700 900000 to 900999.
 const SENDERS: u64 = 1_000;
 
 /// Makes requests, numbered through.
 pub struct Texts {
     account: Account,
+    /// Keywords, taken in turns.
+    topics: u64,
     made: u64,
 }
 
 impl Texts {
-    pub fn new(account: Account) -> Self {
-        Self { account, made: 0 }
+    pub fn new(account: Account, topics: u16) -> Self {
+        Self { account, topics: topics.into(), made: 0 }
     }
 
     /// That many requests, signed now; good for five minutes.
@@ -37,7 +39,7 @@ impl Texts {
             id: format!("loadtest-{:028}", self.made),
             from: format!("+447700900{:03}", self.made % SENDERS),
             to: NUMBER.to_owned(),
-            text: TEXT.to_owned(),
+            text: format!("{} {WORDS}", keyword(self.made % self.topics)),
             part: None,
             now,
         };
