@@ -6,9 +6,8 @@ use std::time::Duration;
 use crate::message::Secret;
 use crate::publish::{self, TopicSettings};
 
-use super::read::Section;
+use super::read::{DAY, HOUR, Section};
 use super::secrets::Vault;
-use super::settings::{DAY, DEADLINE_MAX, HOUR};
 
 /// Kafka keeps a topic at least this long, so an outage of the archive costs lag and no text.
 const TOPIC_RETENTION_HOURS_MIN: i64 = 72;
@@ -41,12 +40,7 @@ pub struct Journal {
     pub age_max: Duration,
 }
 
-pub(super) fn read(
-    section: Section<'_>,
-    vault: &Vault<'_>,
-    data: &Path,
-    deadline_max: Option<Duration>,
-) -> Option<Publish> {
+pub(super) fn read(section: Section<'_>, vault: &Vault<'_>, data: &Path, deadline_max: Duration) -> Option<Publish> {
     let to = section.string("to").unwrap_or_else(|| "local".to_owned());
     // Read by `standing` too; asked for here so that it is known in either place.
     section.string("type_prefix");
@@ -59,7 +53,7 @@ pub(super) fn read(
         "kafka" => {
             let dead_letter_retention = DAY * days(&section, "dead_letter_retention_days");
             let journal = journal(&section, data);
-            kafka(&section, vault, deadline_max.unwrap_or(DEADLINE_MAX), dead_letter_retention, journal)
+            kafka(&section, vault, deadline_max, dead_letter_retention, journal)
         }
         other => {
             section.refuse("to", format!("{other:?} is neither \"local\" nor \"kafka\""));

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use super::document::{Node, Place, Problem, Value};
 
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Problems found so far; shared by all sections of a file.
 #[derive(Default)]
 pub struct Problems(RefCell<Vec<Problem>>);

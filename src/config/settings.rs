@@ -19,7 +19,7 @@ use super::listener::{self, Listener};
 use super::parts;
 use super::proxies;
 use super::publish::{self, Publish, credentials};
-use super::read::{Problems, Section};
+use super::read::{DAY, HOUR, Problems, Section};
 use super::routes::RoutesFile;
 use super::secrets::{Vault, open_to_others};
 use super::tokens;
@@ -27,9 +27,7 @@ use super::watching::{self, Reconcile};
 use super::{Environment, Origin, SecretsNeeded, sample};
 
 /// Longest time a text may wait for its log, whatever the carrier allows.
-pub(super) const DEADLINE_MAX: Duration = Duration::from_secs(10);
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
-pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+const DEADLINE_MAX: Duration = Duration::from_secs(10);
 
 /// All settings, typed.
 #[derive(Debug, Clone)]
@@ -148,7 +146,7 @@ pub(super) fn read(
     let monitoring_section = root.section("monitoring");
     let monitoring = listener::read(&monitoring_section, "127.0.0.1:9464", 256, &vault);
     monitoring_section.finish();
-    let deadline_max = inbound.as_ref().map(|inbound| inbound.deadline_max);
+    let deadline_max = inbound.as_ref().map_or(DEADLINE_MAX, |inbound| inbound.deadline_max);
     let publish = publish::read(root.section("publish"), &vault, &data, deadline_max);
     let archive_section = root.section("archive");
     let origin_url = inbound.as_ref().map(|inbound| inbound.url.clone()).unwrap_or_default();
