@@ -1,8 +1,9 @@
 //! What does the whole service cost beside the least that could do its work?
 //!
 //! Comes in: the address of a Kafka broker. Goes out: one table of requests a second and CPU for each
-//! text, of `sms-router serve` and of floors: a bare hyper handler that awaits a bare
-//! `FutureProducer` for records of the same bytes, with several lingers and requests in flight.
+//! text, of `sms-router serve`, of floors: a bare hyper handler that awaits a bare `FutureProducer` for
+//! records of the same bytes, with several lingers and requests in flight; and of peers, what others would
+//! take for the work (`loadtest/peers`).
 //! Always true: all answer the same requests in the same run, in turns, and every answer is 200; what
 //! is claimed is the ratio to the best floor, round by round, since absolute figures drift on shared
 //! machines; counts and times are bounded; the processes and topics made here are gone at the end.
@@ -15,8 +16,8 @@
 //! cargo run --release -p loadtest -- outage --kafka NAME    what the journal holds, drained
 //!
 //! measure ─ drive: N connections, one request at a time each ─┬→ sms-router serve ─┬→ Kafka, acks=all
-//!           texts: signed before the clock starts             └→ loadtest floor, each ─┘
-//!           cpu: /proc/PID/stat of each, before and after
+//!           texts: signed before the clock starts             ├→ loadtest floor, each ─┤
+//!           cpu: /proc/PID/stat of each, before and after     └→ loadtest/peers/NAME ──┘
 //! ```
 
 mod cpu;
@@ -75,6 +76,9 @@ pub struct Options {
     /// Floors to measure, LINGER:IN_FLIGHT each
     #[arg(long, value_delimiter = ',', default_value = "0:1,0:5,0.1:1,0.1:5,1:1,1:5")]
     floors: Vec<servers::Tuning>,
+    /// Folders of loadtest/peers to measure beside them
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<String>,
     /// Requests of one round to one server
     #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,

@@ -27,6 +27,7 @@ pub struct Report {
     pub requests: usize,
     pub service: Measured,
     pub floors: Vec<Measured>,
+    pub peers: Vec<Measured>,
 }
 
 /// One server.
@@ -71,14 +72,18 @@ fn measure(options: &Options, folder: &Folder, service: Server) -> anyhow::Resul
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
     let mut texts = Texts::new(account.clone(), options.topics);
     let warm_up = texts.sign(requests.min(WARM_UP_MAX))?;
-    let mut candidates = vec![Candidate { name: "sms-router serve".to_owned(), server: service, rounds: Vec::new() }];
+    let mut candidates = vec![Candidate::new("sms-router serve", service)];
+    // The floors take their record from the service's topic.
     candidates[0].warm_up(options, &warm_up)?;
     for tuning in &options.floors {
-        let server = Server::floor(folder, tuning)?;
         let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
-        let mut floor = Candidate { name, server, rounds: Vec::new() };
-        floor.warm_up(options, &warm_up)?;
-        candidates.push(floor);
+        candidates.push(Candidate::new(&name, Server::floor(folder, tuning)?));
+    }
+    for peer in &options.peers {
+        candidates.push(Candidate::new(peer, Server::peer(peer, folder)?));
+    }
+    for candidate in &candidates[1..] {
+        candidate.warm_up(options, &warm_up)?;
     }
     for number in 0..usize::from(options.rounds) {
         let requests = texts.sign(requests)?;
@@ -96,12 +101,17 @@ fn measure(options: &Options, folder: &Folder, service: Server) -> anyhow::Resul
         replication: options.replication,
         requests,
         service: measured.next().context("the service is measured")??,
-        floors: measured.collect::<Result<_, _>>()?,
+        floors: measured.by_ref().take(options.floors.len()).collect::<Result<_, _>>()?,
+        peers: measured.collect::<Result<_, _>>()?,
     })
 }
 
 impl Candidate {
-    fn warm_up(&mut self, options: &Options, requests: &[Vec<u8>]) -> anyhow::Result<()> {
+    fn new(name: &str, server: Server) -> Self {
+        Self { name: name.to_owned(), server, rounds: Vec::new() }
+    }
+
+    fn warm_up(&self, options: &Options, requests: &[Vec<u8>]) -> anyhow::Result<()> {
         self.round(options, requests).map(drop).context("before the measurement")
     }
 

@@ -1,17 +1,20 @@
-//! The two processes that are measured: started, asked for their address, ended.
+//! The servers that are measured: started, asked for their address, ended.
 //!
 //! Comes in: a folder with settings. Goes out: a running server, ready for requests.
-//! Always true: a server is ended by its own id when its `Server` is dropped; none inherits this
-//! process's environment, where settings could hide. Not here: what is sent to them.
+//! Always true: a server is a group of processes, and the group is ended when its `Server` is dropped; none
+//! inherits this process's environment, where settings could hide, but for the path of its programs.
+//! Not here: what is sent to them; what a peer is (`loadtest/peers`).
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::settings::Folder;
 
@@ -78,8 +81,29 @@ impl Server {
         Ok(server)
     }
 
+    /// Another program that does the work, installed now if it is not.
+    pub fn peer(name: &str, folder: &Folder) -> anyhow::Result<Self> {
+        let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name);
+        let install = peer.join("install");
+        let installed = Command::new(&install).status();
+        let installed = installed.with_context(|| format!("there is no peer {name}: {}", install.display()))?;
+        ensure!(installed.success(), "peer {name} is not to be had here");
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let mut command = Command::new(peer.join("run"));
+        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
+        command.env("PORT", port.to_string()).env("BROKERS", folder.brokers()).env("ROUTES", folder.peer_routes()?);
+        let mut server = Self::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
+        server.address = SocketAddr::from(([127, 0, 0, 1], port));
+        wait_until(|| TcpStream::connect(server.address).is_ok(), "the peer does not listen")?;
+        Ok(server)
+    }
+
     fn start(command: &mut Command) -> anyhow::Result<Self> {
-        let child = command.env_clear().stdin(Stdio::null()).spawn().context("a server does not start")?;
+        Self::spawn(command.env_clear())
+    }
+
+    fn spawn(command: &mut Command) -> anyhow::Result<Self> {
+        let child = command.stdin(Stdio::null()).process_group(0).spawn().context("a server does not start")?;
         // Not known before the server says it; nothing listens on port 0.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         Ok(Self { child, address: nowhere, monitoring: nowhere })
@@ -100,7 +124,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.child.kill();
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
 }
@@ -120,14 +144,19 @@ fn address_after(lines: &mut impl BufRead, what: &str) -> anyhow::Result<SocketA
 }
 
 fn wait_until_ready(monitoring: SocketAddr) -> anyhow::Result<()> {
+    let is_ready = || get(monitoring, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "));
+    wait_until(is_ready, "the service is not ready: does a Kafka broker answer at --brokers?")
+}
+
+fn wait_until(is_so: impl Fn() -> bool, otherwise: &str) -> anyhow::Result<()> {
     let until = Instant::now() + START_MAX;
     while Instant::now() < until {
-        if get(monitoring, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")) {
+        if is_so() {
             return Ok(());
         }
         std::thread::sleep(LOOK_INTERVAL);
     }
-    bail!("the service is not ready after {START_MAX:?}: does a Kafka broker answer at --brokers?")
+    bail!("{otherwise} ({START_MAX:?} have passed)")
 }
 
 fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {

@@ -141,6 +141,19 @@ impl Folder {
         (0..self.topics).map(|index| format!("{}.d{index:04}", self.prefix)).collect()
     }
 
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// The routes as peers read them: `KEYWORD TOPIC` a line, `*` for all else.
+    pub fn peer_routes(&self) -> anyhow::Result<PathBuf> {
+        let (topics, path) = (self.topics(), self.path.join("peer-routes"));
+        let lines = topics.iter().zip(0..).map(|(topic, index)| format!("{} {topic}\n", keyword(index).to_uppercase()));
+        let others = topics.first().map(|topic| format!("* {topic}\n"));
+        std::fs::write(&path, lines.chain(others).collect::<String>())?;
+        Ok(path)
+    }
+
     /// What is before the number of a topic.
     pub fn topic_prefix(&self) -> String {
         format!("{}.d", self.prefix)

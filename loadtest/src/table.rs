@@ -12,10 +12,10 @@ type Figure = fn(&Round) -> f64;
 const CPU: Figure = |round| round.cpu_microseconds_per_text;
 const RATE: Figure = |round| round.requests_per_second;
 
-/// The service beside the best floor, in one figure.
+/// One server beside another, in one figure.
 struct Ratio<'a> {
     floor: &'a Measured,
-    /// The service's figure in floors', of each round, the least first.
+    /// The one's figure in the other's, of each round, the least first.
     rounds: Vec<f64>,
 }
 
@@ -32,7 +32,7 @@ pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
 }
 
 fn table(report: &Report) -> String {
-    let Report { connections, topics, replication, requests, service, floors } = report;
+    let Report { connections, topics, replication, requests, service, floors, peers } = report;
     let mut said = format!(
         "{} rounds of {requests} texts each, {connections} connections, {topics} topics, {replication} copies, acks=all\n\n\
          {:<34} {:>8} {:>12} {:>16}\n",
@@ -42,7 +42,7 @@ fn table(report: &Report) -> String {
         "CPU µs/text",
         "peak memory MiB"
     );
-    for Measured { name, rounds, memory_peak_mib } in floors.iter().chain([service]) {
+    for Measured { name, rounds, memory_peak_mib } in floors.iter().chain([service]).chain(peers) {
         let (rate, cpu) = (median(&sorted(rounds, RATE)), median(&sorted(rounds, CPU)));
         said += &format!("{name:<34} {rate:>8.0} {cpu:>12.1} {memory_peak_mib:>16}\n");
     }
@@ -51,6 +51,10 @@ fn table(report: &Report) -> String {
         let (least, most) = (rounds.first().unwrap_or(&f64::NAN), rounds.last().unwrap_or(&f64::NAN));
         let median = median(&rounds);
         said += &format!("\n{what}, ours ÷ the best ({}): median {median:.2} ({least:.2} to {most:.2})", floor.name);
+    }
+    for peer in peers {
+        let rounds = ratio(peer, service, CPU).rounds;
+        said += &format!("\nCPU a text, {} ÷ ours: median {:.2}", peer.name, median(&rounds));
     }
     said + "\n"
 }
@@ -67,9 +71,9 @@ fn rate(report: &Report) -> Option<Ratio<'_>> {
     Some(ratio(&report.service, floor, RATE))
 }
 
-fn ratio<'a>(service: &Measured, floor: &'a Measured, figure: Figure) -> Ratio<'a> {
-    let pairs = service.rounds.iter().zip(&floor.rounds);
-    let mut rounds: Vec<f64> = pairs.map(|(ours, floor)| figure(ours) / figure(floor)).collect();
+fn ratio<'a>(one: &Measured, floor: &'a Measured, figure: Figure) -> Ratio<'a> {
+    let pairs = one.rounds.iter().zip(&floor.rounds);
+    let mut rounds: Vec<f64> = pairs.map(|(one, floor)| figure(one) / figure(floor)).collect();
     rounds.sort_by(f64::total_cmp);
     Ratio { floor, rounds }
 }
@@ -122,10 +126,12 @@ mod tests {
                 measured("cheap", &[(5.0, 10.0), (5.0, 20.0), (5.0, 5.0)]),
                 measured("fast", &[(20.0, 30.0), (40.0, 30.0), (10.0, 30.0)]),
             ],
+            peers: vec![measured("theirs", &[(1.0, 30.0), (1.0, 200.0), (1.0, 50.0)])],
         };
         let (cpu, rate) = (cpu(&report).expect("floors"), rate(&report).expect("floors"));
         assert_eq!((cpu.floor.name.as_str(), cpu.rounds.as_slice()), ("cheap", &[1.5, 2.0, 2.5][..]));
         assert_eq!((rate.floor.name.as_str(), rate.rounds.as_slice()), ("fast", &[0.25, 0.5, 1.0][..]));
+        assert!(table(&report).contains("CPU a text, theirs ÷ ours: median 4.00"));
         assert!(table(&report).contains("CPU a text, ours ÷ the best (cheap): median 2.00 (1.50 to 2.50)"));
     }
 }
