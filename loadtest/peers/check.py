@@ -92,6 +92,20 @@ async def post(port, connections, bodies):
     return time.monotonic() - began
 
 
+async def unanswered(port, request):
+    """Whether two seconds pass without an answer: 0 if so."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    try:
+        answer = await asyncio.wait_for(reader.read(1024), 2)
+        print("answered while no broker could acknowledge:", answer, file=sys.stderr)
+        return 0 if answer and not answer.startswith(b"HTTP/1.1 200 ") else 1
+    except TimeoutError:
+        return 0
+    finally:
+        writer.close()
+
+
 def cpu_seconds(group):
     """User and system time of every process of the group."""
     ticks = 0
@@ -153,6 +167,7 @@ def main():
     options.add_argument("--brokers", required=True)
     options.add_argument("--routes", required=True)
     options.add_argument("--create", action="store_true", help="only make the topics")
+    options.add_argument("--unanswered", action="store_true", help="one text must not be answered 200")
     options.add_argument("--port", type=int)
     options.add_argument("--group", type=int, help="the peer's process group")
     options.add_argument("--texts", type=int, default=1000)
@@ -161,6 +176,8 @@ def main():
     options = options.parse_args()
     with open(options.routes, encoding="utf-8") as lines:
         routes = dict(line.split() for line in lines)
+    if options.unanswered:
+        return asyncio.run(unanswered(options.port, next(requests(1))[1]))
     if options.create:
         create(options.brokers, sorted(set(routes.values())))
         return 0

@@ -1,7 +1,8 @@
 """A webhook as a council's own developers would write it: FastAPI and confluent-kafka.
 
 POST /inbound/demo takes an `sms.received` event and answers 200 once Kafka has acknowledged the record
-(acks=all, idempotent). No signature is checked. BROKERS and ROUTES come from the environment.
+(acks=all, idempotent). No signature is checked. BROKERS and ROUTES come from the environment, and
+LINGER_MS: 1 cost least of 0, 0.5, 1 and librdkafka's 5.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
 // The strongest in-house alternative: net/http and franz-go.
 //
 // POST /inbound/demo takes an sms.received event and answers 200 once Kafka has acknowledged the record
-// (acks=all, idempotent: both are franz-go's defaults). No signature is checked. PORT, BROKERS, ROUTES
-// and LINGER_MS come from the environment.
+// (acks=all, idempotent: both are franz-go's defaults). No signature is checked. PORT, BROKERS and ROUTES
+// come from the environment, and LINGER_MS: 1 cost least of 0, 0.1, 0.5, 1, 2 and 5 at 64 connections (a
+// tenth less than 0).
 package main
 
 import (
@@ -134,7 +135,7 @@ func (s *server) publish(ctx context.Context, record *kgo.Record) error {
 func linger() time.Duration {
 	milliseconds, err := strconv.ParseFloat(os.Getenv("LINGER_MS"), 64)
 	if err != nil {
-		return 0
+		return time.Millisecond
 	}
 	return time.Duration(milliseconds * float64(time.Millisecond))
 }
