@@ -183,7 +183,7 @@ impl Declaration {
     ) -> Result<Delivery, Malformed> {
         match &self.texts {
             Some(pointer) => self.read_list(document, pointer, webhook, account),
-            None => self.read_one(&Fields::Json(document), webhook, account),
+            None => self.read_one(&Fields::json(document), webhook, account),
         }
     }
 
@@ -207,7 +207,7 @@ impl Declaration {
             if index == BATCH_MAX {
                 return Err(Malformed("more than 2000 texts are in one request"));
             }
-            match self.text(&Fields::Json(element), webhook, account)? {
+            match self.text(&Fields::json(element), webhook, account)? {
                 Some(text) => texts.push(text),
                 None => receipts = true,
             }

@@ -20,7 +20,8 @@ const PAIRS_USUAL: usize = 24;
 pub enum Fields<'a> {
     /// Names without escapes, values still with them.
     Pairs(Vec<(Cow<'a, [u8]>, &'a [u8])>),
-    Json(Document<'a>),
+    /// A document, and its members where it has some.
+    Json(Document<'a>, Vec<(Cow<'a, [u8]>, Document<'a>)>),
 }
 
 /// How names are compared.
@@ -39,16 +40,24 @@ impl<'a> Fields<'a> {
         Self::Pairs(pairs)
     }
 
+    /// Of a JSON text.
+    pub fn json(document: Document<'a>) -> Self {
+        let mut members = Vec::with_capacity(PAIRS_USUAL);
+        members.extend(document.members().take(PAIRS_MAX));
+        Self::Json(document, members)
+    }
+
     pub fn value(&self, name: &str, case: Case) -> Option<Cow<'a, [u8]>> {
+        let is_it = |given: &[u8]| match case {
+            Case::Exact => given == name.as_bytes(),
+            Case::Ignored => given.eq_ignore_ascii_case(name.as_bytes()),
+        };
         match self {
-            Self::Pairs(pairs) => {
-                let is_it = |given: &[u8]| match case {
-                    Case::Exact => given == name.as_bytes(),
-                    Case::Ignored => given.eq_ignore_ascii_case(name.as_bytes()),
-                };
-                pairs.iter().find(|(given, _)| is_it(given)).map(|(_, value)| form::decode(value))
+            Self::Pairs(pairs) => pairs.iter().find(|(given, _)| is_it(given)).map(|(_, value)| form::decode(value)),
+            Self::Json(_, members) if !members.is_empty() && !name.is_empty() && !name.starts_with('/') => {
+                members.iter().find(|(given, _)| is_it(given))?.1.scalar()
             }
-            Self::Json(document) => document.at(name, case == Case::Ignored)?.scalar(),
+            Self::Json(document, _) => document.at(name, case == Case::Ignored)?.scalar(),
         }
     }
 

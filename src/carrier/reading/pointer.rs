@@ -58,22 +58,23 @@ impl<'a> Document<'a> {
         self.0.starts_with(b"[").then_some(Values { json: self.0, at: 1 })
     }
 
+    /// The members of an object, names without escapes; nothing for what is no object.
+    pub fn members(self) -> impl Iterator<Item = (Cow<'a, [u8]>, Self)> {
+        let mut values = self.0.starts_with(b"{").then_some(Values { json: self.0, at: 1 });
+        std::iter::from_fn(move || {
+            let values = values.as_mut()?;
+            let (name, value) = (values.next()?, values.next()?);
+            Some((name.scalar()?, value))
+        })
+    }
+
     fn child(self, token: &str, ignore_case: bool) -> Option<Self> {
         if self.0.starts_with(b"[") {
             return self.elements()?.nth(token.parse().ok()?);
         }
-        if !self.0.starts_with(b"{") {
-            return None;
-        }
-        let mut values = Values { json: self.0, at: 1 };
-        while let (Some(name), Some(value)) = (values.next(), values.next()) {
-            let name = name.scalar()?;
-            let is_it = *name == *token.as_bytes() || (ignore_case && name.eq_ignore_ascii_case(token.as_bytes()));
-            if is_it {
-                return Some(value);
-            }
-        }
-        None
+        let is_it =
+            |name: &[u8]| *name == *token.as_bytes() || (ignore_case && name.eq_ignore_ascii_case(token.as_bytes()));
+        self.members().find(|(name, _)| is_it(name)).map(|(_, value)| value)
     }
 }
 
