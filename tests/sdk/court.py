@@ -100,8 +100,8 @@ class Court:
                 self.verdicts.equal(f"{what}: the library believes {text[:30]!r}", bool(believes(push)), True)
             self.accepts(f"{what}: {text[:30]!r}", push, (text, department))
 
-    def refuses(self, what, push):
-        self.verdicts.equal(what, self._status(push), 403)
+    def refuses(self, what, push, status=403):
+        self.verdicts.equal(what, self._status(push), status)
 
     def refuses_changed(self, what, push_of, texts=TEXTS):
         """A byte of every kind of place is another: the first, one in the middle, the last."""
