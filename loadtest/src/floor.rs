@@ -40,9 +40,9 @@ pub struct Arguments {
     /// The service's settings file
     #[arg(long)]
     config: PathBuf,
-    /// What is before the number of a topic
+    /// What is the measurement's own in the names of its topics
     #[arg(long)]
-    topic_prefix: String,
+    prefix: String,
     #[arg(long)]
     topics: u16,
     /// `linger.ms`
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Publish::Kafka { settings, .. } = settings::read(arguments.config.clone())?.publish else {
         bail!("the settings are not of the cluster profile");
     };
-    let topics: Vec<_> = (0..arguments.topics).map(|index| format!("{}{index:04}", arguments.topic_prefix)).collect();
+    let topics = settings::topics(&arguments.prefix, arguments.topics);
     let record = record_of(&settings, topics.first().context("a floor has a topic")?)?;
     let mut properties = producer_config(&settings, "loadtest-floor");
     // The service looks at them once a second; a bare producer has nobody who does.

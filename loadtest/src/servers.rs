@@ -54,10 +54,10 @@ impl Server {
     /// `sms-router serve`, its topics made, ready.
     pub fn service(binary: &Path, folder: &Folder) -> anyhow::Result<Self> {
         let settings = folder.settings_file();
-        let setup = Command::new(binary).arg("setup").arg("-c").arg(&settings).env_clear().output();
+        let setup = bare(binary).arg("setup").arg("-c").arg(&settings).output();
         let setup = setup.with_context(|| format!("{} does not start", binary.display()))?;
         ensure!(setup.status.success(), "sms-router setup: {}", String::from_utf8_lossy(&setup.stderr));
-        let mut command = Command::new(binary);
+        let mut command = bare(binary);
         command.arg("serve").arg("-c").arg(&settings).current_dir(folder.path());
         let mut server = Self::start(command.stdout(Stdio::null()).stderr(Stdio::piped()))?;
         let greeting = server.child.stderr.take().context("no pipe")?;
@@ -71,9 +71,9 @@ impl Server {
 
     /// This program as the floor, with records like those on the service's topics.
     pub fn floor(folder: &Folder, tuning: &Tuning) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = bare(&std::env::current_exe()?);
         command.arg("floor").arg("--config").arg(folder.settings_file());
-        command.args(["--topic-prefix", &folder.topic_prefix(), "--topics", &folder.topics().len().to_string()]);
+        command.args(["--prefix", folder.prefix(), "--topics", &folder.topics().len().to_string()]);
         command.args(["--linger", &tuning.linger, "--in-flight", &tuning.in_flight]);
         let mut server = Self::start(command.stdout(Stdio::piped()))?;
         let greeting = server.child.stdout.take().context("no pipe")?;
@@ -89,20 +89,16 @@ impl Server {
         let installed = installed.with_context(|| format!("there is no peer {name}: {}", install.display()))?;
         ensure!(installed.success(), "peer {name} is not to be had here");
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let mut command = Command::new(peer.join("run"));
-        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
+        let mut command = bare(&peer.join("run"));
+        command.envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
         command.env("PORT", port.to_string()).env("BROKERS", folder.brokers()).env("ROUTES", folder.peer_routes()?);
-        let mut server = Self::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
+        let mut server = Self::start(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
         server.address = SocketAddr::from(([127, 0, 0, 1], port));
         wait_until(|| TcpStream::connect(server.address).is_ok(), "the peer does not listen")?;
         Ok(server)
     }
 
     fn start(command: &mut Command) -> anyhow::Result<Self> {
-        Self::spawn(command.env_clear())
-    }
-
-    fn spawn(command: &mut Command) -> anyhow::Result<Self> {
         let child = command.stdin(Stdio::null()).process_group(0).spawn().context("a server does not start")?;
         // Not known before the server says it; nothing listens on port 0.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -127,6 +123,13 @@ impl Drop for Server {
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// A program without this process's environment.
+fn bare(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    command
 }
 
 /// The address in the first line that has `what` in it; what was said instead, if there is none.

@@ -138,7 +138,7 @@ impl Folder {
 
     /// The departments' topics, in the order of their keywords.
     pub fn topics(&self) -> Vec<String> {
-        (0..self.topics).map(|index| format!("{}.d{index:04}", self.prefix)).collect()
+        topics(&self.prefix, self.topics)
     }
 
     pub fn brokers(&self) -> &str {
@@ -154,9 +154,9 @@ impl Folder {
         Ok(path)
     }
 
-    /// What is before the number of a topic.
-    pub fn topic_prefix(&self) -> String {
-        format!("{}.d", self.prefix)
+    /// What is this folder's own in the names of its topics.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Takes the topics away again.
@@ -183,6 +183,11 @@ impl Drop for Folder {
 /// The word that leads to a department.
 pub fn keyword(index: u64) -> String {
     format!("k{index:04}")
+}
+
+/// The names of so many departments' topics.
+pub fn topics(prefix: &str, count: u16) -> Vec<String> {
+    (0..count).map(|index| format!("{prefix}.d{index:04}")).collect()
 }
 
 fn routes(topics: u16) -> String {
