@@ -32,6 +32,17 @@ pub struct Signed {
 }
 
 impl Signed {
+    /// A POST without a query.
+    pub(super) fn post(content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        Self { method: hyper::Method::POST, path_secret: None, query: String::new(), headers, body: body.into() }
+    }
+
+    /// A GET without headers; its query is encoded already.
+    pub(super) fn get(query: String) -> Self {
+        Self { method: hyper::Method::GET, path_secret: None, query, headers: Vec::new(), body: Vec::new() }
+    }
+
     /// A header's value, its name in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut named = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));

@@ -13,7 +13,6 @@
 
 use std::time::Duration;
 
-use hyper::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -72,13 +71,7 @@ impl Carrier for Bandwidth {
         let event = serde_json::json!({
             "type": RECEIVED, "time": time, "description": "Incoming message received", "to": draft.to, "message": message,
         });
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/json; charset=utf-8".to_owned())],
-            body: serde_json::json!([event]).to_string().into_bytes(),
-        })
+        Ok(Signed::post("application/json; charset=utf-8", serde_json::json!([event]).to_string()))
     }
 }
 

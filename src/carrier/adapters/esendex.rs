@@ -13,7 +13,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use hyper::Method;
 use quick_xml::Reader;
 use quick_xml::escape::{escape, resolve_xml_entity};
 use quick_xml::events::{BytesRef, Event};
@@ -76,13 +75,7 @@ impl Carrier for Esendex {
             element("From", &draft.from),
             element("To", &draft.to),
         ];
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/xml".to_owned())],
-            body: format!("<InboundMessage>\n{}</InboundMessage>\n", elements.concat()).into_bytes(),
-        })
+        Ok(Signed::post("application/xml", format!("<InboundMessage>\n{}</InboundMessage>\n", elements.concat())))
     }
 }
 

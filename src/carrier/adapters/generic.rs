@@ -16,7 +16,6 @@ use std::time::Duration;
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use subtle::ConstantTimeEq;
@@ -102,13 +101,7 @@ impl Carrier for Generic {
             data["part"] = serde_json::json!({"reference": part.reference, "total": part.total, "number": part.number});
         }
         let body = serde_json::json!({"type": SMS_RECEIVED, "timestamp": draft.now.to_string(), "data": data});
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: body.to_string().into_bytes(),
-        })
+        Ok(Signed::post("application/json", body.to_string()))
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, now: Timestamp) -> Result<(), SigningError> {

@@ -13,7 +13,6 @@
 
 use std::time::Duration;
 
-use hyper::Method;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -70,13 +69,7 @@ impl Carrier for Infobip {
             "smsCount": 1, "price": {"pricePerMessage": 0, "currency": "GBP"},
         });
         let body = serde_json::json!({"results": [result], "messageCount": 1, "pendingMessageCount": 0});
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: body.to_string().into_bytes(),
-        })
+        Ok(Signed::post("application/json", body.to_string()))
     }
 }
 

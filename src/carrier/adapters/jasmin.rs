@@ -104,13 +104,7 @@ impl Carrier for Jasmin {
             ("priority", b"0"),
             ("coding", coding),
         ];
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-            body: form::encode(pairs).into_bytes(),
-        })
+        Ok(Signed::post("application/x-www-form-urlencoded", form::encode(pairs)))
     }
 }
 

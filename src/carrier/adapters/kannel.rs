@@ -89,7 +89,7 @@ impl Carrier for Kannel {
             ("charset", "UTF-8"),
         ];
         let query = form::encode(pairs.into_iter().filter(|(name, _)| !name.is_empty()));
-        Ok(Signed { method: Method::GET, path_secret: None, query, headers: Vec::new(), body: Vec::new() })
+        Ok(Signed::get(query))
     }
 }
 

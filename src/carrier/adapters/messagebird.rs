@@ -82,13 +82,7 @@ impl Carrier for MessageBird {
             ("body", &draft.text),
             ("createdDatetime", &created_at),
         ];
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-            body: form::encode(pairs).into_bytes(),
-        })
+        Ok(Signed::post("application/x-www-form-urlencoded", form::encode(pairs)))
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, now: Timestamp) -> Result<(), SigningError> {

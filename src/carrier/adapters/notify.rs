@@ -16,7 +16,6 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hyper::Method;
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -119,13 +118,7 @@ fn callback(id: &str, from: &str, to: &str, text: &[u8], sent_at: Option<Timesta
         ("message", Some(text)),
         ("date_received", sent_at.as_deref().map(str::as_bytes)),
     ];
-    Signed {
-        method: Method::POST,
-        path_secret: None,
-        query: String::new(),
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-        body: json::object(fields.into_iter().filter_map(|(name, value)| Some((name, value?)))),
-    }
+    Signed::post("application/json", json::object(fields.into_iter().filter_map(|(name, value)| Some((name, value?)))))
 }
 
 impl Listing for Notify {

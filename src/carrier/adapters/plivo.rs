@@ -79,13 +79,7 @@ impl Carrier for Plivo {
             ("TotalRate", "0"),
             ("TotalAmount", "0"),
         ];
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-            body: form::encode(pairs).into_bytes(),
-        })
+        Ok(Signed::post("application/x-www-form-urlencoded", form::encode(pairs)))
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, _now: Timestamp) -> Result<(), SigningError> {

@@ -18,7 +18,6 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, ParsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::Method;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
@@ -97,13 +96,7 @@ impl Carrier for Telnyx {
         let event = serde_json::json!({
             "record_type": "event", "event_type": "message.received", "id": draft.id, "occurred_at": time, "payload": payload,
         });
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: serde_json::json!({"data": event, "meta": {"attempt": 1}}).to_string().into_bytes(),
-        })
+        Ok(Signed::post("application/json", serde_json::json!({"data": event, "meta": {"attempt": 1}}).to_string()))
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, now: Timestamp) -> Result<(), SigningError> {

@@ -36,11 +36,6 @@ const BODY_HASH: &str = "bodySHA256";
 /// Most pieces of media with one text, Twilio's own limit being 10.
 const MEDIA_MAX: u16 = 32;
 
-/// Most parameters of a form that are sorted to be signed: Twilio sends a few dozen, and nothing is proven yet.
-const PARAMETERS_MAX: usize = 500;
-/// Room for the parameters of an ordinary text.
-const PARAMETERS_USUAL: usize = 32;
-
 static CONTRACT: Contract = Contract {
     name: "twilio",
     methods: &[Method::POST, Method::GET],
@@ -159,13 +154,7 @@ impl Push<'_> {
             let kind = item.content_type.as_deref();
             pairs.extend(kind.map(|kind| (format!("MediaContentType{index}").into(), kind.as_bytes())));
         }
-        Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-            body: form::encode(pairs).into_bytes(),
-        }
+        Signed::post("application/x-www-form-urlencoded", form::encode(pairs))
     }
 }
 
@@ -285,11 +274,7 @@ impl<'a> Parameter<'a> {
 /// that comes several times each distinct value in byte order, the name before each. `None` when there are
 /// more than anybody sends.
 fn signed_parameters(body: &[u8]) -> Option<Vec<u8>> {
-    let mut parameters = Vec::with_capacity(PARAMETERS_USUAL);
-    parameters.extend(form::raw_pairs(body).take(PARAMETERS_MAX + 1).map(Parameter::new));
-    if parameters.len() > PARAMETERS_MAX {
-        return None;
-    }
+    let mut parameters = form::all_pairs(body, Parameter::new)?;
     parameters.sort_unstable();
     let mut signed = Vec::with_capacity(body.len());
     for same_name in parameters.chunk_by(|left, right| left.name == right.name) {

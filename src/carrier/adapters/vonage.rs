@@ -103,13 +103,10 @@ impl Carrier for Vonage {
         ];
         let concat = part.iter().flatten().map(|(name, value)| (*name, value.as_str()));
         let is_part = part.iter().map(|_| ("concat", "true"));
-        Ok(Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-            body: form::encode(pairs.into_iter().chain(is_part).chain(concat)).into_bytes(),
-        })
+        Ok(Signed::post(
+            "application/x-www-form-urlencoded",
+            form::encode(pairs.into_iter().chain(is_part).chain(concat)),
+        ))
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, now: Timestamp) -> Result<(), SigningError> {

@@ -8,13 +8,8 @@
 
 use std::borrow::Cow;
 
-use super::form;
+use super::form::{self, PAIRS_MAX, PAIRS_USUAL};
 use super::pointer::Document;
-
-/// Most pairs looked at: no carrier sends a tenth of it, and each takes twenty times the memory of the shortest.
-const PAIRS_MAX: usize = 500;
-/// Room for the pairs of an ordinary text.
-const PAIRS_USUAL: usize = 24;
 
 /// Where the values of one text are.
 pub enum Fields<'a> {

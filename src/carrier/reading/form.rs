@@ -27,6 +27,20 @@ pub fn raw_pairs(input: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// Most pairs of one query or form that are read: no carrier sends a tenth of it, and each takes twenty times
+/// the memory of the shortest.
+pub const PAIRS_MAX: usize = 500;
+/// Room for the pairs of an ordinary text.
+pub const PAIRS_USUAL: usize = 32;
+
+/// Every pair in order, as the caller keeps it. `None` when there are more than `PAIRS_MAX`: a signature over
+/// some of them would prove nothing of the others.
+pub fn all_pairs<'a, T>(input: &'a [u8], keep: impl FnMut((&'a [u8], &'a [u8])) -> T) -> Option<Vec<T>> {
+    let mut pairs = Vec::with_capacity(PAIRS_USUAL);
+    pairs.extend(raw_pairs(input).take(PAIRS_MAX + 1).map(keep));
+    (pairs.len() <= PAIRS_MAX).then_some(pairs)
+}
+
 /// The first value of that name, decoded.
 pub fn value<'a>(input: &'a [u8], wanted: &[u8]) -> Option<Cow<'a, [u8]>> {
     raw_pairs(input).find(|(name, _)| decode(name).as_ref() == wanted).map(|(_, value)| decode(value))

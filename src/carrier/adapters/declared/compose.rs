@@ -3,8 +3,6 @@
 //! Comes in: a declaration and a draft. Goes out: a request without proof.
 //! Always true: what is composed is read back as the same text, by the same declaration.
 
-use hyper::Method;
-
 use super::{Declaration, Format, Words, times};
 use crate::carrier::reading::{charset, form, json, udh};
 use crate::carrier::{Draft, Signed, SigningError};
@@ -72,20 +70,10 @@ impl Fields {
     }
 
     fn request(self, declaration: &Declaration) -> Signed {
-        let post = |content_type: &str, body| Signed {
-            method: Method::POST,
-            path_secret: None,
-            query: String::new(),
-            headers: vec![("content-type".to_owned(), content_type.to_owned())],
-            body,
-        };
         match declaration.formats.first().copied().unwrap_or(Format::Form) {
-            Format::Query => {
-                let query = form::encode(self.0);
-                Signed { method: Method::GET, path_secret: None, query, headers: Vec::new(), body: Vec::new() }
-            }
-            Format::Form => post("application/x-www-form-urlencoded", form::encode(self.0).into_bytes()),
-            Format::Json => post("application/json", self.into_json(declaration)),
+            Format::Query => Signed::get(form::encode(self.0)),
+            Format::Form => Signed::post("application/x-www-form-urlencoded", form::encode(self.0)),
+            Format::Json => Signed::post("application/json", self.into_json(declaration)),
         }
     }
 

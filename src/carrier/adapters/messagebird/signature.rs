@@ -26,8 +26,6 @@ pub const LEGACY: &str = "messagebird-signature";
 /// The older signature's time, in Unix seconds.
 const TIME: &str = "messagebird-request-timestamp";
 const ISSUER: &str = "MessageBird";
-/// Most parameters of a query that are sorted: nothing is proven yet.
-const PARAMETERS_MAX: usize = 500;
 /// How long a token is good for, in seconds.
 const TOKEN_LIFE_S: i64 = 60;
 
@@ -138,11 +136,10 @@ fn update_escaped(context: &mut hmac::Context, bytes: &[u8]) {
 
 /// `None` when there are more parameters than anybody sends.
 fn sorted(query: &str) -> Option<Vec<Parameter<'_>>> {
-    let pairs = form::raw_pairs(query.as_bytes()).take(PARAMETERS_MAX + 1);
-    let mut parameters: Vec<_> =
-        pairs.map(|(name, value)| Parameter { decoded: form::decode(name), name, value }).collect();
+    let keep = |(name, value)| Parameter { decoded: form::decode(name), name, value };
+    let mut parameters = form::all_pairs(query.as_bytes(), keep)?;
     parameters.sort_by(|left, right| left.decoded.cmp(&right.decoded));
-    (parameters.len() <= PARAMETERS_MAX).then_some(parameters)
+    Some(parameters)
 }
 
 /// Adds the token that MessageBird would.

@@ -3,7 +3,7 @@
 //! Comes in: a request, the account's URL. Goes out: whether the auth token signed it; in the other
 //! direction, a request signed.
 //! Always true: what is compared are bytes, in constant time; of several signatures in one header,
-//! separated by commas, one must fit; at most `SIGNATURES_MAX` are tried and `PARAMETERS_MAX` parameters read.
+//! separated by commas, one must fit; at most `SIGNATURES_MAX` are tried and `form::PAIRS_MAX` parameters read.
 //! Not here: what the parameters mean. No version signs a time, so there is no window.
 
 use std::borrow::Cow;
@@ -23,8 +23,6 @@ use crate::message::Secret;
 
 /// Signatures tried of one header: the token of an account and that of a subaccount, in rotation.
 const SIGNATURES_MAX: usize = 16;
-/// Most parameters of one request; Plivo's longest has about 40.
-const PARAMETERS_MAX: usize = 500;
 
 /// How a request is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,10 +191,9 @@ type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 /// Names and values, decoded, by name and then value in byte order.
 fn sorted(input: &[u8]) -> Option<Vec<Pair<'_>>> {
-    let pairs = form::raw_pairs(input).take(PARAMETERS_MAX + 1);
-    let mut pairs: Vec<_> = pairs.map(|(name, value)| (form::decode(name), form::decode(value))).collect();
+    let mut pairs = form::all_pairs(input, |(name, value)| (form::decode(name), form::decode(value)))?;
     pairs.sort_unstable();
-    (pairs.len() <= PARAMETERS_MAX).then_some(pairs)
+    Some(pairs)
 }
 
 fn append(message: &mut Vec<u8>, pairs: &[Pair<'_>], between: &[u8], behind: &[u8]) {

@@ -4,7 +4,7 @@
 //! signed them, and when; in the other direction, the same parameters signed.
 //! Always true: what is signed are all parameters but `sig`, by name in byte order, each as `&name=value`
 //! with `&` and `=` inside names and values written `_`, so that no two lists of parameters with
-//! different names look alike; hexadecimal digits count in either case; at most `PARAMETERS_MAX` are read.
+//! different names look alike; hexadecimal digits count in either case; at most `form::PAIRS_MAX` are read.
 //! Not here: what the parameters mean.
 
 use std::borrow::Cow;
@@ -24,8 +24,6 @@ use crate::carrier::reading::json::{self, Raw};
 use crate::carrier::{Account, AuthFailure};
 use crate::message::{Secret, Timestamp};
 
-/// Most parameters of one request; Vonage's longest has about 20.
-const PARAMETERS_MAX: usize = 500;
 /// Bytes of an MD5 block, to which HMAC pads its key.
 const MD5_BLOCK: usize = 64;
 
@@ -164,10 +162,7 @@ fn extend_cleaned(message: &mut Vec<u8>, piece: &[u8]) {
 
 /// The parameters of a query or form.
 pub fn of_form(input: &[u8]) -> Option<Vec<Parameter<'_>>> {
-    let decoded = form::raw_pairs(input).take(PARAMETERS_MAX + 1);
-    let parameters: Vec<_> =
-        decoded.map(|(name, value)| Parameter { name: form::decode(name), value: form::decode(value) }).collect();
-    (parameters.len() <= PARAMETERS_MAX).then_some(parameters)
+    form::all_pairs(input, |(name, value)| Parameter { name: form::decode(name), value: form::decode(value) })
 }
 
 /// The members of a JSON object: strings without their escapes, anything else as it is written.
@@ -207,7 +202,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         while let Some(member) = map.next_entry()? {
-            if members.len() == PARAMETERS_MAX {
+            if members.len() == form::PAIRS_MAX {
                 return Err(de::Error::custom("too many in one object"));
             }
             members.push(member);
