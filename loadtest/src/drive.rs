@@ -1,7 +1,8 @@
 //! The generator: N connections, each sends its next request when it has the answer to the last.
 //!
 //! Comes in: requests as bytes, ready to be written. Goes out: how long all of them took.
-//! Always true: connections are open before the clock starts; every answer is a 200 without a body, or
+//! Always true: connections are open before the clock starts, and take turns if there are more of them
+//! than requests at once; every answer is a 200 without a body, or
 //! the run fails; a run ends within its time. One thread, raw sockets: the generator shares the
 //! machine with what it measures and must be the cheaper of the two.
 //! Not here: signing, CPU.
@@ -14,26 +15,36 @@ use anyhow::{Context, bail, ensure};
 use futures_util::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 /// Longest run: signatures are good for five minutes.
 const RUN_MAX: Duration = Duration::from_secs(4 * 60);
 /// Largest answer.
 const ANSWER_MAX: usize = 1_024;
 
+/// Over how many connections, and how many requests are under way at once.
+#[derive(Clone, Copy)]
+pub struct Crowd {
+    pub connections: usize,
+    pub at_once: usize,
+}
+
+impl Crowd {
+    /// Every connection sends as soon as it may.
+    pub fn all_at_once(connections: usize) -> Self {
+        Self { connections, at_once: connections }
+    }
+}
+
 /// Sends every request once. `before` is called when the connections are open, right before the clock starts.
-pub fn run(
-    server: SocketAddr,
-    connections: usize,
-    requests: &[Vec<u8>],
-    before: impl FnOnce(),
-) -> anyhow::Result<Duration> {
+pub fn run(server: SocketAddr, crowd: Crowd, requests: &[Vec<u8>], before: impl FnOnce()) -> anyhow::Result<Duration> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let streams = try_join_all((0..connections).map(|_| connect(server))).await?;
-        let next = Cell::new(0);
+        let streams = try_join_all((0..crowd.connections).map(|_| connect(server))).await?;
+        let line = Line { requests, next: Cell::new(0), at_once: Semaphore::new(crowd.at_once) };
         before();
         let began = Instant::now();
-        let all = try_join_all(streams.into_iter().map(|stream| send_in_turn(stream, requests, &next)));
+        let all = try_join_all(streams.into_iter().map(|stream| line.send_in_turn(stream)));
         tokio::time::timeout(RUN_MAX, all).await.context("the run took too long: fewer --requests")??;
         Ok(began.elapsed())
     })
@@ -45,14 +56,24 @@ async fn connect(server: SocketAddr) -> anyhow::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Takes the next request that no connection has taken, until there is none.
-async fn send_in_turn(mut stream: TcpStream, requests: &[Vec<u8>], next: &Cell<usize>) -> anyhow::Result<()> {
-    let mut buffer = [0; ANSWER_MAX];
-    while let Some(request) = requests.get(next.replace(next.get() + 1)) {
-        stream.write_all(request).await.context("a connection broke")?;
-        expect_ok(&mut stream, &mut buffer).await?;
+/// What the connections of one run share.
+struct Line<'a> {
+    requests: &'a [Vec<u8>],
+    next: Cell<usize>,
+    at_once: Semaphore,
+}
+
+impl Line<'_> {
+    /// Takes the next request that no connection has taken, until there is none.
+    async fn send_in_turn(&self, mut stream: TcpStream) -> anyhow::Result<()> {
+        let mut buffer = [0; ANSWER_MAX];
+        loop {
+            let _turn = self.at_once.acquire().await?;
+            let Some(request) = self.requests.get(self.next.replace(self.next.get() + 1)) else { return Ok(()) };
+            stream.write_all(request).await.context("a connection broke")?;
+            expect_ok(&mut stream, &mut buffer).await?;
+        }
     }
-    Ok(())
 }
 
 async fn expect_ok(stream: &mut TcpStream, buffer: &mut [u8; ANSWER_MAX]) -> anyhow::Result<()> {

@@ -10,10 +10,11 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::Options;
+use crate::cpu;
+use crate::drive::{self, Crowd};
 use crate::servers::{self, Server};
 use crate::settings::{Cluster, Folder};
 use crate::texts::Texts;
-use crate::{cpu, drive};
 
 /// Requests to each server before anything is measured: as many as a round has, but not more.
 const WARM_UP_MAX: usize = 20_000;
@@ -119,8 +120,9 @@ impl Candidate {
         let pid = self.server.pid();
         let mut before = Ok(Duration::ZERO);
         let connections = options.connections.into();
-        let took = drive::run(self.server.address, connections, requests, || before = cpu::used(pid))
-            .with_context(|| self.name.clone())?;
+        let took =
+            drive::run(self.server.address, Crowd::all_at_once(connections), requests, || before = cpu::used(pid))
+                .with_context(|| self.name.clone())?;
         let used = cpu::used(pid)?.saturating_sub(before?);
         let count = requests.len() as f64;
         Ok(Round {

@@ -19,7 +19,7 @@ use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::drive;
+use crate::drive::{self, Crowd};
 use crate::pour::{self, Flow, Tally};
 use crate::servers::{self, Server};
 use crate::settings::{Cluster, Folder};
@@ -110,7 +110,7 @@ fn measure(
 ) -> anyhow::Result<Vec<Round>> {
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
     let mut texts = Texts::new(account.clone(), 1);
-    drive::run(service.address, arguments.connections.into(), &texts.sign(WARM_UP)?, || {})?;
+    drive::run(service.address, Crowd::all_at_once(arguments.connections.into()), &texts.sign(WARM_UP)?, || {})?;
     let topic = Topic { consumer: brokers.consumer()?, name: folder.topics().remove(0) };
     (0..arguments.rounds).map(|_| outage(arguments, service, brokers, &topic, &mut texts)).collect()
 }
@@ -123,7 +123,7 @@ fn outage(
     texts: &mut Texts,
 ) -> anyhow::Result<Round> {
     let requests = texts.sign(CAPACITY_TEXTS)?;
-    let took = drive::run(service.address, arguments.connections.into(), &requests, || {})?;
+    let took = drive::run(service.address, Crowd::all_at_once(arguments.connections.into()), &requests, || {})?;
     let capacity = CAPACITY_TEXTS as f64 / took.as_secs_f64();
     let seconds = Duration::from_secs(arguments.seconds.into());
     let rate = capacity * arguments.share;
@@ -133,6 +133,7 @@ fn outage(
         connections: arguments.crowd,
         rate,
         time,
+        lead_in: Duration::ZERO,
         over: &over,
         patience: Duration::from_secs(2),
     };

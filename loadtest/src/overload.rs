@@ -2,7 +2,9 @@
 //!
 //! Comes in: how long, how many connections. Goes out: for each round the goodput (texts a second
 //! answered 200 in time, while twice the capacity is sent), the capacity right before and right after it
-//! (as many as connections get answered that send when they have their answer), their ratio, what was
+//! (what gets answered over as many connections when fewer are under way than the service lets in, each
+//! sending when it has its answer: to have a connection costs something, to be flooded should not),
+//! their ratio, what was
 //! refused, and how long a single text took right after the flood.
 //! Always true: both are measured against the same process; no two texts are alike; a text that no
 //! connection was free for is counted as held back, not as offered; connections and times are bounded.
@@ -16,24 +18,28 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 
+use crate::cpu;
+use crate::drive::{self, Crowd};
 use crate::pour::{self, Flow, Tally};
 use crate::servers::{self, Server};
 use crate::settings::{Cluster, Folder};
 use crate::texts::Texts;
-use crate::{cpu, drive};
 
 /// Texts before anything is measured: a store that holds some is slower than an empty one.
 const WARM_UP: usize = 60_000;
 /// What an answer that comes later is worth: nothing. The patience of most carriers.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a flood lasts before anything of it is counted: answers to its first texts are yet to come.
+const LEAD_IN: Duration = Duration::from_secs(3);
+
 /// What one measurement is made of.
 #[derive(Args)]
 pub struct Arguments {
-    /// Connections while the capacity is measured: fewer than `in_flight_max`, for none is refused
+    /// Texts under way at once while the capacity is measured: fewer than `in_flight_max`, for none is refused
     #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u16).range(1..=4_096))]
-    connections: u16,
-    /// Connections over which the flood comes
+    at_once: u16,
+    /// Connections over which the flood comes, and all else
     #[arg(long, default_value_t = 2_500, value_parser = clap::value_parser!(u16).range(1..=8_000))]
     crowd: u16,
     /// `inbound.in_flight_max` of the service
@@ -42,7 +48,7 @@ pub struct Arguments {
     /// How much comes, in capacities
     #[arg(long, default_value_t = 2.0)]
     times: f64,
-    /// Seconds of each flood
+    /// Seconds of each flood that count
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=60))]
     seconds: u8,
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -103,10 +109,12 @@ fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::
     let (mut capacity, mut cpu_each) = closed_loop(arguments, service, &mut texts, (guess * seconds) as usize)?;
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
-        let requests = texts.sign((capacity * arguments.times * seconds) as usize)?;
+        let due = capacity * arguments.times;
+        let whole = LEAD_IN.as_secs_f64() + seconds;
+        let requests = texts.sign((due * whole) as usize)?;
         let after = texts.sign(1)?;
         let before = cpu::used(service.pid())?;
-        let (tally, first_after) = flood(arguments, service.address, capacity * arguments.times, &requests, &after)?;
+        let (tally, first_after) = flood(arguments, service.address, due, &requests, &after)?;
         let used = cpu::used(service.pid())?.saturating_sub(before);
         let sent = tally.sent.get();
         let (before, cpu_before) = (capacity, cpu_each);
@@ -117,10 +125,10 @@ fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::
             goodput: tally.in_time.get() as f64 / seconds,
             refused: tally.refused.get() as f64 / seconds,
             late: tally.late.get(),
-            held_back: requests.len().saturating_sub(sent),
+            held_back: ((due * seconds) as usize).saturating_sub(sent),
             first_after_ms: first_after.as_secs_f64() * 1e3,
             cpu_each: f64::midpoint(cpu_before, cpu_each),
-            cpu_each_in_flood: used.as_secs_f64() * 1e6 / sent as f64,
+            cpu_each_in_flood: (used.as_secs_f64() / whole) * 1e6 / (sent as f64 / seconds),
         });
     }
     Ok(rounds)
@@ -130,7 +138,8 @@ fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::
 fn closed_loop(arguments: &Arguments, service: &Server, texts: &mut Texts, count: usize) -> anyhow::Result<(f64, f64)> {
     let requests = texts.sign(count)?;
     let before = cpu::used(service.pid())?;
-    let took = drive::run(service.address, arguments.connections.into(), &requests, || {})?;
+    let crowd = Crowd { connections: arguments.crowd.into(), at_once: arguments.at_once.into() };
+    let took = drive::run(service.address, crowd, &requests, || {})?;
     let used = cpu::used(service.pid())?.saturating_sub(before);
     Ok((count as f64 / took.as_secs_f64(), used.as_secs_f64() * 1e6 / count as f64))
 }
@@ -146,13 +155,14 @@ fn flood(
         server,
         connections: arguments.crowd,
         rate: offered,
-        time: Duration::from_secs(arguments.seconds.into()),
+        time: LEAD_IN + Duration::from_secs(arguments.seconds.into()),
+        lead_in: LEAD_IN,
         over: &AtomicBool::new(false),
         patience: PATIENCE,
     };
     let tally = pour::run(&flow, requests)?;
     let began = Instant::now();
-    drive::run(server, 1, after, || {})?;
+    drive::run(server, Crowd::all_at_once(1), after, || {})?;
     ensure!(tally.broken.get() == 0, "{} connections broke", tally.broken.get());
     Ok((tally, began.elapsed()))
 }

@@ -2,7 +2,7 @@
 //!
 //! Comes in: signed requests, a rate, connections to send them over, an end. Goes out: what became of
 //! them. Always true: a text that no connection was free for is not sent and not counted as sent; what
-//! is answered after the end counts for nothing; one thread, raw sockets, as the generator shares the
+//! is sent or answered before the lead-in is over or after the end counts for nothing; one thread, raw sockets, as the generator shares the
 //! machine with what it measures. Not here: the closed loop (`drive`), what is claimed.
 
 use std::cell::Cell;
@@ -24,8 +24,10 @@ pub struct Flow<'a> {
     pub connections: u16,
     /// Texts a second.
     pub rate: f64,
-    /// At most so long.
+    /// At most so long, the lead-in among it.
     pub time: Duration,
+    /// What happens this soon after the beginning is not counted: the first answers are yet to come.
+    pub lead_in: Duration,
     /// Or until this is set.
     pub over: &'a AtomicBool,
     /// An answer later than this is late.
@@ -77,7 +79,9 @@ impl Stretch<'_> {
                 break;
             }
             let sent = Instant::now();
-            add(&self.tally.sent);
+            if self.counts() {
+                add(&self.tally.sent);
+            }
             let answer = exchange(&mut stream, request).await;
             if answer.is_err() {
                 stream = TcpStream::connect(self.flow.server).await?;
@@ -91,11 +95,16 @@ impl Stretch<'_> {
         self.began.elapsed() >= self.flow.time || self.flow.over.load(Ordering::Relaxed)
     }
 
+    /// Neither too early nor too late.
+    fn counts(&self) -> bool {
+        self.began.elapsed() >= self.flow.lead_in && !self.is_over()
+    }
+
     fn count(&self, status: Option<u16>, took: Duration) {
         let tally = self.tally;
         match status {
             None => return add(&tally.broken),
-            Some(_) if self.is_over() => return,
+            Some(_) if !self.counts() => return,
             Some(200) if took <= self.flow.patience => add(&tally.in_time),
             Some(200) => add(&tally.late),
             Some(_) => add(&tally.refused),

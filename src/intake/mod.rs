@@ -18,7 +18,7 @@ mod recall;
 
 pub use dead_letter::{Reason, of_request, replayed};
 pub use encode::{InboundText, Label, encode};
-pub use places::{Full, Place, Places, Settings as PlaceSettings};
+pub use places::{Full, Place, Places, Settings as PlaceSettings, Turn};
 pub use recall::{NotRecalled, Recalled};
 
 use std::sync::Arc;

@@ -1,24 +1,28 @@
 //! Who gets in: places among the texts on their way, and nobody's share taken by another.
 //!
 //! Comes in: an account with that many texts, a text's department. Goes out: places, given back when
-//! they are dropped, or which bound was reached.
+//! they are dropped, or which bound was reached, or a turn for who waits until there is room.
 //! Always true: never more texts than memory allows, whatever else is decided; who is in stays in, so
 //! the newest is the one turned away; an account may hold no more than its share of the places that it
 //! and nobody else holds, so however many are greedy, some are left for the next. The same for departments.
-//! Not here: rates, bodies, connections.
+//! Of those who wait none is left waiting while there is room: each place that is given back calls one of
+//! the account that holds least, the oldest first, and who was called calls the next once it has got in or
+//! gone away. Who has not waited may slip in before one who was called; that one waits again.
+//! Not here: rates, bodies, connections; how long anybody may wait.
 //!
 //! The share is the dynamic threshold of switches that share one memory (Choudhury and Hahne, 1998):
 //! with share s of 100, own ≤ s / (100 − s) × free. At 75 one greedy account gets 75 of 100 places, two
 //! get 43 each, three 30 each.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use prometheus::IntGauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::message::{AccountName, DepartmentName};
 
@@ -73,19 +77,39 @@ struct Inner {
     /// Fewer than `texts_max` while the log is slow.
     limit: AtomicUsize,
     pace: Mutex<Pace>,
-    accounts: HashMap<AccountName, Arc<AtomicUsize>>,
+    accounts: HashMap<AccountName, Share>,
+    /// Of all whom the settings do not name together.
+    others: Share,
+    /// Requests that wait for room, whoever's they are.
+    waiting: AtomicUsize,
     /// As many as the routes name.
     departments: DashMap<DepartmentName, Arc<AtomicUsize>>,
     in_flight: IntGauge,
     limit_shown: IntGauge,
 }
 
+/// What one account has of the places.
+#[derive(Default)]
+struct Share {
+    held: Arc<AtomicUsize>,
+    waiting: AtomicUsize,
+    called: Notify,
+}
+
 /// A request's places, given back when it is dropped.
 pub struct Place {
     _permit: OwnedSemaphorePermit,
-    _of_account: Option<Held>,
+    _of_account: Held,
     _in_flight: Shown,
+    /// The last field, so that whoever is called finds the places given back.
+    _then: Turn,
 }
+
+/// The turn of a request that waited for room: when it is dropped, the next one is called.
+pub struct Turn(Places);
+
+/// One request among those that wait, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize, &'a AtomicUsize);
 
 /// A number of texts under one name, until it is dropped.
 pub struct Held {
@@ -100,7 +124,7 @@ impl Places {
         let texts_max = settings.texts_max.min(Semaphore::MAX_PERMITS);
         let bounds = Bounds { least: LEAST, most: texts_max, wait_max: settings.wait_max };
         let pace = Mutex::new(Pace::new(bounds, Instant::now()));
-        let accounts = settings.accounts.iter().map(|name| (name.clone(), Arc::default())).collect();
+        let accounts = settings.accounts.iter().map(|name| (name.clone(), Share::default())).collect();
         limit_shown.set(i64::try_from(texts_max).unwrap_or(i64::MAX));
         Self(Arc::new(Inner {
             settings: Settings { texts_max, ..settings },
@@ -108,6 +132,8 @@ impl Places {
             limit: AtomicUsize::new(texts_max),
             pace,
             accounts,
+            others: Share::default(),
+            waiting: AtomicUsize::new(0),
             departments: DashMap::new(),
             in_flight,
             limit_shown,
@@ -116,12 +142,27 @@ impl Places {
 
     /// Whether a request of the account could get in at all: asked before its body is read.
     pub fn check(&self, account: &AccountName) -> Result<(), Full> {
-        let left = self.left();
-        let held = self.0.accounts.get(account).map_or(0, |held| held.load(Ordering::Relaxed));
+        let (left, held) = (self.left(), self.share(account).held.load(Ordering::Relaxed));
         match () {
             () if left == 0 => Err(Full::All),
             () if !within(held, left, self.0.settings.account_share) => Err(Full::Account),
             () => Ok(()),
+        }
+    }
+
+    /// Waits until a request of the account could get in. The turn is to be kept until it has, or has
+    /// gone away for another reason. As many wait as there are connections; how long is the caller's.
+    pub async fn wait(&self, account: &AccountName) -> Turn {
+        let share = self.share(account);
+        let _waiting = Waiting::new(&share.waiting, &self.0.waiting);
+        loop {
+            // Listens before it looks, or a place given back in between would call nobody.
+            let mut called = pin!(share.called.notified());
+            called.as_mut().enable();
+            if self.check(account).is_ok() {
+                return Turn(self.clone());
+            }
+            called.await;
         }
     }
 
@@ -131,12 +172,12 @@ impl Places {
         self.check(account)?;
         let permits = u32::try_from(texts).map_err(|_| Full::All)?;
         let permit = self.0.free.clone().try_acquire_many_owned(permits).map_err(|_| Full::All)?;
-        let held = self.0.accounts.get(account).map(|held| Held::of(held.clone(), texts));
         self.0.in_flight.add(i64::from(permits));
         Ok(Place {
             _permit: permit,
-            _of_account: held,
+            _of_account: Held::of(self.share(account).held.clone(), texts),
             _in_flight: Shown(self.0.in_flight.clone(), i64::from(permits)),
+            _then: Turn(self.clone()),
         })
     }
 
@@ -159,6 +200,26 @@ impl Places {
         }
     }
 
+    fn share(&self, account: &AccountName) -> &Share {
+        self.0.accounts.get(account).unwrap_or(&self.0.others)
+    }
+
+    /// Calls the oldest request of the account that holds least, among those that wait and have room.
+    fn call_next(&self) {
+        if self.0.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let left = self.left();
+        let shares = self.0.accounts.values().chain([&self.0.others]);
+        let waiting = shares
+            .filter(|share| left > 0 && share.waiting.load(Ordering::SeqCst) > 0)
+            .map(|share| (share.held.load(Ordering::Relaxed), share))
+            .filter(|(held, _)| within(*held, left, self.0.settings.account_share));
+        if let Some((_, share)) = waiting.min_by_key(|(held, _)| *held) {
+            share.called.notify_one();
+        }
+    }
+
     /// Places that nobody holds.
     fn left(&self) -> usize {
         let taken = self.0.settings.texts_max.saturating_sub(self.0.free.available_permits());
@@ -169,6 +230,27 @@ impl Places {
 /// Whether one more fits in a share, `held` being its own and `left` nobody's.
 fn within(held: usize, left: usize, share: usize) -> bool {
     held == 0 || held.saturating_mul(100_usize.saturating_sub(share)) < left.saturating_mul(share)
+}
+
+impl<'a> Waiting<'a> {
+    fn new(of_account: &'a AtomicUsize, of_all: &'a AtomicUsize) -> Self {
+        of_account.fetch_add(1, Ordering::SeqCst);
+        of_all.fetch_add(1, Ordering::SeqCst);
+        Self(of_account, of_all)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.1.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.call_next();
+    }
 }
 
 impl Held {
@@ -192,6 +274,10 @@ impl Drop for Shown {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn account(name: &str) -> AccountName {
@@ -264,6 +350,77 @@ mod tests {
         }
         assert!(a.len().abs_diff(b.len()) <= 20, "{} and {}", a.len(), b.len());
         assert!((400..=440).contains(&a.len()), "{}", a.len());
+    }
+
+    /// Those of the waiting that have got their turn since, seen from the newest to the oldest.
+    fn called(waiting: &mut [Pin<Box<impl Future<Output = Turn>>>]) -> Vec<(usize, Turn)> {
+        let seen = waiting.iter_mut().enumerate().rev();
+        seen.filter_map(|(index, wait)| Some((index, wait.now_or_never()?))).collect()
+    }
+
+    /// Who waits for room under these names, each having looked in vain.
+    fn queue<'a>(places: &'a Places, accounts: &'a [AccountName]) -> Vec<Pin<Box<impl Future<Output = Turn> + 'a>>> {
+        let mut waiting: Vec<_> = accounts.iter().map(|account| Box::pin(places.wait(account))).collect();
+        for wait in &mut waiting {
+            assert!(wait.now_or_never().is_none(), "all places are taken");
+        }
+        waiting
+    }
+
+    #[test]
+    fn a_place_given_back_calls_the_one_who_has_waited_longest() {
+        let (places, _) = places(2, 100, 100);
+        let mut held = fill(&places, "a");
+        let accounts = ["a", "a"].map(account);
+        let mut waiting = queue(&places, &accounts);
+        held.pop();
+        let turns = called(&mut waiting);
+        assert_eq!(turns.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0]);
+        held.extend(places.enter(&accounts[0], 1));
+        drop(turns);
+        assert!(called(&mut waiting[1..]).is_empty(), "the one place is taken again");
+    }
+
+    #[test]
+    fn a_turn_that_leaves_room_is_passed_on() {
+        let (places, _) = places(2, 100, 100);
+        let a = account("a");
+        let batch = places.enter(&a, 2).expect("room");
+        let accounts = ["a", "a", "a"].map(account);
+        let mut waiting = queue(&places, &accounts);
+        drop(batch);
+        let first = called(&mut waiting);
+        assert_eq!(first.len(), 1, "one is called, however many places are given back");
+        let _in = places.enter(&a, 1).expect("room");
+        drop(first);
+        let second = called(&mut waiting[1..]);
+        assert_eq!(second.len(), 1, "it has left room for one more");
+        drop(second);
+        assert_eq!(called(&mut waiting[2..]).len(), 1, "the second went away without getting in");
+    }
+
+    #[test]
+    fn whoever_gives_up_waiting_does_not_take_a_turn_along() {
+        let (places, _) = places(1, 100, 100);
+        let held = fill(&places, "a");
+        let accounts = ["a", "a"].map(account);
+        let mut waiting = queue(&places, &accounts);
+        drop(held);
+        drop(waiting.remove(0));
+        assert_eq!(called(&mut waiting).len(), 1);
+    }
+
+    #[test]
+    fn the_account_that_holds_least_is_called_first() {
+        let (places, _) = places(4, 75, 100);
+        let mut held = fill(&places, "a");
+        held.extend(fill(&places, "b"));
+        assert_eq!(held.len(), 4);
+        let accounts = ["a", "b"].map(account);
+        let mut waiting = queue(&places, &accounts);
+        held.remove(0);
+        let turns = called(&mut waiting);
+        assert_eq!(turns.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1], "a holds more than b");
     }
 
     #[test]

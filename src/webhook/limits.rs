@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::intake::{Place, Places};
+use crate::intake::{Place, Places, Turn};
 use crate::message::AccountName;
 
 use super::flood::{Flood, Rate};
@@ -38,10 +40,31 @@ impl Limits {
     }
 
     /// Whether a request of the account could get in at all: asked before its body is read.
-    pub fn check(&self, account: &AccountName) -> Result<(), Deferral> {
+    fn check(&self, account: &AccountName) -> Result<(), Deferral> {
         self.places.check(account)?;
-        let shut = self.floods.get(account).is_some_and(Flood::is_shut);
-        if shut { Err(Deferral::Rate) } else { Ok(()) }
+        if self.is_flooding(account) { Err(Deferral::Rate) } else { Ok(()) }
+    }
+
+    fn is_flooding(&self, account: &AccountName) -> bool {
+        self.floods.get(account).is_some_and(Flood::is_shut)
+    }
+
+    /// Waits until a request of the account could get in, `longest` at most. `None` if it need not wait.
+    pub async fn wait_for_room(
+        &self,
+        account: &AccountName,
+        longest: impl FnOnce() -> Duration,
+    ) -> Result<Option<Turn>, Deferral> {
+        if self.check(account).is_ok() {
+            return Ok(None);
+        }
+        let until = Instant::now() + longest();
+        if self.is_flooding(account) {
+            sleep_until(until).await;
+            return self.check(account).map(|()| None);
+        }
+        let turn = timeout_at(until, self.places.wait(account)).await.ok();
+        self.check(account).map(|()| turn)
     }
 
     /// Places for all texts of a request, or none.

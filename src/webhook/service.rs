@@ -29,9 +29,9 @@ use super::{Deferral, Door, Proxies, Refusal, Verdict};
 const STATUSES: [u16; 8] = [200, 400, 403, 404, 405, 408, 413, 503];
 /// `Retry-After` in seconds: a few.
 const RETRY_AFTER_SECONDS: RangeInclusive<u64> = 2..=8;
-/// How long at most a request for which there is no room is held back, its body unread, before it is
-/// refused; never beyond half of its carrier's patience. A refusal costs a quarter of what a text does, so
-/// whoever is refused at once and comes back at once takes the processor from texts that were let in.
+/// How long at most a request waits for room, its body unread, before it is refused; never beyond half of
+/// its carrier's patience. A refusal costs a quarter of what a text does, so whoever is refused at once and
+/// comes back at once takes the processor from texts that were let in.
 const REFUSAL_HELD_BACK_MAX: Duration = Duration::from_secs(3);
 /// How much of that time, so that not all come back at once.
 const REFUSAL_HELD_BACK_PERCENT: RangeInclusive<u64> = 34..=100;
@@ -115,9 +115,11 @@ impl Service {
             return (Some(known), Verdict::Refused(Refusal::Method));
         }
         let limits = &self.0.door.settings.limits;
-        if let Err(deferral) = self.wait_for_room(&known.account).await {
-            return (Some(known), Verdict::Deferred(deferral));
-        }
+        // Kept until the texts have got in, or the request has turned out to be none.
+        let turn = match limits.wait_for_room(&known.account.name, || self.held_back(&known.account)).await {
+            Ok(turn) => turn,
+            Err(deferral) => return (Some(known), Verdict::Deferred(deferral)),
+        };
         let mut webhook = Webhook {
             method: &head.method,
             query: head.uri.query().unwrap_or_default(),
@@ -147,6 +149,7 @@ impl Service {
             Err(AuthFailure::Certificate) => self.0.door.accept_with_certificate(&known.account, &webhook, began).await,
             accepted => accepted,
         };
+        drop(turn);
         let (admission, step) = match accepted {
             Ok(accepted) => accepted,
             Err(AuthFailure::Certificate) => return (Some(known), Verdict::Deferred(Deferral::Certificate)),
@@ -163,7 +166,7 @@ impl Service {
         let verdict = self.0.door.follow(&known.account, step, began).await;
         // Which department a text is for, and that it has had its share, shows only now.
         if verdict == Verdict::Deferred(Deferral::Text(intake::Deferral::Department)) {
-            self.hold_back(&known.account).await;
+            tokio::time::sleep(self.held_back(&known.account)).await;
         }
         (Some(known), verdict)
     }
@@ -176,20 +179,10 @@ impl Service {
         tracing::warn!(account, reason, untold, "its signature failed, and it was let in: the account only watches");
     }
 
-    /// A place may become free while a refusal is held back.
-    async fn wait_for_room(&self, account: &Account) -> Result<(), Deferral> {
-        let limits = &self.0.door.settings.limits;
-        if limits.check(&account.name).is_ok() {
-            return Ok(());
-        }
-        self.hold_back(account).await;
-        limits.check(&account.name)
-    }
-
-    async fn hold_back(&self, account: &Account) {
+    /// For how long a request of the account waits before it is refused.
+    fn held_back(&self, account: &Account) -> Duration {
         let longest = REFUSAL_HELD_BACK_MAX.min(patience(account, self.0.door.settings.deadline_max) / 2);
-        let percent = self.jittered(REFUSAL_HELD_BACK_PERCENT);
-        tokio::time::sleep(longest.mul_f64(percent as f64 / 100.0)).await;
+        longest.mul_f64(self.jittered(REFUSAL_HELD_BACK_PERCENT) as f64 / 100.0)
     }
 
     fn log(&self, account: Option<&Account>, verdict: Verdict, now: Instant) {
