@@ -64,7 +64,7 @@ pub fn check_properties(settings: &Settings) -> Result<(), String> {
 
 /// What producers get unless an operator sets it.
 const PRODUCER_DEFAULTS: [(&str, &str); 8] = [
-    ("linger.ms", "0.1"),
+    ("linger.ms", "1"),
     ("max.in.flight.requests.per.connection", "1"),
     // Between two tries, growing to the second: also between two questions where a leader is. With
     // librdkafka's second at most, texts flowed up to 1.3 s after the leaders were back.
@@ -102,8 +102,15 @@ pub fn client_config(settings: &Settings) -> ClientConfig {
     config
 }
 
-/// A producer's settings. `linger.ms` 0.1 with one request in flight took 4.6 to 5.9 µs of CPU a
-/// record against 9.7 with no linger; an operator may set another.
+/// A producer's settings.
+///
+/// Why `linger.ms` is 1 and requests in flight are one: an idempotent librdkafka sends nothing of a partition
+/// while five of its *records* are in flight, and polls without a pause while one waits whose linger is over.
+/// So a linger shorter than a broker's answer takes is a spinning thread: at 64 connections the whole service
+/// took 82 µs of CPU a text with 0.1 and 36 with 1, at 512 connections 58 and 46. With brokers that answer
+/// within 0.1 ms, 0.1 costs the same and has three times the throughput over few connections: an operator
+/// may set it. A layer of our own that holds records back until those under way have returned was measured
+/// with both lingers and is not here: 30 µs a text against 29 without it, and four fifths of the throughput.
 pub fn producer_config(settings: &Settings, client_id: &str) -> ClientConfig {
     let mut config = client_config(settings);
     for (name, value) in PRODUCER_DEFAULTS {
