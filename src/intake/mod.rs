@@ -134,27 +134,28 @@ impl Intake {
         if texts.len() == 1
             && let Some(text) = texts.pop()
         {
-            return self.take(text).await;
+            return self.take(&text).await;
         }
-        join_all(texts.into_iter().map(|text| self.take(text))).await.into_iter().collect()
+        join_all(texts.iter().map(|text| self.take(text))).await.into_iter().collect()
     }
 
-    /// One text to its end: routed, claimed, published; or kept in dead-letter; or deferred.
-    pub async fn take(&self, text: InboundText) -> Result<(), Deferral> {
+    /// One text to its end: routed, claimed, published; or kept in dead-letter; or deferred. What few texts
+    /// come to is boxed, so that all others need no room for it.
+    pub async fn take(&self, text: &InboundText) -> Result<(), Deferral> {
         if text.is_joinable() {
-            return self.take_piece(text).await;
+            return Box::pin(self.take_piece(text)).await;
         }
         let table = self.settings.routes.load();
         if text.account.as_str() == PROBE_ACCOUNT {
-            return self.take_probe(&table, &text).await;
+            return Box::pin(self.take_probe(&table, text)).await;
         }
-        let Some(decision) = Self::decide(&table, &text) else {
+        let Some(decision) = Self::decide(&table, text) else {
             self.settings.metrics.unknown_numbers.inc();
-            let label = Label::message(self.event_id(&text), text.flags.clone());
-            return self.keep_text(&text, &label, Reason::UnknownNumber).await;
+            let label = Label::message(self.event_id(text), text.flags.clone());
+            return Box::pin(self.keep_text(text, &label, Reason::UnknownNumber)).await;
         };
-        let fate = self.claim_and_publish(Way::Department(&table, &decision), &text).await;
-        self.count(&table, &text, &decision, fate);
+        let fate = self.claim_and_publish(Way::Department(&table, &decision), text).await;
+        self.count(&table, text, &decision, fate);
         fate.map(|_| ())
     }
 
@@ -257,7 +258,8 @@ impl Intake {
             Err(LogError::Department) => Err(Deferral::Department),
             Err(LogError::Unavailable) => Err(Deferral::Log),
             Err(LogError::Never) => {
-                self.keep_text(text, &label, Reason::Refused).await.map(|()| (Fate::DeadLetter, Logged::Stored))
+                let kept = Box::pin(self.keep_text(text, &label, Reason::Refused)).await;
+                kept.map(|()| (Fate::DeadLetter, Logged::Stored))
             }
         }
     }

@@ -20,8 +20,8 @@ impl InboundText {
 
 impl Intake {
     /// A piece is durable once it is on the stream; its text is routed when it is joined.
-    pub(super) async fn take_piece(&self, text: InboundText) -> Result<(), Deferral> {
-        let fate = self.claim_and_publish(Way::Parts, &text).await;
+    pub(super) async fn take_piece(&self, text: &InboundText) -> Result<(), Deferral> {
+        let fate = self.claim_and_publish(Way::Parts, text).await;
         let outcome = fate.unwrap_or(Fate::Deferred).label();
         self.settings.metrics.pieces.with_label_values(&[outcome]).inc();
         fate.map(|_| ())

@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
@@ -295,21 +297,20 @@ where
     caller.standing.head_ended();
     let (is_sound, is_last) = (shape::is_sound(&request), shape::is_last(&request));
     let standing = caller.standing.clone();
-    let handled = is_sound.then(|| handler(request, caller.clone()));
-    async move {
-        let mut answer = match handled {
-            Some(handled) => handled.await,
-            None => {
-                let mut answer = Response::new(Full::default());
-                *answer.status_mut() = StatusCode::BAD_REQUEST;
-                answer
-            }
-        };
+    let handled = if is_sound {
+        Either::Left(handler(request, caller.clone()))
+    } else {
+        let mut answer = Response::new(Full::default());
+        *answer.status_mut() = StatusCode::BAD_REQUEST;
+        Either::Right(ready(answer))
+    };
+    // An async block would hold the handler's future twice: as it was captured and as it is awaited.
+    handled.map(move |mut answer| {
         if is_last || !is_sound {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         // What the body took is not the next head's.
         standing.head_ended();
         Ok(answer)
-    }
+    })
 }

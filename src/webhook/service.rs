@@ -146,7 +146,10 @@ impl Service {
         webhook.body = body.bytes();
         webhook.received_at = self.0.door.settings.clock.now();
         let accepted = match self.0.door.accept(&known.account, &webhook) {
-            Err(AuthFailure::Certificate) => self.0.door.accept_with_certificate(&known.account, &webhook, began).await,
+            Err(AuthFailure::Certificate) => {
+                // Boxed: few requests come to this, and all would need room for it.
+                Box::pin(self.0.door.accept_with_certificate(&known.account, &webhook, began)).await
+            }
             accepted => accepted,
         };
         drop(turn);
