@@ -87,3 +87,10 @@ pub enum SigningError {
     #[error("{0} cannot carry this text: {1}")]
     Unsupported(&'static str, &'static str),
 }
+
+impl SigningError {
+    /// More parameters than are read of a request: nobody would believe a signature over them.
+    pub(super) fn too_many_parameters(carrier: &'static str) -> Self {
+        Self::Unsupported(carrier, "its request would have more than 500 parameters")
+    }
+}

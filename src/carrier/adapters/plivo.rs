@@ -83,8 +83,9 @@ impl Carrier for Plivo {
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, _now: Timestamp) -> Result<(), SigningError> {
-        signature::sign(request, account, proof::secret(account)?, Version::of(account).unwrap_or(Version::V3));
-        Ok(())
+        let version = Version::of(account).unwrap_or(Version::V3);
+        signature::sign(request, account, proof::secret(account)?, version)
+            .ok_or_else(|| SigningError::too_many_parameters(CONTRACT.name))
     }
 }
 

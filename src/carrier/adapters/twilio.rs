@@ -104,8 +104,8 @@ impl Carrier for Twilio {
         let parameters = if request.method == Method::GET {
             Vec::new()
         } else if is_form(media_type) {
-            // More parameters than anybody sends are signed as none, and then refused.
-            signed_parameters(&request.body).unwrap_or_default()
+            let too_many = || SigningError::too_many_parameters(CONTRACT.name);
+            signed_parameters(&request.body).ok_or_else(too_many)?
         } else {
             let hash = body_hash(&request.body);
             request.append_query(&format!("{BODY_HASH}={hash}"));

@@ -111,17 +111,20 @@ impl Carrier for Vonage {
 
     fn sign(&self, request: &mut Signed, account: &Account, now: Timestamp) -> Result<(), SigningError> {
         let secret = proof::secret(account)?;
+        let too_many = || SigningError::too_many_parameters(CONTRACT.name);
         if request.method == Method::GET {
-            request.query = signature::signed_form(request.query.as_bytes(), secret, account, now);
+            request.query =
+                signature::signed_form(request.query.as_bytes(), secret, account, now).ok_or_else(too_many)?;
         } else if !is_json(&request.body) {
-            request.body = signature::signed_form(&request.body, secret, account, now).into_bytes();
+            let form = signature::signed_form(&request.body, secret, account, now).ok_or_else(too_many)?;
+            request.body = form.into_bytes();
         } else {
             let not_signable = SigningError::Unsupported(CONTRACT.name, "its body is no JSON object");
             let parameters = signature::of_json(&request.body).ok_or(not_signable)?;
             if is_message(&request.body, &parameters) {
                 messages::sign(request, secret, now);
             } else {
-                request.body = signature::signed_json(parameters, secret, account, now);
+                request.body = signature::signed_json(parameters, secret, account, now).ok_or_else(too_many)?;
             }
         }
         Ok(())

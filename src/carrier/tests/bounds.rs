@@ -2,18 +2,41 @@
 
 use super::*;
 
-fn twilio(parameters: usize) -> Result<(), AuthFailure> {
-    let account = account("twilio", Auth::Signature, &["12345"]);
-    let body = format!("a=1{}", "&b=2".repeat(parameters - 1));
-    let mut signed = Signed {
+/// A form of so many parameters.
+fn form_of(parameters: usize) -> Signed {
+    Signed {
         method: Method::POST,
         path_secret: None,
         query: String::new(),
         headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-        body: body.into_bytes(),
-    };
-    account.carrier.sign(&mut signed, &account, now()).expect("it can be signed");
-    Request::from(signed).authenticate(&account)
+        body: format!("a=1{}", "&b=2".repeat(parameters - 1)).into_bytes(),
+    }
+}
+
+/// As Twilio would sign it, however many there are.
+fn twilio(parameters: usize) -> Result<(), AuthFailure> {
+    let account = account("twilio", Auth::Signature, &["12345"]);
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"12345");
+    let tag = aws_lc_rs::hmac::sign(&key, format!("{}a1b2", account.url).as_bytes());
+    let signature = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, tag);
+    Request::from(form_of(parameters)).header("x-twilio-signature", &signature).authenticate(&account)
+}
+
+/// What is signed here is believed, or it is not signed.
+#[test]
+fn what_nobody_would_believe_is_not_signed() {
+    for (carrier, own) in [("twilio", 0), ("plivo", 0), ("vonage", 2)] {
+        let account = account(carrier, Auth::Signature, &["12345"]);
+        let sign = |mut request: Signed| account.carrier.sign(&mut request, &account, now()).map(|()| request);
+        let signed = sign(form_of(500 - own)).expect("as many as are read");
+        assert_eq!(Request::from(signed).authenticate(&account), Ok(()), "{carrier}");
+        let refused = sign(form_of(501 - own)).expect_err("one more than is read");
+        assert!(refused.to_string().ends_with("more than 500 parameters"), "{refused}");
+    }
+    let account = account("vonage", Auth::Signature, &["12345"]);
+    let members: Vec<_> = (0..499).map(|index| format!("\"{index}\":\"\"")).collect();
+    let mut json = Signed { body: format!("{{{}}}", members.join(",")).into_bytes(), ..form_of(1) };
+    assert!(account.carrier.sign(&mut json, &account, now()).is_err());
 }
 
 #[test]

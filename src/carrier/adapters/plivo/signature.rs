@@ -122,20 +122,20 @@ pub fn verify(webhook: &Webhook<'_>, account: &Account) -> Result<(), AuthFailur
     })
 }
 
-/// Adds the headers that Plivo would.
-pub fn sign(signed: &mut Signed, account: &Account, secret: &Secret, version: Version) {
+/// Adds the headers that Plivo would. `None` when there are more parameters than anybody sends.
+pub fn sign(signed: &mut Signed, account: &Account, secret: &Secret, version: Version) -> Option<()> {
     let content_type = signed.header("content-type").unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let form = if is_form(media_type) { &signed.body[..] } else { b"" };
     // The same request is the same delivery, as a retry is.
     let nonce = &jwt::hash_of(&[signed.query.as_bytes(), b"\n", &signed.body])[..20];
     let request = Request { url: &account.url, is_get: signed.method == Method::GET, query: &signed.query, form };
-    // More parameters than anybody sends are signed as none, and then refused.
-    let message = request.message(version, nonce).unwrap_or_default();
+    let message = request.message(version, nonce)?;
     let tag = secret.with_key(Keys::new, |keys| keys.sign(version, &message));
     let nonce_header = version.nonce_header().map(|name| (name.to_owned(), nonce.to_owned()));
     signed.headers.extend(nonce_header);
     signed.headers.push((version.header().to_owned(), STANDARD.encode(tag)));
+    Some(())
 }
 
 /// What can be signed of a request.

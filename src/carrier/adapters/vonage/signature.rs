@@ -217,25 +217,30 @@ impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Members<'a, V> {
     }
 }
 
-/// A query or form with time and signature; those it had are replaced.
-pub fn signed_form(input: &[u8], secret: &Secret, account: &Account, now: Timestamp) -> String {
-    let decoded = form::raw_pairs(input).map(|(name, value)| (form::decode(name), form::decode(value)));
-    let parameters = signed(decoded.map(|(name, value)| Parameter { name, value }).collect(), secret, account, now);
+/// A query or form with time and signature; those it had are replaced. `None` when there are more parameters
+/// than anybody sends.
+pub fn signed_form(input: &[u8], secret: &Secret, account: &Account, now: Timestamp) -> Option<String> {
+    let parameters = signed(of_form(input)?, secret, account, now)?;
     let pairs = parameters.iter().map(|one| (String::from_utf8_lossy(&one.name), one.value.as_ref()));
-    form::encode(pairs)
+    Some(form::encode(pairs))
 }
 
-/// A JSON object with time and signature; those it had are replaced.
-pub fn signed_json(parameters: Vec<Parameter<'_>>, secret: &Secret, account: &Account, now: Timestamp) -> Vec<u8> {
+/// A JSON object with time and signature; those it had are replaced. `None` as for a form.
+pub fn signed_json(
+    parameters: Vec<Parameter<'_>>,
+    secret: &Secret,
+    account: &Account,
+    now: Timestamp,
+) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    for Parameter { name, value } in signed(parameters, secret, account, now) {
+    for Parameter { name, value } in signed(parameters, secret, account, now)? {
         out.push(if out.is_empty() { b'{' } else { b',' });
         json::write(&name, &mut out);
         out.push(b':');
         json::write(&value, &mut out);
     }
     out.push(b'}');
-    out
+    Some(out)
 }
 
 fn signed<'a>(
@@ -243,7 +248,7 @@ fn signed<'a>(
     secret: &Secret,
     account: &Account,
     now: Timestamp,
-) -> Vec<Parameter<'a>> {
+) -> Option<Vec<Parameter<'a>>> {
     let parameter = |name: &'static str, value: String| Parameter {
         name: Cow::Borrowed(name.as_bytes()),
         value: Cow::Owned(value.into_bytes()),
@@ -253,5 +258,5 @@ fn signed<'a>(
     parameters.sort_by(|left, right| left.name.cmp(&right.name));
     let tag = sign(Method::of(account), secret, &message(&parameters, true));
     parameters.push(parameter("sig", tag.iter().map(|byte| format!("{byte:02x}")).collect()));
-    parameters
+    (parameters.len() <= form::PAIRS_MAX).then_some(parameters)
 }
