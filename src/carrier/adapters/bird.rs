@@ -68,11 +68,9 @@ impl Carrier for Bird {
                 message.into_text().map(|text| Delivery::Texts(vec![text]))
             }
             Ok(_) => Ok(Delivery::Nothing("event")),
-            Err(error) => match serde_json::from_slice::<Notification<Direction>>(webhook.body) {
+            Err(error) => match serde_json::from_slice::<Notification<Outline>>(webhook.body) {
                 // Another event's payload need not look like a text's.
-                Ok(Notification { payload: Some(other) }) if other.direction.as_deref() != Some(INCOMING) => {
-                    Ok(Delivery::Nothing("event"))
-                }
+                Ok(Notification { payload: Some(other) }) if !other.came_in() => Ok(Delivery::Nothing("event")),
                 _ => Err(malformed(&error)),
             },
         }
@@ -140,8 +138,22 @@ struct Notification<P> {
 
 /// As little of a payload as tells what it is.
 #[derive(Deserialize)]
-struct Direction {
+struct Outline {
     direction: Option<String>,
+    sender: Option<IgnoredAny>,
+    body: Option<IgnoredAny>,
+}
+
+impl Outline {
+    /// By the same rule as a message that can be read.
+    fn came_in(&self) -> bool {
+        came_in(self.direction.as_deref(), self.sender.is_some() && self.body.is_some())
+    }
+}
+
+/// A message that says nothing of its direction came in where it has a sender and a body.
+fn came_in(direction: Option<&str>, has_sender_and_body: bool) -> bool {
+    direction.map_or(has_sender_and_body, |direction| direction == INCOMING)
 }
 
 /// A message of the Channels API.
@@ -198,12 +210,8 @@ struct Link {
 }
 
 impl Message<'_> {
-    /// A message that says nothing of its direction is one where it has a sender and a body.
     fn came_in(&self) -> bool {
-        match self.direction.as_deref() {
-            Some(direction) => direction == INCOMING,
-            None => self.sender.is_some() && self.body.is_some(),
-        }
+        came_in(self.direction.as_deref(), self.sender.is_some() && self.body.is_some())
     }
 
     fn into_text(self) -> Result<Inbound, Malformed> {

@@ -90,6 +90,11 @@ fn bird_says_what_is_wrong() {
         (Request::post("[]"), "a field is not of its type"),
         (incoming("7"), "a field is not of its type"),
         (incoming("null"), "body missing"),
+        // Without a direction it is one all the same, and not an event.
+        (
+            Request::post(r#"{"payload":{"id":7,"sender":{"contact":{"identifierValue":"2"}},"body":{}}}"#),
+            "a field is not of its type",
+        ),
         (incoming(r#"{"type":"location","location":{}}"#), "neither text nor media"),
         (incoming(r#"{"type":"image","image":{"images":[{"mediaUrl":""}]}}"#), "neither text nor media"),
         (
