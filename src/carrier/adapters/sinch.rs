@@ -3,7 +3,8 @@
 //! Comes in: POST of one message, `"type": "mo_text"`, `"mo_binary"` or `"mo_media"`, or of a Conversation
 //! callback with a `message` in it; the fate of messages sent, which comes to the same URL. Goes out: one
 //! text. Bytes (`mo_binary`) are kept as bytes, and their user data header tells which piece they are.
-//! Always true: the signature covers body, nonce and time; its header for the algorithm must be there, as
+//! Always true: a type of text that is not known here (`mo_…`) is kept and never passed over as an event; the
+//! signature covers body, nonce and time; its header for the algorithm must be there, as
 //! in Sinch's Java SDK.
 //! Not here: a window for the signed time, which no SDK has and which Sinch's retries over 22 h 45 min
 //! would fall out of; an MMS's subject.
@@ -76,6 +77,7 @@ impl Carrier for Sinch {
             Some("mo_binary") => members::read::<Sms<'_, String>>(webhook.body)?.into_text(account)?,
             Some("mo_media") => members::read::<Sms<'_, Mms<'_>>>(webhook.body)?.into_text(account)?,
             Some(other) if other.contains("delivery_report") => return Ok(Delivery::Nothing("receipt")),
+            Some(other) if other.starts_with("mo_") => return Err(Malformed("a type of text that is not known")),
             Some(_) => return Ok(Delivery::Nothing("event")),
             None if kind.message.is_some() => conversation::read(webhook.body, account)?,
             None if kind.message_delivery_report.is_some() => return Ok(Delivery::Nothing("receipt")),

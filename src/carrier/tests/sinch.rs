@@ -131,6 +131,7 @@ fn what_is_no_text_is_told_apart() {
         (r#"{"type":"mo_text","id":"1","to":"2","body":"x"}"#, "from missing"),
         (r#"{"type":"mo_text","id":"1","from":"1","body":"x"}"#, "to missing"),
         (r#"{"type":"mo_text","id":"1","from":"1","to":"2"}"#, "body missing"),
+        (r#"{"type":"mo_tomorrow","id":"1","from":"1","to":"2","body":"x"}"#, "a type of text that is not known"),
         (r#"{"message":{"id":"1"}}"#, "contact_message missing"),
     ] {
         assert_eq!(refused(&Request::post(body), &sinch()), reason, "{body}");
