@@ -54,6 +54,9 @@ impl Carrier for Kannel {
             }
             fields.read_post(webhook);
         }
+        // With `send-sender` either method has it, and a `get-url` need not name the sender then.
+        let sender = fields.sender.filter(|sender| !sender.is_empty());
+        fields.sender = sender.or_else(|| header_bytes(webhook, "x-kannel-from").map(Cow::Borrowed));
         let from = form::filled(fields.sender).ok_or(Malformed("sender missing"))?;
         let to = form::filled(fields.to).map(Text::from);
         if to.is_none() && account.number.is_none() {
@@ -141,12 +144,9 @@ impl<'a> Fields<'a> {
     /// Adds what a `post-url` request says outside its URL; the body is always the text.
     fn read_post(&mut self, webhook: &Webhook<'a>) {
         self.message = Some(Cow::Borrowed(webhook.body));
-        for (field, header) in [
-            (&mut self.sender, "x-kannel-from"),
-            (&mut self.to, "x-kannel-to"),
-            (&mut self.ts, "x-kannel-time"),
-            (&mut self.coding, "x-kannel-coding"),
-        ] {
+        for (field, header) in
+            [(&mut self.to, "x-kannel-to"), (&mut self.ts, "x-kannel-time"), (&mut self.coding, "x-kannel-coding")]
+        {
             if field.is_none() {
                 *field = header_bytes(webhook, header).map(Cow::Borrowed);
             }

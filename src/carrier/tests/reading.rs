@@ -128,6 +128,18 @@ fn kannels_post_carries_the_text_as_its_body() {
 }
 
 #[test]
+fn kannels_header_names_the_sender_where_the_url_does_not() {
+    for (query, from) in [
+        ("to=2&message=x&id=1", "+447700900123"),
+        ("sender=&to=2&message=x&id=1", "+447700900123"),
+        ("sender=MTN&to=2&message=x&id=1", "MTN"),
+    ] {
+        let texts = Request::get(query).header("x-kannel-from", "+447700900123").texts(&kannel());
+        assert_eq!(texts[0].from.as_str(), from, "{query}");
+    }
+}
+
+#[test]
 fn kannel_names_its_parameters_as_the_operator_does() {
     let mut account = kannel();
     account.parameters = Parameters {
