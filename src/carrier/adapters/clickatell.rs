@@ -48,7 +48,8 @@ static JSON: Declaration =
     Declaration { formats: Cow::Borrowed(&[Format::Json]), escapes: Escapes::FormIfCharset, ..REPLY };
 
 /// Here the escapes of the charset's bytes are those of the query or form.
-static PAIRS: Declaration = Declaration { formats: Cow::Borrowed(&[Format::Form, Format::Query]), ..REPLY };
+static PAIRS: Declaration =
+    Declaration { formats: Cow::Borrowed(&[Format::Form, Format::Query]), probes: true, ..REPLY };
 
 /// One API, whose list has held one text since its beginning.
 static ONE_API: Declaration = Declaration {

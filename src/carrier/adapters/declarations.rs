@@ -80,6 +80,7 @@ pub static TEXTLOCAL: Declared = Declared {
         to: Words::Shipped(&["inNumber"]),
         // `comments` is the same without its keyword.
         text: Words::Shipped(&["content", "comments"]),
+        probes: true,
         ..Declaration::USUAL
     },
 };
@@ -110,6 +111,7 @@ pub static CLICKSEND: Declared = Declared {
         id: Words::Shipped(&["message_id", "messageid"]),
         time: Words::Shipped(&["timestamp", "timestamp_send"]),
         times: Words::Shipped(&["unix", "iso"]),
+        probes: true,
         ..Declaration::USUAL
     },
 };
@@ -123,6 +125,7 @@ pub static GUPSHUP: Declared = Declared {
         from: Words::Shipped(&["msisdn"]),
         to: Words::Shipped(&["phonecode"]),
         text: Words::Shipped(&["content"]),
+        probes: true,
         ..Declaration::USUAL
     },
 };

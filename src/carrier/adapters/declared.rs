@@ -317,7 +317,7 @@ impl Declaration {
 }
 
 /// Whether a query has nothing in it but the account's own secret.
-fn is_bare(query: &str) -> bool {
+pub fn is_bare(query: &str) -> bool {
     form::raw_pairs(query.as_bytes()).all(|(name, _)| name == b"secret")
 }
 

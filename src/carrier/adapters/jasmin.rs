@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use hyper::Method;
 
-use super::declared::from_hex;
+use super::declared::{from_hex, is_bare};
 use crate::carrier::reading::fields::{Case, Fields, filled_number};
 use crate::carrier::reading::{charset, form, gsm7, udh};
 use crate::carrier::{Account, Carrier, Contract, Delivery, Draft, Key, Malformed, Signed, SigningError, Webhook};
@@ -50,6 +50,9 @@ impl Carrier for Jasmin {
     }
 
     fn parse(&self, webhook: &Webhook<'_>, account: &Account) -> Result<Delivery, Malformed> {
+        if webhook.method == Method::GET && is_bare(webhook.query) {
+            return Ok(Delivery::Nothing("probe"));
+        }
         let fields = match (webhook.method == Method::GET, webhook.is_form()) {
             (true, _) => Fields::pairs(webhook.query.as_bytes()),
             (false, true) => Fields::pairs(webhook.body),

@@ -244,6 +244,18 @@ fn esendexs_other_notifications_are_receipts() {
     assert_eq!((text_of(&read.body), read.sent_at), (Some("café"), time("2014-08-02T16:28:42Z")));
 }
 
+/// Whoever types the URL in at the carrier, or the carrier's own page, tries it before the first text.
+#[test]
+fn a_get_that_says_nothing_asks_only_whether_somebody_is_there() {
+    for carrier in ["jasmin", "smsportal", "clickatell", "clicksend", "gupshup", "textlocal"] {
+        for query in ["", "secret=abc"] {
+            assert_eq!(no_text(&Request::get(query), &of(carrier)), "probe", "{carrier} {query}");
+        }
+        assert_ne!(no_text(&Request::get("a=1"), &of(carrier)), "probe", "{carrier}");
+        assert_ne!(no_text(&Request::post(""), &of(carrier)), "probe", "{carrier}");
+    }
+}
+
 #[test]
 fn clickatell_reads_each_of_its_interfaces() {
     let platform = r#"{"messageId":"out","replyMessageId":"in","fromNumber":"2507","toNumber":"2708","timestamp":1516217711000,"text":"%00%41%04%1F","charset":"UTF-16BE"}"#;
@@ -284,7 +296,7 @@ fn clickatells_statuses_are_no_texts_and_nonsense_is_refused() {
         (json("{}"), "the sender is missing"),
         (json("foo"), "not JSON"),
         (json(r#"{"fromNumber":"1","messageId":"1"}"#), "the text is missing"),
-        (Request::get(""), "the sender is missing"),
+        (Request::get("from="), "the sender is missing"),
     ] {
         assert_eq!(no_text(&request, &account), expected);
     }
