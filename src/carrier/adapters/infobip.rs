@@ -142,7 +142,9 @@ impl Piece<'_> {
 
 /// The words of an MMS.
 fn words(pieces: &[Piece<'_>]) -> Vec<u8> {
-    let is_text = |piece: &&Piece<'_>| piece.content_type.as_deref().is_none_or(|kind| kind.starts_with("text/"));
+    // The case of a media type does not matter (RFC 9110, 8.3.1).
+    let named = |kind: &str| kind.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("text/"));
+    let is_text = |piece: &&Piece<'_>| piece.content_type.as_deref().is_none_or(named);
     let words = pieces.iter().filter(is_text).filter_map(|piece| Some(&*piece.value.as_ref()?.0));
     words.collect::<Vec<_>>().join(&b'\n')
 }

@@ -57,6 +57,11 @@ fn an_mms_has_the_words_of_its_text_parts_and_links_to_the_rest() {
             "one\ntwo",
             vec![link("https://a", Some("image/png"))],
         ),
+        (
+            r#"[{"contentType":"Text/Plain; charset=utf-8","value":"one"},{"contentType":"té","value":"x"}]"#,
+            "one",
+            vec![],
+        ),
         (r#"[{"url":"https://a"}]"#, "", vec![link("https://a", None)]),
         (r#"[{"contentType":"application/smil","value":"<smil/>"}]"#, "", vec![]),
     ] {
