@@ -16,6 +16,9 @@ use crate::parts::Joined;
 
 /// Bytes of a usual record: what is written at once need not be moved while it grows.
 const VALUE_USUAL: usize = 1_024;
+/// The first second of the year 0, in Unix seconds: what is before it RFC 3339 cannot write, and as a carrier's
+/// time it is none.
+const WRITTEN_SINCE: i64 = -62_167_219_200;
 
 /// One text on its way: what the carrier sent, normalised, and what tells it from others.
 pub struct InboundText {
@@ -40,7 +43,7 @@ pub struct InboundText {
 impl InboundText {
     pub fn new(
         account: &Account,
-        inbound: Inbound,
+        mut inbound: Inbound,
         received_at: Timestamp,
         traceparent: Option<&str>,
         key: &SenderKey,
@@ -51,6 +54,7 @@ impl InboundText {
             (None, Some(number)) => number.clone(),
             (None, None) => Number::normalise("", account.country),
         };
+        inbound.sent_at = inbound.sent_at.filter(|sent_at| sent_at.as_second() >= WRITTEN_SINCE);
         let fingerprint = fingerprint(key, &from, &to, &inbound.body, inbound.part.as_ref());
         let (parts, traceparent) = (parts(&inbound), traceparent.map(str::to_owned));
         let patience = account.patience();
@@ -289,6 +293,20 @@ mod tests {
         assert_eq!(fields, expected.split(' ').collect::<Vec<_>>());
         assert_eq!(value["received_at"], "1970-01-01T00:00:00.000Z");
         assert_eq!(value["rule"], serde_json::json!({ "kind": "default" }));
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_written_is_none() {
+        for (second, expected) in [
+            (WRITTEN_SINCE - 1, serde_json::Value::Null),
+            (WRITTEN_SINCE, "0000-01-01T00:00:00.000Z".into()),
+            (-1, "1969-12-31T23:59:59.000Z".into()),
+            (Timestamp::MAX.as_second(), "9999-12-30T22:00:00.000Z".into()),
+        ] {
+            let sent_at = Some(Timestamp::from_second(second).expect("a time"));
+            let (_, value) = published(Inbound { sent_at, ..inbound("hello") }, &decision(None, None));
+            assert_eq!(value["sent_at"], expected, "{second}");
+        }
     }
 
     #[test]
