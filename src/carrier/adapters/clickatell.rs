@@ -41,6 +41,7 @@ const REPLY: Declaration = Declaration {
     text_charset: Words::Shipped(&["charset"]),
     udh: Words::Shipped(&["udh"]),
     texts_lack: Words::Shipped(&["statusCode", "status"]),
+    words_outrank: true,
     ..Declaration::USUAL
 };
 

@@ -95,6 +95,7 @@ pub static AFRICASTALKING: Declared = Declared {
         id: Words::Shipped(&["id"]),
         time: Words::Shipped(&["date"]),
         texts_lack: Words::Shipped(&["status"]),
+        words_outrank: true,
         zone: UTC,
         ..Declaration::USUAL
     },
@@ -142,6 +143,7 @@ pub static MTARGET: Declared = Declared {
         total: Words::Shipped(&["msglong.msgcount"]),
         number: Words::Shipped(&["msglong.msgref"]),
         texts_lack: Words::Shipped(&["Status"]),
+        words_outrank: true,
         ..Declaration::USUAL
     },
 };
@@ -156,6 +158,7 @@ pub static HIGHCONNECTION: Declared = Declared {
         id: Words::Shipped(&["ID"]),
         time: Words::Shipped(&["RECEPTION_DATE"]),
         texts_lack: Words::Shipped(&["ret_id"]),
+        words_outrank: true,
         charset: Some(Cow::Borrowed("ISO-8859-15")),
         zone: UTC,
         ..Declaration::USUAL
@@ -176,6 +179,7 @@ pub static BURSTSMS: Declared = Declared {
         from: Words::Shipped(&["mobile"]),
         text: Words::Shipped(&["response"]),
         texts_lack: Words::Shipped(&["status"]),
+        words_outrank: true,
         ..Declaration::USUAL
     },
 };
@@ -188,6 +192,7 @@ pub static THINQ: Declared = Declared {
         to: Words::Shipped(&["to"]),
         text: Words::Shipped(&["message"]),
         texts_lack: Words::Shipped(&["send_status", "status"]),
+        words_outrank: true,
         text_is_media: Words::Shipped(&["type=mms"]),
         ..Declaration::USUAL
     },

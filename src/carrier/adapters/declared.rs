@@ -118,6 +118,9 @@ pub struct Declaration {
     pub texts_have: Words,
     /// Conditions that no text fulfils; what does is a receipt.
     pub texts_lack: Words,
+    /// Whether what has words is a text whatever `texts_lack` says. So it is with shipped carriers, whose receipts
+    /// have none: a field that their documents do not name must not make a receipt of a text.
+    pub words_outrank: bool,
     /// Conditions under one of which the text is not words but a link to media, or the media itself.
     pub text_is_media: Words,
     /// The charset of what names none.
@@ -152,6 +155,7 @@ impl Declaration {
         media: Words::NONE,
         texts_have: Words::NONE,
         texts_lack: Words::NONE,
+        words_outrank: false,
         text_is_media: Words::NONE,
         charset: None,
         escapes: Escapes::None,
@@ -227,10 +231,11 @@ impl Declaration {
         account: &Account,
     ) -> Result<Option<Inbound>, Malformed> {
         let holds = |condition: &str| self.holds(fields, condition);
-        if !self.texts_have.iter().all(holds) || self.texts_lack.iter().any(holds) {
+        let value = |names: &Words| fields.first(names.iter(), self.case);
+        let outranks = || self.words_outrank && value(&self.text).is_some_and(|words| !words.is_empty());
+        if !self.texts_have.iter().all(holds) || (self.texts_lack.iter().any(holds) && !outranks()) {
             return Ok(None);
         }
-        let value = |names: &Words| fields.first(names.iter(), self.case);
         let sender = value(&self.from).filter(|sender| !sender.trim_ascii().is_empty());
         let sender = sender.ok_or(Malformed("the sender is missing"))?;
         let to = filled_number(value(&self.to));

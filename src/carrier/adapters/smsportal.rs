@@ -3,7 +3,7 @@
 //! Comes in: GET in the form of webhooks V1 (website, older interfaces, short codes), or POST of JSON in
 //! that of V2. Goes out: one text.
 //! Always true: names count without regard to case, as its own pages differ in it; a status of a text
-//! sent, which has a `Status`, is a receipt.
+//! sent, which has a `Status` and no words, is a receipt.
 //! Not here: templates of the current portal beyond these names: `carrier = "form"` declares any.
 //!
 //! Sources, 2026-11-22: docs.smsportal.com, "Webhooks V1 (GET)", "Webhooks V2 (POST)", "Build webhooks",
@@ -40,6 +40,7 @@ static V1: Declaration = Declaration {
     time: Words::Shipped(&["IncomingDataTime"]),
     times: Words::Shipped(&["%d/%b/%Y %H:%M:%S"]),
     texts_lack: Words::Shipped(&["Status"]),
+    words_outrank: true,
     // The portal tries an endpoint before it is used.
     probes: true,
     ..Declaration::USUAL
@@ -56,6 +57,7 @@ static V2: Declaration = Declaration {
     times: Words::Shipped(&["unix", "unix-ms", "iso", "%d/%b/%Y %H:%M:%S"]),
     segments: Words::Shipped(&["MsgCount"]),
     texts_lack: Words::Shipped(&["Status"]),
+    words_outrank: true,
     ..Declaration::USUAL
 };
 

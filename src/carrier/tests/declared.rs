@@ -288,6 +288,9 @@ fn reports_of_texts_sent_are_receipts() {
     }
     let query = Request::get("message_id=1&mobile=61400000000&status=delivered");
     assert_eq!(nothing(&query, &shipped("burstsms")), "receipt");
+    // One of the fields with words is a text: what is passed over as a receipt is gone.
+    let body = "from=%2B254&to=2&text=Msg&id=1&status=Received";
+    assert_eq!(text_of(&one(&Request::post(body), &shipped("africastalking")).body), Some("Msg"));
 }
 
 #[test]

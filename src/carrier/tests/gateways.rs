@@ -158,6 +158,11 @@ fn smsportals_statuses_and_trials_are_no_texts() {
     assert_eq!(no_text(&Request::get(""), &account), "probe");
     let status = r#"{"Status":"DELIVRD","EventId":1179504595,"Mcc":655,"Msisdn":"27123456789","Received":1530013907}"#;
     assert_eq!(no_text(&json(status), &account), "receipt");
+    // Nobody knows all that comes with a reply: words are no receipt.
+    let reply = r#"{"Status":"RECEIVED","Id":7,"Message":"x","Msisdn":"27123456789"}"#;
+    assert_eq!(text_of(&one(&json(reply), &account).body), Some("x"));
+    let reply = "IncomingID=7&Phonenumber=27830123456&IncomingData=x&Status=NEW";
+    assert_eq!(text_of(&one(&Request::get(reply), &account).body), Some("x"));
     assert_eq!(no_text(&json(r#"{"Id":1,"Message":"x"}"#), &account), "the sender is missing");
     assert_eq!(no_text(&Request::get("IncomingID=1&Phonenumber=27"), &account), "the text is missing");
 }
