@@ -46,7 +46,7 @@ impl Carrier for Bandwidth {
         let events = members::read::<OneOrMany<Event<'_>>>(webhook.body)?.into_vec();
         let (all, mut texts) = (events.len(), Vec::with_capacity(events.len()));
         for event in events {
-            match event.kind.as_deref() {
+            match event.kind.as_deref().filter(|kind| !kind.is_empty()) {
                 Some(RECEIVED) => texts.push(event.into_text(account)?),
                 Some(_) => {}
                 None => return Err(Malformed("type missing")),

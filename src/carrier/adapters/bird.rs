@@ -153,6 +153,7 @@ impl Outline {
 
 /// A message that says nothing of its direction came in where it has a sender and a body.
 fn came_in(direction: Option<&str>, has_sender_and_body: bool) -> bool {
+    let direction = direction.filter(|direction| !direction.is_empty());
     direction.map_or(has_sender_and_body, |direction| direction == INCOMING)
 }
 

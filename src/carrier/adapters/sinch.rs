@@ -72,7 +72,7 @@ impl Carrier for Sinch {
 
     fn parse(&self, webhook: &Webhook<'_>, account: &Account) -> Result<Delivery, Malformed> {
         let kind: Kind = members::read(webhook.body)?;
-        let text = match kind.kind.as_deref() {
+        let text = match kind.kind.as_deref().filter(|kind| !kind.is_empty()) {
             Some("mo_text") => members::read::<Sms<'_, Raw<'_>>>(webhook.body)?.into_text(account)?,
             Some("mo_binary") => members::read::<Sms<'_, String>>(webhook.body)?.into_text(account)?,
             Some("mo_media") => members::read::<Sms<'_, Mms<'_>>>(webhook.body)?.into_text(account)?,

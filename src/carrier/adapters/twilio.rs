@@ -347,9 +347,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Progress of a text we sent: a status that is not the one of a text received, and no text.
+    /// Progress of a text we sent: a status that is not the one of a text received, and neither words nor media.
     fn is_status_callback(&self) -> bool {
-        self.body.is_none() && self.status.is_some_and(|status| !matches!(status, b"received" | b"receiving"))
+        let is_progress = self.status.is_some_and(|status| !matches!(status, b"" | b"received" | b"receiving"));
+        is_progress && self.body.is_none() && self.media.is_empty()
     }
 
     fn into_delivery(self) -> Result<Delivery, Malformed> {

@@ -66,6 +66,7 @@ fn what_is_wrong_is_said() {
     for (body, reason) in [
         ("", "not JSON"),
         ("[{}]", "type missing"),
+        (r#"[{"type":"","message":{"id":"1"}}]"#, "type missing"),
         (r#"[{"type":"message-received"}]"#, "message missing"),
         (r#"[{"type":"message-received","to":"2","message":{"from":"1","text":"x"}}]"#, "message.id missing"),
         (r#"[{"type":"message-received","to":"2","message":{"id":"1","text":"x"}}]"#, "from missing"),

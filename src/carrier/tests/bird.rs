@@ -81,6 +81,8 @@ fn other_events_are_not_texts() {
     let undirected =
         r#"{"payload":{"id":"1","sender":{"contact":{"identifierValue":"2"}},"body":{"text":{"text":"x"}}}}"#;
     assert_eq!(text_of(&Request::post(undirected).texts(&bird())[0].body), Some("x"));
+    let undirected = undirected.replace(r#""id""#, r#""direction":"","id""#);
+    assert_eq!(text_of(&Request::post(undirected).texts(&bird())[0].body), Some("x"));
 }
 
 #[test]

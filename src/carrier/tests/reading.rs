@@ -71,8 +71,10 @@ fn twilios_status_callbacks_are_not_texts() {
     for body in ["MessageSid=SM1&MessageStatus=delivered", "SmsSid=SM1&SmsStatus=sent&From=1&To=2"] {
         assert_eq!(nothing(&Request::post(body), &twilio()), "status", "{body}");
     }
-    let texts = Request::post("MessageSid=SM1&From=1&To=2&SmsStatus=received").texts(&twilio());
-    assert_eq!(text_of(&texts[0].body), Some(""));
+    for status in ["SmsStatus=received", "SmsStatus=", "MediaUrl0=https%3A%2F%2Fa&SmsStatus=queued"] {
+        let texts = Request::post(format!("MessageSid=SM1&From=1&To=2&{status}")).texts(&twilio());
+        assert_eq!(text_of(&texts[0].body), Some(""), "{status}");
+    }
 }
 
 #[test]

@@ -127,6 +127,7 @@ fn what_is_no_text_is_told_apart() {
     for (body, reason) in [
         ("", "not JSON"),
         ("{}", "type missing"),
+        (r#"{"type":"","id":"1","from":"1","to":"2","body":"x"}"#, "type missing"),
         (r#"{"type":"mo_text","from":"1","to":"2","body":"x"}"#, "id missing"),
         (r#"{"type":"mo_text","id":"1","to":"2","body":"x"}"#, "from missing"),
         (r#"{"type":"mo_text","id":"1","from":"1","body":"x"}"#, "to missing"),
