@@ -24,7 +24,11 @@ pub fn decode(bytes: Cow<'_, [u8]>, label: Option<&str>) -> Body {
     if is_one_of(label, &BINARY) {
         return Body::Undecodable(bytes.into_owned());
     }
-    let encoding = if is_one_of(label, &BIG_ENDIAN) { Some(UTF_16BE) } else { Encoding::for_label(label.as_bytes()) };
+    let encoding = match is_one_of(label, &BIG_ENDIAN) {
+        true if is_turned(&bytes, label) => Some(UTF_16LE),
+        true => Some(UTF_16BE),
+        false => Encoding::for_label(label.as_bytes()),
+    };
     let Some(encoding) = encoding.filter(|encoding| *encoding != encoding_rs::UTF_8) else {
         return utf8(bytes);
     };
@@ -32,6 +36,12 @@ pub fn decode(bytes: Cow<'_, [u8]>, label: Option<&str>) -> Body {
         Some(text) => Body::Text(Text::from(text.into_owned())),
         None => Body::Undecodable(bytes.into_owned()),
     }
+}
+
+/// Whether a byte order mark says that the low byte comes first, as it may where the label does not say which
+/// does (RFC 2781, section 4.3). The other way round it is no character.
+fn is_turned(bytes: &[u8], label: &str) -> bool {
+    label.eq_ignore_ascii_case("utf-16") && bytes.starts_with(b"\xff\xfe")
 }
 
 /// Decodes UTF-8.
@@ -92,6 +102,9 @@ mod tests {
         check(b"\x04\x1f\x04\x40", Some("ucs-2"), Some("Пр"));
         check(b"\x1f\x04\x40\x04", Some("UTF-16LE"), Some("Пр"));
         check(b"\xd8\x3d\xdc\x4d", Some("utf-16be"), Some("👍"));
+        check(b"\x04\x1f", Some("UTF-16"), Some("П"));
+        check(b"\xfe\xff\x04\x1f", Some("utf-16"), Some("\u{feff}П"));
+        check(b"\xff\xfe\x1f\x04", Some("UTF-16"), Some("\u{feff}П"));
         check(b"snow", Some("a charset of tomorrow"), Some("snow"));
         check(b"\xef\xbb\xbfsnow", Some("utf-8"), Some("\u{feff}snow"));
         check(b"a\0b", None, Some("a\0b"));
