@@ -27,12 +27,14 @@ const ANSWER_MAX: usize = 1_024;
 pub struct Crowd {
     pub connections: usize,
     pub at_once: usize,
+    /// Whether the generator stays awake while it waits, at the price of a core.
+    pub awake: bool,
 }
 
 impl Crowd {
     /// Every connection sends as soon as it may.
     pub fn all_at_once(connections: usize) -> Self {
-        Self { connections, at_once: connections }
+        Self { connections, at_once: connections, awake: false }
     }
 }
 
@@ -45,9 +47,22 @@ pub fn run(server: SocketAddr, crowd: Crowd, requests: &[Vec<u8>], before: impl 
         before();
         let began = Instant::now();
         let all = try_join_all(streams.into_iter().map(|stream| line.send_in_turn(stream)));
-        tokio::time::timeout(RUN_MAX, all).await.context("the run took too long: fewer --requests")??;
+        let all = tokio::time::timeout(RUN_MAX, all);
+        let all = if crowd.awake { awake(all).await } else { all.await };
+        all.context("the run took too long: fewer --requests")??;
         Ok(began.elapsed())
     })
+}
+
+/// The work, while the thread never sleeps: whoever answers a sleeper on the same machine pays for waking it,
+/// and a generator sleeps the more the slower it is answered.
+pub async fn awake<T>(work: impl Future<Output = T>) -> T {
+    let busy = async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! { biased; done = work => done, () = busy => unreachable!("it has no end") }
 }
 
 async fn connect(server: SocketAddr) -> anyhow::Result<TcpStream> {

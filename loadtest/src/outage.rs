@@ -134,6 +134,7 @@ fn outage(
         rate,
         time,
         lead_in: Duration::ZERO,
+        awake: false,
         over: &over,
         patience: Duration::from_secs(2),
     };

@@ -53,6 +53,9 @@ pub struct Arguments {
     seconds: u8,
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     rounds: u8,
+    /// Keep the generator awake: for a service that has less than a core of its own
+    #[arg(long)]
+    awake: bool,
     /// A Kafka broker; left out, the embedded store is measured
     #[arg(long)]
     brokers: Option<String>,
@@ -138,7 +141,8 @@ fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::
 fn closed_loop(arguments: &Arguments, service: &Server, texts: &mut Texts, count: usize) -> anyhow::Result<(f64, f64)> {
     let requests = texts.sign(count)?;
     let before = cpu::used(service.pid())?;
-    let crowd = Crowd { connections: arguments.crowd.into(), at_once: arguments.at_once.into() };
+    let crowd =
+        Crowd { connections: arguments.crowd.into(), at_once: arguments.at_once.into(), awake: arguments.awake };
     let took = drive::run(service.address, crowd, &requests, || {})?;
     let used = cpu::used(service.pid())?.saturating_sub(before);
     Ok((count as f64 / took.as_secs_f64(), used.as_secs_f64() * 1e6 / count as f64))
@@ -157,6 +161,7 @@ fn flood(
         rate: offered,
         time: LEAD_IN + Duration::from_secs(arguments.seconds.into()),
         lead_in: LEAD_IN,
+        awake: arguments.awake,
         over: &AtomicBool::new(false),
         patience: PATIENCE,
     };

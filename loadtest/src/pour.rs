@@ -2,8 +2,9 @@
 //!
 //! Comes in: signed requests, a rate, connections to send them over, an end. Goes out: what became of
 //! them. Always true: a text that no connection was free for is not sent and not counted as sent; what
-//! is sent or answered before the lead-in is over or after the end counts for nothing; one thread, raw sockets, as the generator shares the
-//! machine with what it measures. Not here: the closed loop (`drive`), what is claimed.
+//! is sent or answered before the lead-in is over or after the end counts for nothing; one thread, raw
+//! sockets, as the generator shares the machine with what it measures.
+//! Not here: the closed loop (`drive`), what is claimed.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ use anyhow::{Context, bail};
 use futures_util::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::drive::awake;
 
 /// Largest answer.
 const ANSWER_MAX: usize = 1_024;
@@ -28,6 +31,8 @@ pub struct Flow<'a> {
     pub time: Duration,
     /// What happens this soon after the beginning is not counted: the first answers are yet to come.
     pub lead_in: Duration,
+    /// Whether the generator stays awake while it waits, at the price of a core.
+    pub awake: bool,
     /// Or until this is set.
     pub over: &'a AtomicBool,
     /// An answer later than this is late.
@@ -52,7 +57,12 @@ pub fn run(flow: &Flow<'_>, requests: &[Vec<u8>]) -> anyhow::Result<Tally> {
     runtime.block_on(async {
         let streams = try_join_all((0..flow.connections).map(|_| TcpStream::connect(flow.server))).await?;
         let stretch = Stretch { flow, requests, next: Cell::new(0), began: Instant::now(), tally: &tally };
-        try_join_all(streams.into_iter().map(|stream| stretch.pour(stream))).await?;
+        let all = try_join_all(streams.into_iter().map(|stream| stretch.pour(stream)));
+        if flow.awake {
+            awake(all).await?
+        } else {
+            all.await?
+        };
         anyhow::Ok(())
     })?;
     Ok(tally)
