@@ -1,8 +1,8 @@
-//! Runs this program under callgrind, several times, and reads what it has counted.
+//! Runs this program under callgrind and reads what it has counted.
 //!
 //! Comes in: a folder to write to. Goes out: the cost of a text, by row.
-//! Always true: only what `counted` does is counted, without librdkafka's taking of a record, which is not ours; each
-//! figure is the median of the runs.
+//! Always true: only what `counted` does is counted, without librdkafka's taking of a record, which is not ours.
+//! Not here: how many runs a judgement takes (`main.rs`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,8 +30,6 @@ pub type Costs = BTreeMap<String, Cost>;
 /// What the program is told to be the one that is counted.
 pub const COUNTED: &str = "--counted";
 
-const RUNS: usize = 3;
-
 const OPTIONS: [&str; 8] = [
     "--tool=callgrind",
     "-q",
@@ -43,25 +41,23 @@ const OPTIONS: [&str; 8] = [
     "--dump-after=*::counted::row_ends*",
 ];
 
-pub fn count(folder: &Path) -> Result<Costs> {
-    let mut runs = Vec::new();
-    for _ in 0..RUNS {
-        runs.push(run(folder)?);
-    }
+/// Of each figure the one in the middle; runs have the same rows.
+pub fn median(runs: &[Costs]) -> Result<Costs> {
     let median = |row: &str, figure: fn(&Cost) -> f64| {
         let mut figures: Vec<_> = runs.iter().filter_map(|costs| costs.get(row)).map(figure).collect();
         figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied().context("a row of one run only")
+        figures.get(figures.len() / 2).copied().context("a row of no run")
     };
     let cost = |row: &String| {
         let instructions = median(row, |cost| cost.instructions)?;
         let atomics = median(row, |cost| cost.atomics)?;
         Ok((row.clone(), Cost { instructions, atomics, allocations: median(row, |cost| cost.allocations)? }))
     };
-    runs[0].keys().map(cost).collect()
+    runs.iter().flat_map(Costs::keys).map(cost).collect()
 }
 
-fn run(folder: &Path) -> Result<Costs> {
+/// One run.
+pub fn count(folder: &Path) -> Result<Costs> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }

@@ -3,6 +3,7 @@
 //! Comes in: such a file, or costs. Goes out: what is over its ceiling and what is far under it, as lines to read.
 //! Always true: a row without a ceiling is a failure, and so is a ceiling without a row; unless they come from
 //! another commit, which may have had other rows.
+//! Not here: counting (`callgrind.rs`), and which commit is the other (`tests/run`).
 
 use std::fmt::Write;
 use std::fs;
@@ -18,15 +19,15 @@ use crate::callgrind::{Cost, Costs};
 const OVER: f64 = 3.0;
 /// Percent of the instructions allowed that a row costs less, from where on the ceiling is worth lowering.
 const UNDER: f64 = 5.0;
-/// A whole one for each text is too much; less is chance.
+/// A whole atomic operation or allocation for each text is too much; less is chance.
 const WHOLE: f64 = 0.7;
 
 const HEADER: &str = "\
-# What a text may cost: the ceilings of `tests/run budget`, which leaves a new edition of this file in
-# target/tests/run/budget/. It fails when a row takes more than 3 % more instructions, as callgrind counts them, or one
-# more atomic operation (a lock is two) or allocation for each text: a copy or a lock more is far below 3 % of a path.
-# Rows are described in benches/budget/rows.rs. With another compiler, libc or kind of processor the same code counts
-# differently: then the parent commit is counted in the same run, and is the ceiling.
+# What a text may cost: the ceilings of `tests/run budget`, written by `tests/run budget --record`. A row fails with over
+# 3 % more instructions, as callgrind counts them, or one more atomic operation (a lock is two) or allocation for each
+# text: a lock or a copy is far below 3 % of a path. Rows are described in benches/budget/rows.rs. With another compiler,
+# libc or kind of processor the same code counts differently: then the parent commit is counted in the same run, and
+# what it takes there is the ceiling.
 ";
 
 #[derive(Deserialize)]
@@ -59,6 +60,19 @@ impl Ceilings {
             writeln!(text, "{}", line(row, cost))?;
         }
         fs::write(path, text).with_context(|| path.display().to_string())
+    }
+
+    /// Another commit's counts as ceilings here. Where a row may take more by the file `now` than by that commit's
+    /// own file `before`, that is meant, and it may take so much more here too.
+    pub fn raised(mut self, before: &Self, now: &Self) -> Self {
+        let comparable = before.rustc == now.rustc && before.machine == now.machine;
+        for (row, cost) in self.rows.iter_mut().filter(|_| comparable) {
+            let (Some(before), Some(now)) = (before.rows.get(row), now.rows.get(row)) else { continue };
+            cost.instructions *= (now.instructions / before.instructions).max(1.0);
+            cost.atomics += (now.atomics - before.atomics).max(0.0);
+            cost.allocations += (now.allocations - before.allocations).max(0.0);
+        }
+        self
     }
 
     /// Why costs of this compiler on this machine say nothing beside these, if they do not.

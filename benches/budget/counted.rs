@@ -15,7 +15,7 @@ use std::thread::{self, Thread};
 /// Texts of a row before it counts: maps have their entries by then, connections are made.
 pub const TEXTS_BEFORE: usize = 16;
 /// Texts that a row counts.
-pub const TEXTS: usize = 200;
+pub const TEXTS: usize = 100;
 
 /// Of the row so far.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
