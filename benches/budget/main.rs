@@ -18,7 +18,8 @@
 //! time, C libraries included. C code (the crypto's, where it is not assembler) stays as the tests have it.
 //!
 //! How far figures repeat, unchanged code, one run beside the medians of three, clippy running beside them: instructions
-//! within 0.9 % (`parse/telnyx` 1.7 %, `publish` 1.8 %: the seeds of hash maps), atomics within 0.1, allocations exactly.
+//! within 0.9 % (`parse/telnyx` 1.7 %, `publish` 1.8 %, `claim/first` 2.1 % from one build to the next), atomics within
+//! 0.1, allocations exactly. Seeds of hash maps differ from run to run.
 
 mod callgrind;
 mod ceilings;
