@@ -160,7 +160,7 @@ fn check_number(section: &Section<'_>, account: &Account) {
     };
     if !names_number && account.number.is_none() {
         let name = account.carrier.contract().name;
-        section.refuse("number", format!("is missing: nothing that {name} sends names the number texted"));
+        section.refuse("number", format!("is missing: not all that {name} sends names the number texted"));
     }
 }
 

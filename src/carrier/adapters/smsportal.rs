@@ -26,6 +26,8 @@ static CONTRACT: Contract = Contract {
     deadline: Duration::from_secs(10),
     retries_503: true,
     keys: &[TIME_ZONE],
+    // V1 does not, and nothing in the settings says which of the two the carrier was given.
+    names_number: false,
     ..Contract::USUAL
 };
 
