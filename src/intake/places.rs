@@ -142,10 +142,13 @@ impl Places {
 
     /// Whether a request of the account could get in at all: asked before its body is read.
     pub fn check(&self, account: &AccountName) -> Result<(), Full> {
-        let (left, held) = (self.left(), self.share(account).held.load(Ordering::Relaxed));
+        self.has_room(self.share(account), self.left())
+    }
+
+    fn has_room(&self, share: &Share, left: usize) -> Result<(), Full> {
         match () {
             () if left == 0 => Err(Full::All),
-            () if !within(held, left, self.0.settings.account_share) => Err(Full::Account),
+            () if !within(share.held(), left, self.0.settings.account_share) => Err(Full::Account),
             () => Ok(()),
         }
     }
@@ -211,11 +214,9 @@ impl Places {
         }
         let left = self.left();
         let shares = self.0.accounts.values().chain([&self.0.others]);
-        let waiting = shares
-            .filter(|share| left > 0 && share.waiting.load(Ordering::SeqCst) > 0)
-            .map(|share| (share.held.load(Ordering::Relaxed), share))
-            .filter(|(held, _)| within(*held, left, self.0.settings.account_share));
-        if let Some((_, share)) = waiting.min_by_key(|(held, _)| *held) {
+        let waiting = shares.filter(|share| share.waiting.load(Ordering::SeqCst) > 0);
+        let next = waiting.filter(|share| self.has_room(share, left).is_ok()).min_by_key(|share| share.held());
+        if let Some(share) = next {
             share.called.notify_one();
         }
     }
@@ -230,6 +231,12 @@ impl Places {
 /// Whether one more fits in a share, `held` being its own and `left` nobody's.
 fn within(held: usize, left: usize, share: usize) -> bool {
     held == 0 || held.saturating_mul(100_usize.saturating_sub(share)) < left.saturating_mul(share)
+}
+
+impl Share {
+    fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
 }
 
 impl<'a> Waiting<'a> {
