@@ -2,9 +2,9 @@
 //!
 //! Comes in: requests as bytes, ready to be written. Goes out: how long all of them took.
 //! Always true: connections are open before the clock starts, and take turns if there are more of them
-//! than requests at once; every answer is a 200 without a body, or
-//! the run fails; a run ends within its time. One thread, raw sockets: the generator shares the
-//! machine with what it measures and must be the cheaper of the two.
+//! than requests at once; every answer is a 200 without a body, or the run fails; a run ends within its
+//! time. One thread, raw sockets: the generator shares the machine with what it measures and must be the
+//! cheaper of the two.
 //! Not here: signing, CPU.
 
 use std::cell::Cell;

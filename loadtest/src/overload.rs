@@ -4,8 +4,7 @@
 //! answered 200 in time, while twice the capacity is sent), the capacity right before and right after it
 //! (what gets answered over as many connections when fewer are under way than the service lets in, each
 //! sending when it has its answer: to have a connection costs something, to be flooded should not),
-//! their ratio, what was
-//! refused, and how long a single text took right after the flood.
+//! their ratio, what was refused, and how long a single text took right after the flood.
 //! Always true: both are measured against the same process; no two texts are alike; a text that no
 //! connection was free for is counted as held back, not as offered; connections and times are bounded.
 //! Not here: whether what was answered 200 is stored (that is the ledger's).
@@ -29,7 +28,6 @@ use crate::texts::Texts;
 const WARM_UP: usize = 60_000;
 /// What an answer that comes later is worth: nothing. The patience of most carriers.
 const PATIENCE: Duration = Duration::from_secs(10);
-
 /// How long a flood lasts before anything of it is counted: answers to its first texts are yet to come.
 const LEAD_IN: Duration = Duration::from_secs(3);
 
@@ -53,7 +51,7 @@ pub struct Arguments {
     seconds: u8,
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
     rounds: u8,
-    /// Keep the generator awake: for a service that has less than a core of its own
+    /// Keep the generator awake while it waits: where there is a core for it alone
     #[arg(long)]
     awake: bool,
     /// A Kafka broker; left out, the embedded store is measured

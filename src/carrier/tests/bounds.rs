@@ -4,13 +4,7 @@ use super::*;
 
 /// A form of so many parameters.
 fn form_of(parameters: usize) -> Signed {
-    Signed {
-        method: Method::POST,
-        path_secret: None,
-        query: String::new(),
-        headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-        body: format!("a=1{}", "&b=2".repeat(parameters - 1)).into_bytes(),
-    }
+    Signed::post("application/x-www-form-urlencoded", format!("a=1{}", "&b=2".repeat(parameters - 1)))
 }
 
 /// As Twilio would sign it, however many there are.
