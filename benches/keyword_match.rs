@@ -6,14 +6,16 @@
 //! `decide` is the same with the decision made, which takes four names into shared ownership.
 //! One iteration is one text. All are asked for every text before any is timed.
 
+mod common;
+
 use std::hint::black_box;
 
 use aho_corasick::automaton::Automaton;
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, Input, MatchKind};
 use criterion::{Criterion, criterion_group, criterion_main};
-use sms_router::keyword::{DepartmentSpec, KeywordSpec, Mode, NumberSpec, Spec, Table};
-use sms_router::message::{Country, DepartmentName, Number};
+use sms_router::keyword::Table;
+use sms_router::message::{Country, Number};
 
 /// Texts timed in turn: enough that neither branch predictor nor cache knows each of them.
 const TEXTS: usize = 1_024;
@@ -89,32 +91,7 @@ fn folded(text: &str) -> String {
 }
 
 fn table(keywords: &[String]) -> Table {
-    let department = DepartmentName::parse("highways").expect("a name");
-    let keyword = |word: &String| KeywordSpec {
-        number: NUMBER.into(),
-        word: word.clone(),
-        aliases: vec![],
-        department: department.clone(),
-        mode: Mode::Word,
-        line: 3,
-    };
-    let spec = Spec {
-        departments: vec![DepartmentSpec {
-            name: department.clone(),
-            topic: None,
-            shares_topic: false,
-            hold: false,
-            failover: None,
-            line: 1,
-        }],
-        numbers: vec![NumberSpec { number: NUMBER.into(), default: department.clone(), line: 2 }],
-        keywords: keywords.iter().map(keyword).collect(),
-        consent: vec![],
-        tests: vec![],
-        fold_accents: true,
-        version: "bench".into(),
-        country: Country::GB,
-    };
+    let spec = common::spec(NUMBER, keywords.iter().cloned());
     Table::build(spec).unwrap_or_else(|refusals| panic!("{refusals:?}"))
 }
 

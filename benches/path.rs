@@ -5,6 +5,8 @@
 //! `part/STEP/CARRIER` are its steps one by one, and say where the time goes. Every row asserts its
 //! result before it is timed.
 
+mod common;
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -13,10 +15,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use sms_router::carrier::{Account, Auth, Delivery, Draft, Signed, Webhook, authenticate, by_name, prove};
 use sms_router::intake::{InboundText, Label, encode};
-use sms_router::keyword::{DepartmentSpec, KeywordSpec, Mode, NumberSpec, Spec, Table};
-use sms_router::message::{
-    AccountName, Body, Country, Decision, DepartmentName, Event, EventId, Inbound, Record, Secret, SenderKey, Timestamp,
-};
+use sms_router::keyword::Table;
+use sms_router::message::{AccountName, Body, Decision, Event, EventId, Inbound, Record, Secret, SenderKey, Timestamp};
 
 const TEXT: &str = "Snow on Main St";
 const NUMBER: &str = "86555";
@@ -48,33 +48,8 @@ fn path(carrier: &str, secret: &str) -> Path {
 }
 
 fn table() -> Table {
-    let department = DepartmentName::parse("highways").expect("a name");
-    let keyword = |word: String| KeywordSpec {
-        number: NUMBER.into(),
-        word,
-        aliases: vec![],
-        department: department.clone(),
-        mode: Mode::Word,
-        line: 3,
-    };
     let words = (0..KEYWORDS).map(|number| format!("word{number}"));
-    let spec = Spec {
-        departments: vec![DepartmentSpec {
-            name: department.clone(),
-            topic: None,
-            shares_topic: false,
-            hold: false,
-            failover: None,
-            line: 1,
-        }],
-        numbers: vec![NumberSpec { number: NUMBER.into(), default: department.clone(), line: 2 }],
-        keywords: words.chain(["snow".to_owned()]).map(keyword).collect(),
-        consent: vec![],
-        tests: vec![],
-        fold_accents: true,
-        version: "bench".into(),
-        country: Country::GB,
-    };
+    let spec = common::spec(NUMBER, words.chain(["snow".to_owned()]));
     Table::build(spec).unwrap_or_else(|refusals| panic!("{refusals:?}"))
 }
 

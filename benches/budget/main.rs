@@ -23,6 +23,8 @@
 
 mod callgrind;
 mod ceilings;
+#[path = "../common/mod.rs"]
+mod common;
 mod counted;
 mod rows;
 mod world;

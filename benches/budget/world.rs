@@ -15,7 +15,7 @@ use sms_router::carrier::{Account, Auth, Draft, Signed, Webhook, by_name};
 use sms_router::clock::Clock;
 use sms_router::dedup::{self, Claim, Claims, Recent};
 use sms_router::intake::{self, Intake, PlaceSettings, Places};
-use sms_router::keyword::{ConsentSpec, DepartmentSpec, KeywordSpec, Live, Mode, NumberSpec, Spec, Table};
+use sms_router::keyword::{ConsentSpec, Live, Spec, Table};
 use sms_router::log::{Journal, JournalSettings, Kafka, Log};
 use sms_router::message::{
     AccountName, Consent, Country, DepartmentName, EventId, EventSource, Number, Secret, SenderKey, Timestamp,
@@ -27,6 +27,8 @@ use sms_router::webhook::{Door, Limits, Proxies, Service, Settings, Verdict};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+
+use crate::common;
 
 /// The carriers whose requests are counted: forms and JSON, HMAC of both kinds, Ed25519, a secret in the path.
 pub const CARRIERS: [&str; 6] = ["generic", "kannel", "telnyx", "twilio", "vonage", "sinch"];
@@ -185,38 +187,10 @@ fn account(carrier: &str) -> Account {
 }
 
 fn table() -> Table {
-    let department = DepartmentName::parse(DEPARTMENT).expect("a name");
-    let keyword = |word: String| KeywordSpec {
-        number: NUMBER.into(),
-        word,
-        aliases: vec![],
-        department: department.clone(),
-        mode: Mode::Word,
-        line: 3,
-    };
     let words = (0..KEYWORDS).map(|number| format!("word{number}")).chain(["snow", "schnee"].map(str::to_owned));
-    let spec = Spec {
-        departments: vec![DepartmentSpec {
-            name: department.clone(),
-            topic: None,
-            shares_topic: false,
-            hold: false,
-            failover: None,
-            line: 1,
-        }],
-        numbers: vec![NumberSpec { number: NUMBER.into(), default: department.clone(), line: 2 }],
-        keywords: words.map(keyword).collect(),
-        consent: vec![ConsentSpec {
-            number: NUMBER.into(),
-            consent: Consent::Stop,
-            words: vec!["stop".to_owned()],
-            line: 4,
-        }],
-        tests: vec![],
-        fold_accents: true,
-        version: "budget".into(),
-        country: Country::GB,
-    };
+    let consent =
+        ConsentSpec { number: NUMBER.into(), consent: Consent::Stop, words: vec!["stop".to_owned()], line: 4 };
+    let spec = Spec { consent: vec![consent], version: "budget".into(), ..common::spec(NUMBER, words) };
     Table::build(spec).unwrap_or_else(|refusals| panic!("{refusals:?}"))
 }
 
