@@ -86,9 +86,10 @@ fn kafka(
     let in_flight_max = section.count("in_flight_max", 20_000, 16..=1_000_000);
     let settings = publish::Settings {
         brokers: brokers?,
+        client: client(section)?,
         properties,
         credentials,
-        producers: section.count("producers", 2, 1..=64),
+        producers: section.count("producers", 1, 1..=64),
         in_flight_max,
         department_in_flight_max: section.count("department_in_flight_max", in_flight_max / 4, 1..=1_000_000),
         message_timeout: deadline_max,
@@ -97,6 +98,17 @@ fn kafka(
     };
     let topics = topics(section.section("topics"));
     Some(Publish::Kafka { settings: Box::new(settings), topics, dead_letter_retention, journal })
+}
+
+fn client(section: &Section<'_>) -> Option<publish::Client> {
+    match section.string("client").as_deref() {
+        None | Some("librdkafka") => Some(publish::Client::Librdkafka),
+        Some("krafka") => Some(publish::Client::Krafka),
+        Some(other) => {
+            section.refuse("client", format!("{other:?} is neither \"librdkafka\" nor \"krafka\""));
+            None
+        }
+    }
 }
 
 /// On wherever its folder can be written, unless the settings say otherwise.

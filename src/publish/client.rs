@@ -5,18 +5,29 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use super::engine::check_krafka;
 use crate::message::Secret;
+
+/// Which library the shared producers are of. Consumers, administration and what goes by itself are librdkafka's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    Librdkafka,
+    Krafka,
+}
 
 /// What the publisher needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `host:port`, comma-separated.
     pub brokers: String,
+    pub client: Client,
     /// Handed to librdkafka as they are, over our defaults.
     pub properties: BTreeMap<String, String>,
     /// User and password for SASL, from a secret rather than a property.
     pub credentials: Option<(String, Secret)>,
-    /// Shared producers, beside the quarantine producer.
+    /// Shared producers, beside the quarantine producer. One is best: each more makes batches smaller. CPU a text of
+    /// the whole service at 512 connections, three brokers: 49 µs with one and 78 with two at 10 topics, 61 with one
+    /// and 83 with eight at 100, at the same throughput.
     pub producers: usize,
     /// Texts waiting for the brokers, in all.
     pub in_flight_max: usize,
@@ -57,9 +68,13 @@ pub const FORBIDDEN: [(&str, &str); 19] = [
 const ALIASES: [(&str, &str); 2] =
     [("linger.ms", "queue.buffering.max.ms"), ("max.in.flight.requests.per.connection", "max.in.flight")];
 
-/// Whether librdkafka knows the properties and takes their values; connects to nobody.
+/// Whether the clients know the properties and take their values; connects to nobody.
 pub fn check_properties(settings: &Settings) -> Result<(), String> {
-    producer_config(settings, "check").create_native_config().map(drop).map_err(|error| error.to_string())
+    producer_config(settings, "check").create_native_config().map(drop).map_err(|error| error.to_string())?;
+    match settings.client {
+        Client::Librdkafka => Ok(()),
+        Client::Krafka => check_krafka(settings),
+    }
 }
 
 /// What producers get unless an operator sets it.

@@ -13,9 +13,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
+use tokio::runtime::Handle;
 
 use super::client::Settings;
-use super::lane::{Batching, Engine, Lane};
+use super::engine::{Batching, Engine};
+use super::lane::Lane;
 
 /// Producers that were left and still hold records. Each has threads and connections of its own.
 const RETIRING_MAX: usize = 4;
@@ -50,7 +52,11 @@ impl Keeper {
         let shared = Arc::new(Shared { settings, lanes, spare, retiring, closing });
         let (replaced, left) = sync_channel(RETIRING_MAX * 2);
         let work = shared.clone();
-        let thread = std::thread::Builder::new().name("producers".to_owned()).spawn(move || work.run(&left));
+        let runtime = Handle::current();
+        let thread = std::thread::Builder::new().name("producers".to_owned()).spawn(move || {
+            let _within = runtime.enter();
+            work.run(&left);
+        });
         let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         Ok(Self { shared, replaced: Mutex::new(Some(replaced)), thread: Mutex::new(Some(thread)) })
     }

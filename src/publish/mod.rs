@@ -28,6 +28,7 @@
 mod breaker;
 mod client;
 mod context;
+mod engine;
 mod fault;
 mod gauges;
 mod group;
@@ -39,7 +40,7 @@ mod topic;
 mod topics;
 
 pub use breaker::BreakerState;
-pub use client::{FORBIDDEN, Settings, check_properties, consumer_config, producer_config};
+pub use client::{Client, FORBIDDEN, Settings, check_properties, consumer_config, producer_config};
 pub use context::Calm;
 pub use group::{Group, Member, commit};
 pub use reader::{ReadError, TopicReader};
@@ -52,15 +53,15 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{DeliveryFuture, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::message::{Event, EventSource, topics as own_topics};
 use crate::telemetry::Metrics;
 use breaker::{Outcome, Pass, Turn};
+use engine::{Batching, Record, Report, Serial};
 use fault::Fault;
 use keeper::Keeper;
-use lane::{Batching, Lane, Serial};
+use lane::Lane;
 use record::{Envelope, key_text};
 use topic::Topic;
 
@@ -174,21 +175,16 @@ impl Publisher {
     }
 
     async fn deliver(&self, lane: &Lane, topic: &Topic, turn: Turn, event: &Event) -> Result<(), RDKafkaErrorCode> {
-        let headers = self.0.envelope.headers(event);
         let key = key_text(&event.key);
-        let record = FutureRecord::to(&topic.name)
-            .key(key.as_slice())
-            .payload(&event.value)
-            .timestamp(event.received_at.as_millisecond())
-            .headers(headers);
-        let (result, serial) = match lane.send(record) {
-            Ok((delivery, serial)) => (self.await_report(lane, serial, topic, turn, delivery).await, serial),
-            Err((error, serial)) => (Err(error), serial),
+        let (sent, serial) = lane.send(&Record { topic: &topic.name, key, event, envelope: &self.0.envelope });
+        let result = match sent {
+            Ok(report) => self.await_report(lane, serial, topic, turn, report).await,
+            Err(code) => Err(code),
         };
         if result.is_err() {
             lane.leave_if_dead(serial, &self.0.keeper);
         }
-        result.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+        result
     }
 
     /// Waits for the report. A wait beyond the stall time opens the breaker without giving up, and
@@ -199,23 +195,17 @@ impl Publisher {
         serial: Serial,
         topic: &Topic,
         turn: Turn,
-        mut delivery: DeliveryFuture,
-    ) -> Result<(), KafkaError> {
-        let report = loop {
-            if let Ok(report) = tokio::time::timeout(self.0.settings.stall, &mut delivery).await {
-                break report;
+        mut report: Report,
+    ) -> Result<(), RDKafkaErrorCode> {
+        loop {
+            if let Ok(result) = tokio::time::timeout(self.0.settings.stall, &mut report).await {
+                return result;
             }
             self.settle(topic, turn, Outcome::Stalled);
             // Asked again as long as it stalls: another producer may not be ready yet.
             if self.is_shared(lane) {
                 lane.leave(serial, &self.0.keeper);
             }
-        };
-        match report {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err((error, _))) => Err(error),
-            // The producer was dropped with the record inside, as happens when the process ends.
-            Err(_) => Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeInflight)),
         }
     }
 

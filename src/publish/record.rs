@@ -3,8 +3,6 @@
 //! Comes in: an event whose value is encoded already. Goes out: its headers and its key.
 //! Not here: which topic, and the value.
 
-use rdkafka::message::{Header, OwnedHeaders};
-
 use crate::message::{Event, EventKind, EventSource, iso};
 
 /// What the headers of all our records share.
@@ -20,28 +18,22 @@ impl Envelope {
         Self { source, kinds }
     }
 
-    pub(super) fn headers(&self, event: &Event) -> OwnedHeaders {
+    /// Name and value of each header, in order.
+    pub(super) fn each_header(&self, event: &Event, mut header: impl FnMut(&str, &str)) {
         let (kind, data_schema) = &self.kinds[event.kind as usize];
         let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
-        let time = iso::format(event.received_at);
-        let headers = OwnedHeaders::new_with_capacity(9)
-            .insert(header("ce_specversion", "1.0"))
-            .insert(header("ce_id", event.id.hyphenated().encode_lower(&mut id)))
-            .insert(header("ce_source", &self.source.of(&event.account)))
-            .insert(header("ce_type", kind))
-            .insert(header("ce_subject", &event.subject))
-            .insert(header("ce_time", &time))
-            .insert(header("ce_dataschema", data_schema))
-            .insert(header("content-type", "application/json"));
-        match &event.traceparent {
-            Some(traceparent) => headers.insert(header("traceparent", traceparent)),
-            None => headers,
+        header("ce_specversion", "1.0");
+        header("ce_id", event.id.hyphenated().encode_lower(&mut id));
+        header("ce_source", &self.source.of(&event.account));
+        header("ce_type", kind);
+        header("ce_subject", &event.subject);
+        header("ce_time", &iso::format(event.received_at));
+        header("ce_dataschema", data_schema);
+        header("content-type", "application/json");
+        if let Some(traceparent) = &event.traceparent {
+            header("traceparent", traceparent);
         }
     }
-}
-
-fn header<'a>(key: &'a str, value: &'a str) -> Header<'a, &'a str> {
-    Header { key, value: Some(value) }
 }
 
 /// The key as text: every Kafka tool can show and compare 32 hexadecimal characters.

@@ -1,6 +1,7 @@
 //! JSON lines on standard output: fixed text, data as fields, a level that changes while running.
 
-use tracing_subscriber::filter::EnvFilter;
+use tracing::Metadata;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
@@ -32,13 +33,20 @@ impl LogLevel {
     }
 }
 
-/// Starts logging for the whole process; libraries are held to warnings.
+/// Starts logging for the whole process.
 /// Errors when the directives cannot be read or logging has been started before.
 pub fn start_logging(directives: &str) -> Result<LogLevel, String> {
     let filter = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
     let (filter, handle) = reload::Layer::new(filter);
     let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
-    tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|error| error.to_string())?;
+    // No line shows a span, and a library that opens one for each text would have it formatted all the same.
+    let events = filter_fn(|metadata: &Metadata<'_>| metadata.is_event());
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(events)
+        .with(lines)
+        .try_init()
+        .map_err(|error| error.to_string())?;
     Ok(LogLevel(handle))
 }
 

@@ -25,10 +25,16 @@ pub fn unique(test: &str) -> String {
 
 /// Settings that publish to Kafka with one replica.
 pub fn cluster_settings(brokers: &str) -> String {
+    let client = client();
     let publish = format!(
-        "[publish]\nto = \"kafka\"\nbrokers = \"{brokers}\"\n[publish.topics]\nreplication = 1\nmin_insync_replicas = 1\n"
+        "[publish]\nto = \"kafka\"\nclient = \"{client}\"\nbrokers = \"{brokers}\"\n[publish.topics]\nreplication = 1\nmin_insync_replicas = 1\n"
     );
     format!("{SETTINGS}{publish}")
+}
+
+/// The library that publishes: these tests run with each.
+fn client() -> String {
+    given("SMS_ROUTER_TEST_KAFKA_CLIENT")
 }
 
 /// Settings that publish to Kafka over TLS, as the user of the tests with the password in `password`.

@@ -72,6 +72,7 @@ impl Lab {
         store.replication = Replication::Everywhere(1);
         let brokers = environment("SMS_ROUTER_TEST_KAFKA");
         let settings = publish::Settings {
+            client: publish::Client::Librdkafka,
             brokers: brokers.clone(),
             properties: [].into(),
             credentials: None,

@@ -147,10 +147,10 @@ impl Installation {
         std::fs::write(root.join("routes.toml"), routes(profile, &prefix, false))?;
         let settings = settings(profile, &prefix, &addresses);
         let mut ports = Ports(Random::new(u64::from(std::process::id()), "ports"));
-        let mut make = |name: &str| replica(root.join(name), &settings, &mut ports);
-        let replicas: Vec<_> =
-            (1..=replicas).map(|number| make(&format!("router-{number}"))).collect::<Result<_, _>>()?;
-        let archiver = make("archiver")?;
+        let mut make = |name: &str, settings: &str| replica(root.join(name), settings, &mut ports);
+        let router = |number: usize| make(&format!("router-{number}"), &with_client(number, &settings));
+        let replicas: Vec<_> = (1..=replicas).map(router).collect::<Result<_, _>>()?;
+        let archiver = make("archiver", &settings)?;
         let config = read(&replicas[0].folder.join("sms-router.toml"))?;
         Ok(Self { root, prefix, profile, replicas, archiver, config, addresses })
     }
@@ -219,6 +219,12 @@ fn settings(profile: Profile, prefix: &str, addresses: &Addresses) -> String {
             format!("{}{}", SETTINGS.trim_end(), cluster)
         }
     }
+}
+
+/// Every other router publishes by the other client.
+fn with_client(number: usize, settings: &str) -> String {
+    let client = ["krafka", "librdkafka"][number % 2];
+    settings.replace("to = \"kafka\"\n", &format!("to = \"kafka\"\nclient = \"{client}\"\n"))
 }
 
 fn routes(profile: Profile, prefix: &str, moved: bool) -> String {
