@@ -2,8 +2,7 @@
 //!
 //! Comes in: requests as bytes, ready to be written. Goes out: how long all of them took.
 //! Always true: connections are open before the clock starts, and take turns if there are more of them
-//! than requests at once; every answer is a 200 without a body, or the run fails; a run ends within its
-//! time. One thread, raw sockets: the generator shares the machine with what it measures and must be the
+//! than requests at once; every answer is a 200, or the run fails; a run ends within its time. One thread, raw sockets: the generator shares the machine with what it measures and must be the
 //! cheaper of the two.
 //! Not here: signing, CPU.
 
@@ -101,18 +100,27 @@ async fn expect_ok(stream: &mut TcpStream, buffer: &mut [u8; ANSWER_MAX]) -> any
     Ok(())
 }
 
-/// Whether the whole answer is there. Anything but a 200 without a body is an error.
+/// Whether the whole answer is there. Anything but a 200 is an error; some carriers must be told something.
 fn complete(answer: &[u8]) -> anyhow::Result<bool> {
     let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         ensure!(answer.len() < ANSWER_MAX, "an answer has no end");
         return Ok(false);
     };
-    ensure!(end + 4 == answer.len(), "an answer has a body");
-    if !answer.starts_with(b"HTTP/1.1 200 ") {
-        let status = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let (head, body) = answer.split_at(end + 4);
+    if !head.starts_with(b"HTTP/1.1 200 ") {
+        let status = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
         bail!("a request was answered {}", String::from_utf8_lossy(status));
     }
-    Ok(true)
+    let length = content_length(head).unwrap_or_default();
+    ensure!(head.len() + length <= ANSWER_MAX && body.len() <= length, "an answer has another body than it says");
+    Ok(body.len() == length)
+}
+
+fn content_length(head: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"content-length:";
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let line = lines.find(|line| line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME))?;
+    std::str::from_utf8(&line[NAME.len()..]).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -120,14 +128,22 @@ mod tests {
     use super::complete;
 
     #[test]
-    fn only_a_whole_200_without_a_body_counts() {
-        let whole: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        assert!(complete(whole).expect("a 200"));
-        assert!(!complete(&whole[..whole.len() - 1]).expect("a part of it"));
+    fn only_a_whole_200_counts() {
+        for whole in [
+            &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK",
+        ] {
+            assert!(complete(whole).expect("a 200"));
+            assert!(!complete(&whole[..whole.len() - 1]).expect("a part of it"));
+        }
         assert!(!complete(b"").expect("nothing yet"));
-        for refused in
-            [&b"HTTP/1.1 503 Service Unavailable\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\n\r\nhello", &[b'x'; 1_024]]
-        {
+        for refused in [
+            &b"HTTP/1.1 503 Service Unavailable\r\n\r\n"[..],
+            b"HTTP/1.1 200 OK\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n",
+            &[b'x'; 1_024],
+        ] {
             assert!(complete(refused).is_err(), "{}", refused.escape_ascii());
         }
     }

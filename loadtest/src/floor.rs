@@ -1,11 +1,11 @@
 //! The floor: the least that reads a request and answers it when Kafka has a record of it.
 //!
-//! Comes in: the service's settings, topics of which the first has a record that the service wrote, a linger
+//! Comes in: the service's settings, topics of which the first has records that the service wrote, a linger
 //! and how many requests may be in flight. Goes out: a hyper handler that reads the body and awaits a bare
-//! `FutureProducer`; topics are taken in turns.
+//! `FutureProducer`; topics are taken in turns, and so are the records, where there are several.
 //! Always true: the producer has the service's other properties; each record has the same key, headers
-//! and number of bytes as the service's record. Not here: signatures, keywords, ids, bounds, metrics,
-//! deadlines: they are what is measured.
+//! and number of bytes as one of the service's, and tells by its id which floor wrote it. Not here:
+//! signatures, keywords, ids, bounds, metrics, deadlines: they are what is measured.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -31,7 +31,12 @@ use sms_router::publish::{Settings, consumer_config, producer_config};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::settings;
+use crate::texts::ID_PREFIX;
 
+/// In place of the beginning of the ids, with two digits and a hyphen as long as that.
+const MARK: &str = "floor-";
+/// Floors that have a mark of their own.
+pub const FLOORS_MAX: usize = 100;
 /// How long the service's record is looked for.
 const SAMPLE_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -51,13 +56,24 @@ pub struct Arguments {
     /// `max.in.flight.requests.per.connection`
     #[arg(long)]
     in_flight: String,
+    /// Which of the measurement's floors it is
+    #[arg(long)]
+    number: usize,
+    /// Records of the service to repeat: one where all are alike
+    #[arg(long)]
+    samples: usize,
 }
 
-/// What every record of the floor is made of.
+/// Where records go and what they are made of.
 struct Floor {
     producer: FutureProducer,
     topics: Vec<String>,
+    records: Vec<Sample>,
     next: AtomicUsize,
+}
+
+/// What a record of the floor is made of.
+struct Sample {
     key: Vec<u8>,
     value: Vec<u8>,
     headers: OwnedHeaders,
@@ -69,7 +85,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("the settings are not of the cluster profile");
     };
     let topics = settings::topics(&arguments.prefix, arguments.topics);
-    let record = record_of(&settings, topics.first().context("a floor has a topic")?)?;
+    let records = samples(&settings, topics.first().context("a floor has a topic")?, arguments.samples)?;
     let mut properties = producer_config(&settings, "loadtest-floor");
     // The service looks at them once a second; a bare producer has nobody who does.
     properties.set("statistics.interval.ms", "0");
@@ -78,29 +94,53 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let floor = Arc::new(Floor {
         producer: properties.create()?,
         topics,
+        records: records.iter().map(|record| Sample::of(record, arguments.number)).collect::<Result<_, _>>()?,
         next: AtomicUsize::new(0),
-        key: record.key().context("the service's record has no key")?.to_vec(),
-        value: record.payload().context("the service's record has no value")?.to_vec(),
-        headers: record.headers().context("the service's record has no headers")?.clone(),
     });
     // The service's runtime: as many threads as the machine has cores.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(floor))
 }
 
-/// The first record of a topic.
-fn record_of(settings: &Settings, topic: &str) -> anyhow::Result<OwnedMessage> {
+/// The first records of a topic, as many as are there.
+fn samples(settings: &Settings, topic: &str, most: usize) -> anyhow::Result<Vec<OwnedMessage>> {
     let consumer: BaseConsumer = consumer_config(settings, "loadtest-floor").create()?;
     let mut partitions = TopicPartitionList::new();
     partitions.add_partition_offset(topic, 0, Offset::Beginning)?;
     consumer.assign(&partitions)?;
-    let until = Instant::now() + SAMPLE_PATIENCE;
+    let end = consumer.fetch_watermarks(topic, 0, SAMPLE_PATIENCE)?.1;
+    let (until, mut records) = (Instant::now() + SAMPLE_PATIENCE, Vec::new());
     while Instant::now() < until {
-        if let Some(Ok(record)) = consumer.poll(Duration::from_millis(200)) {
-            return Ok(record.detach());
+        let Some(Ok(record)) = consumer.poll(Duration::from_millis(200)) else { continue };
+        let offset = record.offset();
+        records.push(record.detach());
+        if records.len() == most || offset + 1 >= end {
+            return Ok(records);
         }
     }
     bail!("topic {topic} has no record of the service")
+}
+
+impl Sample {
+    fn of(record: &OwnedMessage, floor: usize) -> anyhow::Result<Self> {
+        let mut value = record.payload().context("the service's record has no value")?.to_vec();
+        let id = format!("\"{ID_PREFIX}");
+        let place = value.windows(id.len()).position(|bytes| bytes == id.as_bytes());
+        let place = place.context("the service's record has another id")? + 1;
+        value[place..place + ID_PREFIX.len()].copy_from_slice(format!("{MARK}{floor:02}-").as_bytes());
+        Ok(Self {
+            key: record.key().context("the service's record has no key")?.to_vec(),
+            value,
+            headers: record.headers().context("the service's record has no headers")?.clone(),
+        })
+    }
+}
+
+/// Which floor wrote a record; none did if its id does not say so.
+pub fn of_record(value: &[u8]) -> Option<usize> {
+    let quoted = format!("\"{MARK}");
+    let place = value.windows(quoted.len()).position(|bytes| bytes == quoted.as_bytes())? + quoted.len();
+    std::str::from_utf8(value.get(place..place + 2)?).ok()?.parse().ok()
 }
 
 async fn serve(floor: Arc<Floor>) -> anyhow::Result<()> {
@@ -134,8 +174,10 @@ impl Floor {
     }
 
     async fn is_published(&self) -> bool {
-        let topic = &self.topics[self.next.fetch_add(1, Ordering::Relaxed) % self.topics.len()];
-        let record = FutureRecord::to(topic).key(&self.key).payload(&self.value).headers(self.headers.clone());
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let Sample { key, value, headers } = &self.records[turn % self.records.len()];
+        let topic = &self.topics[turn % self.topics.len()];
+        let record = FutureRecord::to(topic).key(key).payload(value).headers(headers.clone());
         match self.producer.send_result(record) {
             Ok(delivery) => matches!(delivery.await, Ok(Ok(_))),
             Err(_) => false,

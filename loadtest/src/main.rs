@@ -20,12 +20,14 @@
 //!           cpu: /proc/PID/stat of each, before and after     └→ loadtest/peers/NAME ──┘
 //! ```
 
+mod check;
 mod cpu;
 mod drive;
 mod floor;
 mod measure;
 mod outage;
 mod overload;
+mod peers;
 mod pour;
 mod servers;
 mod settings;
@@ -85,6 +87,15 @@ pub struct Options {
     /// Rounds of each server, in turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
+    /// What is sent, as a file says it (loadtest/mixes); left out: one carrier, every department in turns
+    #[arg(long, value_name = "FILE")]
+    mix: Option<PathBuf>,
+    /// Decides which text of a mix says what
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Do not read back that each acknowledged text lies once on its topic, unchanged
+    #[arg(long)]
+    no_check: bool,
     /// One JSON object instead of the table
     #[arg(long)]
     json: bool,

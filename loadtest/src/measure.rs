@@ -1,23 +1,33 @@
-//! The measurement: all servers warm, then rounds in turns, the same requests to each.
+//! The measurement: all servers warm, then rounds in turns, the same requests to each, then the check.
 //!
 //! Comes in: the options. Goes out: a `Report` of every round of every server. Always true: each round
 //! begins with another server; each sends requests that no server has seen before it, but for the others
-//! of the same round. Not here: how it is shown (`table`).
+//! of the same round; what the service does after its last answer to join texts of pieces is waited for, for
+//! it is that text's CPU too. Not here: how it is shown (`table`), what is right (`check`).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Serialize;
 
 use crate::Options;
+use crate::check::{self, Others, Verdict};
 use crate::cpu;
 use crate::drive::{self, Crowd};
+use crate::floor::FLOORS_MAX;
+use crate::peers::{Peer, Script};
 use crate::servers::{self, Server};
 use crate::settings::{Cluster, Folder};
-use crate::texts::Texts;
+use crate::texts::{self, Mix, Texts};
 
 /// Requests to each server before anything is measured: as many as a round has, but not more.
 const WARM_UP_MAX: usize = 20_000;
+/// Records that floors repeat where records differ.
+const SAMPLES: usize = 256;
+const JOINED: &str = "sms_router_joined_texts_total";
+/// How long texts may take to be joined once their pieces are taken.
+const JOIN_MAX: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Everything that was measured.
 #[derive(Serialize)]
@@ -26,9 +36,15 @@ pub struct Report {
     pub topics: u16,
     pub replication: u8,
     pub requests: usize,
+    pub mix: Option<Mix>,
+    pub seed: u64,
     pub service: Measured,
     pub floors: Vec<Measured>,
     pub peers: Vec<Measured>,
+    /// Peers that cannot be had here, and why.
+    pub absent: Vec<(String, String)>,
+    /// What the topics said; nothing without a check.
+    pub check: Option<Verdict>,
 }
 
 /// One server.
@@ -37,6 +53,8 @@ pub struct Measured {
     pub name: String,
     pub rounds: Vec<Round>,
     pub memory_peak_mib: u64,
+    /// What makes it differ from the others.
+    pub note: Option<&'static str>,
 }
 
 /// One server answering all requests of a round.
@@ -46,93 +64,199 @@ pub struct Round {
     pub cpu_microseconds_per_text: f64,
 }
 
-/// A server and its rounds so far.
+/// The requests of one round.
+struct Batch {
+    requests: Vec<Vec<u8>>,
+    /// Texts in them: neither duplicates nor further pieces count.
+    texts: usize,
+    /// Texts in pieces since the beginning.
+    in_pieces: u64,
+}
+
+/// A server, or what measures itself.
+enum Way {
+    Server(Server),
+    Script(Script),
+}
+
+/// One row of the table and its rounds so far.
 struct Candidate {
     name: String,
-    server: Server,
+    way: Way,
     rounds: Vec<Round>,
+    memory_peak_mib: u64,
 }
 
 /// Starts the servers, measures, and clears away what it made.
 pub fn compare(options: &Options) -> anyhow::Result<Report> {
+    let mix = options.mix.as_deref().map(Mix::read).transpose()?;
+    if let Some(mix) = mix.as_ref().filter(|_| !options.peers.is_empty()) {
+        mix.check_for_peers()?;
+    }
+    ensure!(options.floors.len() <= FLOORS_MAX, "--floors: {FLOORS_MAX} at most");
+    let carriers = mix.as_ref().map(texts::entries).transpose()?.unwrap_or_default();
     let binary = match &options.server {
         Some(binary) => binary.clone(),
         None => servers::build()?,
     };
     let cluster = Cluster { brokers: &options.brokers, topics: options.topics, replication: options.replication };
-    let folder = Folder::new(cluster)?;
+    let folder = Folder::mixed(cluster, &carriers)?;
     let service = Server::service(&binary, &folder)?;
-    let report = measure(options, &folder, service);
+    let report = measure(options, mix, &folder, service);
     let deleted = folder.delete_topics();
     let report = report?;
     deleted.map(|()| report)
 }
 
-fn measure(options: &Options, folder: &Folder, service: Server) -> anyhow::Result<Report> {
+fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server) -> anyhow::Result<Report> {
     let requests = usize::try_from(options.requests)?;
-    let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
-    let mut texts = Texts::new(account.clone(), options.topics);
-    let warm_up = texts.sign(requests.min(WARM_UP_MAX))?;
-    let mut candidates = vec![Candidate::new("sms-router serve", service)];
-    // The floors take their record from the service's topic.
+    let mut texts = texts(options, mix.as_ref(), folder)?;
+    let warm_up = Batch::sign(&mut texts, requests.min(WARM_UP_MAX))?;
+    let mut candidates = vec![Candidate::new("sms-router serve", Way::Server(service))];
+    // The floors take their records from the service's topic.
     candidates[0].warm_up(options, &warm_up)?;
-    for tuning in &options.floors {
+    let samples = if mix.is_some() { SAMPLES } else { 1 };
+    for (number, tuning) in options.floors.iter().enumerate() {
         let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
-        candidates.push(Candidate::new(&name, Server::floor(folder, tuning)?));
+        candidates.push(Candidate::new(&name, Way::Server(Server::floor(folder, tuning, number, samples)?)));
     }
-    for peer in &options.peers {
-        candidates.push(Candidate::new(peer, Server::peer(peer, folder)?));
-    }
-    for candidate in &candidates[1..] {
+    let absent = add_peers(options, folder, &mut candidates)?;
+    for candidate in &mut candidates[1..] {
         candidate.warm_up(options, &warm_up)?;
     }
     for number in 0..usize::from(options.rounds) {
-        let requests = texts.sign(requests)?;
+        let batch = Batch::sign(&mut texts, requests)?;
         let first = number % candidates.len();
         let (behind, ahead) = candidates.split_at_mut(first);
         for candidate in ahead.iter_mut().chain(behind) {
-            let round = candidate.round(options, &requests)?;
+            let round = candidate.round(options, &batch)?;
             candidate.rounds.push(round);
         }
     }
+    for candidate in &mut candidates {
+        candidate.look_at_memory()?;
+    }
+    let peers = candidates[1 + options.floors.len()..].iter().filter(|peer| matches!(peer.way, Way::Server(_)));
+    let others = Others { floors: options.floors.len(), peers: peers.count() };
+    // While the service still runs: it may have a text to join, or to bring from its journal.
+    let check = if options.no_check { None } else { Some(check::run(folder, &texts, &others)?) };
     let mut measured = candidates.into_iter().map(Candidate::measured);
     Ok(Report {
         connections: options.connections,
         topics: options.topics,
         replication: options.replication,
         requests,
-        service: measured.next().context("the service is measured")??,
-        floors: measured.by_ref().take(options.floors.len()).collect::<Result<_, _>>()?,
-        peers: measured.collect::<Result<_, _>>()?,
+        mix,
+        seed: options.seed,
+        service: measured.next().context("the service is measured")?,
+        floors: measured.by_ref().take(options.floors.len()).collect(),
+        peers: measured.collect(),
+        absent,
+        check,
     })
 }
 
+fn texts(options: &Options, mix: Option<&Mix>, folder: &Folder) -> anyhow::Result<Texts> {
+    let config = &folder.config;
+    if let Some(mix) = mix {
+        return Texts::mixed(mix, options.seed, config, options.topics);
+    }
+    let (account, _) = config.accounts.first().context("the settings have an account")?;
+    Ok(Texts::new(account.clone(), options.topics))
+}
+
+/// Starts the peers that can be had; the others, and why not.
+fn add_peers(
+    options: &Options,
+    folder: &Folder,
+    candidates: &mut Vec<Candidate>,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let mut absent = Vec::new();
+    for peer in &options.peers {
+        let way = match Peer::start(peer, folder)? {
+            Peer::Server(server) => Way::Server(server),
+            Peer::Script(script) => Way::Script(script),
+            Peer::Absent(reason) => {
+                absent.push((peer.clone(), reason));
+                continue;
+            }
+        };
+        candidates.push(Candidate::new(peer, way));
+    }
+    Ok(absent)
+}
+
+impl Batch {
+    fn sign(texts: &mut Texts, count: usize) -> anyhow::Result<Self> {
+        let before = texts.count();
+        let requests = texts.sign(count)?;
+        Ok(Self { requests, texts: texts.count() - before, in_pieces: texts.in_pieces() })
+    }
+}
+
 impl Candidate {
-    fn new(name: &str, server: Server) -> Self {
-        Self { name: name.to_owned(), server, rounds: Vec::new() }
+    fn new(name: &str, way: Way) -> Self {
+        Self { name: name.to_owned(), way, rounds: Vec::new(), memory_peak_mib: 0 }
     }
 
-    fn warm_up(&self, options: &Options, requests: &[Vec<u8>]) -> anyhow::Result<()> {
-        self.round(options, requests).map(drop).context("before the measurement")
+    /// What measures itself warms up by itself, each time.
+    fn warm_up(&mut self, options: &Options, batch: &Batch) -> anyhow::Result<()> {
+        match self.way {
+            Way::Script(_) => Ok(()),
+            Way::Server(_) => self.round(options, batch).map(drop).context("before the measurement"),
+        }
     }
 
-    fn round(&self, options: &Options, requests: &[Vec<u8>]) -> anyhow::Result<Round> {
-        let pid = self.server.pid();
-        let mut before = Ok(Duration::ZERO);
-        let connections = options.connections.into();
-        let took =
-            drive::run(self.server.address, Crowd::all_at_once(connections), requests, || before = cpu::used(pid))
-                .with_context(|| self.name.clone())?;
-        let used = cpu::used(pid)?.saturating_sub(before?);
-        let count = requests.len() as f64;
-        Ok(Round {
-            requests_per_second: count / took.as_secs_f64(),
-            cpu_microseconds_per_text: used.as_secs_f64() * 1e6 / count,
-        })
+    fn round(&mut self, options: &Options, batch: &Batch) -> anyhow::Result<Round> {
+        let round = match &self.way {
+            Way::Server(server) => of_server(server, options.connections, batch),
+            Way::Script(script) => script.measure(batch.texts).map(|measured| {
+                self.memory_peak_mib = self.memory_peak_mib.max(measured.memory_mib);
+                Round {
+                    requests_per_second: measured.texts as f64 / measured.seconds,
+                    cpu_microseconds_per_text: measured.cpu_microseconds_per_text,
+                }
+            }),
+        };
+        round.with_context(|| self.name.clone())
     }
 
-    fn measured(self) -> anyhow::Result<Measured> {
-        let memory_peak_mib = cpu::memory_peak_mib(self.server.pid())?;
-        Ok(Measured { name: self.name, rounds: self.rounds, memory_peak_mib })
+    fn look_at_memory(&mut self) -> anyhow::Result<()> {
+        if let Way::Server(server) = &self.way {
+            self.memory_peak_mib = cpu::memory_peak_mib(server.pid())?;
+        }
+        Ok(())
     }
+
+    fn measured(self) -> Measured {
+        let note = matches!(self.way, Way::Script(_)).then_some("no Kafka, texts of its own");
+        Measured { name: self.name, rounds: self.rounds, memory_peak_mib: self.memory_peak_mib, note }
+    }
+}
+
+fn of_server(server: &Server, connections: u16, batch: &Batch) -> anyhow::Result<Round> {
+    let pid = server.pid();
+    let mut before = Ok(Duration::ZERO);
+    let crowd = Crowd::all_at_once(connections.into());
+    let took = drive::run(server.address, crowd, &batch.requests, || before = cpu::used(pid))?;
+    if server.is_service() && batch.in_pieces > 0 {
+        wait_until_joined(server, batch.in_pieces)?;
+    }
+    let used = cpu::used(pid)?.saturating_sub(before?);
+    Ok(Round {
+        requests_per_second: batch.requests.len() as f64 / took.as_secs_f64(),
+        cpu_microseconds_per_text: used.as_secs_f64() * 1e6 / batch.texts as f64,
+    })
+}
+
+fn wait_until_joined(service: &Server, texts: u64) -> anyhow::Result<()> {
+    let until = Instant::now() + JOIN_MAX;
+    while service.metric_sum(JOINED)? < texts as f64 {
+        ensure!(
+            Instant::now() < until,
+            "not all pieces were joined within {JOIN_MAX:?}: does another router read the pieces of this cluster?"
+        );
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+    Ok(())
 }

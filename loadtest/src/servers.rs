@@ -70,27 +70,22 @@ impl Server {
     }
 
     /// This program as the floor, with records like those on the service's topics.
-    pub fn floor(folder: &Folder, tuning: &Tuning) -> anyhow::Result<Self> {
+    pub fn floor(folder: &Folder, tuning: &Tuning, number: usize, samples: usize) -> anyhow::Result<Self> {
         let mut command = bare(&std::env::current_exe()?);
         command.arg("floor").arg("--config").arg(folder.settings_file());
         command.args(["--prefix", folder.prefix(), "--topics", &folder.topics().len().to_string()]);
         command.args(["--linger", &tuning.linger, "--in-flight", &tuning.in_flight]);
+        command.args(["--number", &number.to_string(), "--samples", &samples.to_string()]);
         let mut server = Self::start(command.stdout(Stdio::piped()))?;
         let greeting = server.child.stdout.take().context("no pipe")?;
         server.address = address_after(&mut BufReader::new(greeting), "http://")?;
         Ok(server)
     }
 
-    /// Another program that does the work, installed now if it is not.
-    pub fn peer(name: &str, folder: &Folder) -> anyhow::Result<Self> {
-        let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name);
-        let install = peer.join("install");
-        let installed = Command::new(&install).status();
-        let installed = installed.with_context(|| format!("there is no peer {name}: {}", install.display()))?;
-        ensure!(installed.success(), "peer {name} is not to be had here");
+    /// Another program that does the work, started by a script (`loadtest/peers`).
+    pub fn peer(run: &Path, folder: &Folder) -> anyhow::Result<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let mut command = bare(&peer.join("run"));
-        command.envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
+        let mut command = with_path(run);
         command.env("PORT", port.to_string()).env("BROKERS", folder.brokers()).env("ROUTES", folder.peer_routes()?);
         let mut server = Self::start(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
         server.address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -112,6 +107,18 @@ impl Server {
         line.and_then(|value| value.parse().ok()).with_context(|| format!("there is no metric {name}"))
     }
 
+    /// All metrics of a name, whatever their labels, added up.
+    pub fn metric_sum(&self, name: &str) -> anyhow::Result<f64> {
+        let answer = get(self.monitoring, "/metrics")?;
+        let of_name = answer.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+        Ok(of_name.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+    }
+
+    /// Neither a floor nor a peer.
+    pub fn is_service(&self) -> bool {
+        self.monitoring.port() != 0
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -129,6 +136,13 @@ impl Drop for Server {
 fn bare(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear();
+    command
+}
+
+/// A program with as much of it as scripts need.
+pub fn with_path(program: &Path) -> Command {
+    let mut command = bare(program);
+    command.envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
     command
 }
 

@@ -1,6 +1,6 @@
 //! The folder of the service that is measured: settings, routes and secrets; and its topics.
 //!
-//! Comes in: a broker's address. Goes out: files in a temporary folder, in the cluster profile with one
+//! Comes in: a broker's address, and the carriers of a mix or none. Goes out: files in a temporary folder, in the cluster profile with one
 //! copy of each record. Always true: the topics' names are this process's own, and they are deleted at
 //! the end. Not here: the router's own topics (`sms-router.…`), which `setup` makes and which stay.
 
@@ -12,6 +12,8 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use sms_router::config::{self, Config, Environment, Origin, SecretsNeeded};
+
+use crate::texts::Entry;
 
 /// The number texted.
 pub const NUMBER: &str = "86555";
@@ -46,6 +48,10 @@ listen = "127.0.0.1:0"
 listen = "127.0.0.1:0"
 [archive]
 sender_key = { file = "sender-key" }
+"#;
+
+/// Without a mix.
+const ACCOUNT: &str = r#"
 [accounts.demo]
 carrier = "generic"
 secrets = [{ file = "demo" }]
@@ -93,36 +99,53 @@ impl Folder {
 
     /// More keys of `[inbound]`.
     pub fn with(cluster: Cluster<'_>, inbound: &str) -> anyhow::Result<Self> {
-        // All but one, as operators have it: a broker may be away.
-        let synced = cluster.replication.saturating_sub(1).max(1);
-        let publish = KAFKA
-            .replace("BROKERS", cluster.brokers)
-            .replace("COPIES", &cluster.replication.to_string())
-            .replace("SYNCED", &synced.to_string());
-        Self::make(cluster, inbound, &publish)
+        Self::make(cluster, inbound, &Self::kafka(cluster), &[])
+    }
+
+    /// Accounts of these carriers.
+    pub fn mixed(cluster: Cluster<'_>, carriers: &[Entry]) -> anyhow::Result<Self> {
+        Self::make(cluster, "", &Self::kafka(cluster), carriers)
     }
 
     /// The same without Kafka: the embedded store.
     pub fn embedded(inbound: &str) -> anyhow::Result<Self> {
-        Self::make(Cluster::small(""), inbound, "")
+        Self::make(Cluster::small(""), inbound, "", &[])
     }
 
-    fn make(cluster: Cluster<'_>, inbound: &str, publish: &str) -> anyhow::Result<Self> {
+    fn kafka(cluster: Cluster<'_>) -> String {
+        // All but one, as operators have it: a broker may be away.
+        let synced = cluster.replication.saturating_sub(1).max(1);
+        KAFKA
+            .replace("BROKERS", cluster.brokers)
+            .replace("COPIES", &cluster.replication.to_string())
+            .replace("SYNCED", &synced.to_string())
+    }
+
+    fn make(cluster: Cluster<'_>, inbound: &str, publish: &str, carriers: &[Entry]) -> anyhow::Result<Self> {
         let Cluster { brokers, topics, .. } = cluster;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
         let prefix = format!("loadtest-{}-{now}", std::process::id());
         let path = std::env::temp_dir().join(&prefix);
         std::fs::DirBuilder::new().mode(0o700).create(&path).context("no temporary folder")?;
+        let mut accounts: String = carriers.iter().map(Entry::settings).collect();
+        if carriers.is_empty() {
+            accounts += ACCOUNT;
+        }
+        if carriers.iter().any(|carrier| carrier.pushes_parts) {
+            // A group of the measurement's own: in the usual one a router left behind would take half the pieces.
+            accounts += &format!("[parts]\ngroup = \"{prefix}\"\n");
+        }
+        let settings = SETTINGS.replace("[inbound]", &format!("[inbound]\n{inbound}"));
         for (name, content) in [
-            (
-                "sms-router.toml",
-                format!("{}{publish}", SETTINGS.replace("[inbound]", &format!("[inbound]\n{inbound}"))),
-            ),
+            ("sms-router.toml", format!("{settings}{accounts}{publish}")),
             ("routes.toml", routes(topics).replace("PREFIX", &prefix)),
             ("sender-key", "a key of 32 characters for tests".to_owned()),
             ("demo", SECRET.to_owned()),
         ] {
             std::fs::write(path.join(name), content)?;
+        }
+        for carrier in carriers {
+            std::fs::write(path.join(&carrier.account), carrier.secret())?;
         }
         let config = read(path.join("sms-router.toml"))?;
         Ok(Self { path, config, brokers: brokers.to_owned(), prefix, topics })

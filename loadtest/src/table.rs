@@ -1,10 +1,16 @@
 //! The report as people read it: medians of all rounds, the ratio round by round; or as one JSON object.
+//!
+//! Comes in: a report. Goes out: the table, and failure if the check found anything: its figures are void.
 
 use std::io::Write;
 
+use anyhow::ensure;
 use serde_json::json;
 
+use crate::check::Verdict;
 use crate::measure::{Measured, Report, Round};
+use crate::peers;
+use crate::texts::Mix;
 
 /// A figure of one round.
 type Figure = fn(&Round) -> f64;
@@ -21,42 +27,74 @@ struct Ratio<'a> {
 
 pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
     let said = if as_json {
-        let ratio = |ratio: Ratio<'_>| json!({ "floor": ratio.floor.name, "median": median(&ratio.rounds), "rounds": ratio.rounds });
-        let (cpu, rate) = (cpu(report).map(ratio), rate(report).map(ratio));
-        format!("{}\n", json!({ "measured": report, "cpu_ratio": cpu, "rate_ratio": rate }))
+        let shown = |ratio: Ratio<'_>| json!({ "floor": ratio.floor.name, "median": median(&ratio.rounds), "rounds": ratio.rounds });
+        let (cpu, rate) = (cpu(report).map(shown), rate(report).map(shown));
+        let of_peer = |peer: &Measured| {
+            let rounds = ratio(peer, &report.service, CPU).rounds;
+            json!({ "peer": peer.name, "median": median(&rounds), "rounds": rounds, "goal": peers::goal(&peer.name) })
+        };
+        let peers: Vec<_> = report.peers.iter().map(of_peer).collect();
+        format!("{}\n", json!({ "measured": report, "cpu_ratio": cpu, "rate_ratio": rate, "cpu_ratio_peers": peers }))
     } else {
         table(report)
     };
     std::io::stdout().write_all(said.as_bytes())?;
+    ensure!(stands(report), "the figures are void: not every text arrived as it should");
     Ok(())
 }
 
+/// Whether the check found nothing, or was not wanted.
+fn stands(report: &Report) -> bool {
+    report.check.as_ref().is_none_or(Verdict::is_clean)
+}
+
 fn table(report: &Report) -> String {
-    let Report { connections, topics, replication, requests, service, floors, peers } = report;
+    let Report { connections, topics, replication, requests, service, floors, peers, absent, check, .. } = report;
     let mut said = format!(
-        "{} rounds of {requests} texts each, {connections} connections, {topics} topics, {replication} copies, acks=all\n\n\
+        "{} rounds of {requests} requests each{}, {connections} connections, {topics} topics, {replication} copies, acks=all\n\n\
          {:<34} {:>8} {:>12} {:>16}\n",
         service.rounds.len(),
+        mix(report),
         "median",
         "req/s",
         "CPU µs/text",
         "peak memory MiB"
     );
-    for Measured { name, rounds, memory_peak_mib } in floors.iter().chain([service]).chain(peers) {
+    for Measured { name, rounds, memory_peak_mib, note } in floors.iter().chain([service]).chain(peers) {
         let (rate, cpu) = (median(&sorted(rounds, RATE)), median(&sorted(rounds, CPU)));
-        said += &format!("{name:<34} {rate:>8.0} {cpu:>12.1} {memory_peak_mib:>16}\n");
+        let note = note.map(|note| format!("  {note}")).unwrap_or_default();
+        said += &format!("{name:<34} {rate:>8.0} {cpu:>12.1} {memory_peak_mib:>16}{note}\n");
+    }
+    for (name, reason) in absent {
+        said += &format!("{name}: cannot be had here: {reason}\n");
     }
     for (what, ratio) in [("CPU a text", cpu(report)), ("throughput", rate(report))] {
         let Some(Ratio { floor, rounds }) = ratio else { continue };
-        let (least, most) = (rounds.first().unwrap_or(&f64::NAN), rounds.last().unwrap_or(&f64::NAN));
-        let median = median(&rounds);
-        said += &format!("\n{what}, ours ÷ the best ({}): median {median:.2} ({least:.2} to {most:.2})", floor.name);
+        said += &format!("\n{what}, ours ÷ the best ({}): {}", floor.name, spread(&rounds));
     }
     for peer in peers {
         let rounds = ratio(peer, service, CPU).rounds;
-        said += &format!("\nCPU a text, {} ÷ ours: median {:.2}", peer.name, median(&rounds));
+        said += &format!("\nCPU a text, {} ÷ ours: {}{}", peer.name, spread(&rounds), goal(&peer.name, &rounds));
     }
-    said + "\n"
+    let check = check.as_ref().map_or("not checked: --no-check".to_owned(), Verdict::to_string);
+    said + &format!("\n\n{check}\n")
+}
+
+fn mix(report: &Report) -> String {
+    let carriers = |mix: &Mix| format!(", a mix of {} carriers by seed {}", mix.carriers.len(), report.seed);
+    report.mix.as_ref().map(carriers).unwrap_or_default()
+}
+
+/// The median of the rounds, the least and the most.
+fn spread(rounds: &[f64]) -> String {
+    let (least, most) = (rounds.first().unwrap_or(&f64::NAN), rounds.last().unwrap_or(&f64::NAN));
+    format!("median {:.2} ({least:.2} to {most:.2})", median(rounds))
+}
+
+/// Whether a peer takes as many times our CPU as is wanted.
+fn goal(peer: &str, rounds: &[f64]) -> String {
+    let said = |goal: f64| format!("; goal ≥ {goal}: {}", if median(rounds) >= goal { "met" } else { "missed" });
+    peers::goal(peer).map(said).unwrap_or_default()
 }
 
 /// Beside the floor that costs least.
@@ -103,7 +141,7 @@ mod tests {
 
     fn measured(name: &str, rounds: &[(f64, f64)]) -> Measured {
         let round = |(rate, cpu): &(f64, f64)| Round { requests_per_second: *rate, cpu_microseconds_per_text: *cpu };
-        Measured { name: name.to_owned(), rounds: rounds.iter().map(round).collect(), memory_peak_mib: 1 }
+        Measured { name: name.to_owned(), rounds: rounds.iter().map(round).collect(), memory_peak_mib: 1, note: None }
     }
 
     #[test]
@@ -121,17 +159,25 @@ mod tests {
             topics: 1,
             replication: 1,
             requests: 1,
+            mix: None,
+            seed: 1,
             service: measured("ours", &[(10.0, 15.0), (10.0, 50.0), (10.0, 10.0)]),
             floors: vec![
                 measured("cheap", &[(5.0, 10.0), (5.0, 20.0), (5.0, 5.0)]),
                 measured("fast", &[(20.0, 30.0), (40.0, 30.0), (10.0, 30.0)]),
             ],
-            peers: vec![measured("theirs", &[(1.0, 30.0), (1.0, 200.0), (1.0, 50.0)])],
+            peers: vec![measured("go", &[(1.0, 30.0), (1.0, 200.0), (1.0, 50.0)])],
+            absent: vec![("other".to_owned(), "refused".to_owned())],
+            check: Some(Verdict { texts: 3, lost: 1, ..Verdict::default() }),
         };
         let (cpu, rate) = (cpu(&report).expect("floors"), rate(&report).expect("floors"));
         assert_eq!((cpu.floor.name.as_str(), cpu.rounds.as_slice()), ("cheap", &[1.5, 2.0, 2.5][..]));
         assert_eq!((rate.floor.name.as_str(), rate.rounds.as_slice()), ("fast", &[0.25, 0.5, 1.0][..]));
-        assert!(table(&report).contains("CPU a text, theirs ÷ ours: median 4.00"));
-        assert!(table(&report).contains("CPU a text, ours ÷ the best (cheap): median 2.00 (1.50 to 2.50)"));
+        let said = table(&report);
+        assert!(said.contains("CPU a text, go ÷ ours: median 4.00 (2.00 to 5.00); goal ≥ 2.5: met"), "{said}");
+        assert!(said.contains("CPU a text, ours ÷ the best (cheap): median 2.00 (1.50 to 2.50)"), "{said}");
+        assert!(said.contains("other: cannot be had here: refused"), "{said}");
+        assert!(said.contains("of 3 acknowledged texts 1 are lost, 0 doubled"), "{said}");
+        assert!(!stands(&report), "what is lost makes the run fail");
     }
 }

@@ -1,0 +1,99 @@
+//! The judge is given records that somebody made up.
+
+use super::*;
+
+const RUN: u32 = 7;
+
+/// Texts 1 to 3 on two topics, the second one sent twice.
+const SENT: [u8; 4] = [0, 1, 2, 1];
+
+fn value(script: &Script, number: u64, change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let told = script.text(number);
+    let id = format!("{ID_PREFIX}{RUN:08x}00{number:018}");
+    let mut record = serde_json::json!({"id": "x", "carrier_message_id": id, "from": told.from, "text": told.text});
+    change(&mut record);
+    record.to_string().into_bytes()
+}
+
+/// What the judge says of the service when these records lie there: number, topic.
+fn judged(records: &[(u64, usize)]) -> Verdict {
+    let script = Script::plain(2);
+    let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 0, peers: 0 });
+    records.iter().for_each(|(number, topic)| judge.take(*topic, true, &value(&script, *number, |_| ())));
+    judge.verdict()
+}
+
+#[test]
+fn each_once_on_its_topic_is_clean_however_often_it_was_sent() {
+    let verdict = judged(&[(1, 1), (2, 0), (3, 1)]);
+    assert!(verdict.is_clean() && verdict.nothing_missing() && verdict.texts == 3, "{verdict}");
+}
+
+#[test]
+fn lost_doubled_and_misrouted_are_found_and_counted() {
+    for (records, expected) in [
+        (&[(1, 1), (2, 0)][..], Verdict { texts: 3, lost: 1, ..Verdict::default() }),
+        (&[], Verdict { texts: 3, lost: 3, ..Verdict::default() }),
+        // A repeat that was taken for a new text.
+        (&[(1, 1), (2, 0), (2, 0), (3, 1)], Verdict { texts: 3, doubled: 1, ..Verdict::default() }),
+        (&[(1, 0), (2, 0), (3, 1)], Verdict { texts: 3, misrouted: 1, ..Verdict::default() }),
+        // Once here, once there: both.
+        (&[(1, 0), (1, 1), (2, 0), (3, 1)], Verdict { texts: 3, doubled: 1, misrouted: 1, ..Verdict::default() }),
+        // Never sent.
+        (&[(1, 1), (2, 0), (3, 1), (9, 1)], Verdict { texts: 3, changed: 1, ..Verdict::default() }),
+    ] {
+        let verdict = judged(records);
+        assert_eq!(verdict, expected);
+        assert!(!verdict.is_clean());
+    }
+}
+
+#[test]
+fn other_words_another_sender_and_what_cannot_be_read_are_changes() {
+    let script = Script::plain(2);
+    let texts: [fn(&mut serde_json::Value); 3] = [
+        |record| record["text"] = "k0001 on Main Street".into(),
+        |record| record["from"] = "+447700900999".into(),
+        |record| record["carrier_message_id"] = "somebody's".into(),
+    ];
+    for change in texts {
+        let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 0, peers: 0 });
+        judge.take(1, true, &value(&script, 1, change));
+        assert_eq!(judge.verdict().changed, 1);
+    }
+    let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 0, peers: 0 });
+    judge.take(1, true, b"{");
+    judge.take(
+        1,
+        true,
+        &value(&script, 1, |record| record["carrier_message_id"] = format!("{ID_PREFIX}0000000800{:018}", 1).into()),
+    );
+    assert_eq!((judge.verdict().changed, judge.verdict().foreign), (1, 1));
+}
+
+#[test]
+fn floors_and_peers_owe_a_record_for_each_request() {
+    let script = Script::plain(2);
+    let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 2, peers: 1 });
+    let of_floor = |floor: usize| {
+        value(&script, 1, |record| record["carrier_message_id"] = format!("floor-{floor:02}-00000007").into())
+    };
+    // Four requests: four records of the first floor, five of the second.
+    (0..4).for_each(|_| judge.take(0, true, &of_floor(0)));
+    (0..5).for_each(|_| judge.take(1, true, &of_floor(1)));
+    // The peer has the repeated text once only.
+    [(1, 1), (2, 0), (3, 1)]
+        .iter()
+        .for_each(|(number, topic)| judge.take(*topic, false, &value(&script, *number, |_| ())));
+    let verdict = judge.verdict();
+    assert_eq!((verdict.others_missing, verdict.others_too_many, verdict.lost), (1, 1, 3));
+    judge.take(0, false, &value(&script, 2, |_| ()));
+    assert!(judge.verdict().others_missing == 0);
+}
+
+#[test]
+fn what_is_told_names_nobody() {
+    let said = judged(&[(1, 0)]).to_string();
+    assert!(said.contains("of 3 acknowledged texts 2 are lost, 0 doubled, 1 misrouted, 0 changed"), "{said}");
+    assert!(!said.contains("+44") && !said.contains(ID_PREFIX), "{said}");
+}
