@@ -31,6 +31,7 @@ use sms_router::publish::{Settings, consumer_config, producer_config};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::settings;
+use crate::statistics::Teller;
 use crate::texts::ID_PREFIX;
 
 /// In place of the beginning of the ids, with two digits and a hyphen as long as that.
@@ -62,11 +63,14 @@ pub struct Arguments {
     /// Records of the service to repeat: one where all are alike
     #[arg(long)]
     samples: usize,
+    /// Tell librdkafka's statistics on standard output
+    #[arg(long)]
+    statistics: bool,
 }
 
 /// Where records go and what they are made of.
 struct Floor {
-    producer: FutureProducer,
+    producer: FutureProducer<Teller>,
     topics: Vec<String>,
     records: Vec<Sample>,
     next: AtomicUsize,
@@ -87,12 +91,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let topics = settings::topics(&arguments.prefix, arguments.topics);
     let records = samples(&settings, topics.first().context("a floor has a topic")?, arguments.samples)?;
     let mut properties = producer_config(&settings, "loadtest-floor");
-    // The service looks at them once a second; a bare producer has nobody who does.
-    properties.set("statistics.interval.ms", "0");
+    // The service looks at them once a second; a bare producer has nobody who does, unless they are asked for.
+    properties.set("statistics.interval.ms", if arguments.statistics { "1000" } else { "0" });
     properties.set("linger.ms", &arguments.linger);
     properties.set("max.in.flight.requests.per.connection", &arguments.in_flight);
     let floor = Arc::new(Floor {
-        producer: properties.create()?,
+        producer: properties.create_with_context(Teller)?,
         topics,
         records: records.iter().map(|record| Sample::of(record, arguments.number)).collect::<Result<_, _>>()?,
         next: AtomicUsize::new(0),

@@ -4,20 +4,25 @@
 //! text, of `sms-router serve`, of floors: a bare hyper handler that awaits a bare `FutureProducer` for
 //! records of the same bytes, with several lingers and requests in flight; and of peers, what others would
 //! take for the work (`loadtest/peers`).
-//! Always true: all answer the same requests in the same run, in turns, and every answer is 200; what
-//! is claimed is the ratio to the best floor, round by round, since absolute figures drift on shared
-//! machines; counts and times are bounded; the processes and topics made here are gone at the end.
+//! Always true: all answer the same requests in the same run, in turns, and every answer is 200; afterwards
+//! every acknowledged text lies once on its topic, unchanged, or the run fails; what is claimed is the ratio to
+//! the best floor, round by round, since absolute figures drift on shared machines; counts and times are
+//! bounded; the processes and topics made here are gone at the end.
 //! Not here: benches of parts (`benches/`), latency under a fixed rate.
 //!
 //! ```text
 //! cargo run --release -p loadtest -- --brokers 127.0.0.1:9092
 //! cargo run --release -p loadtest -- --brokers … --topics 100 --replication 3 --connections 512
+//! cargo run --release -p loadtest -- --brokers … --topics 100 --mix loadtest/mixes/council.toml
+//! cargo run --release -p loadtest -- --brokers … --peers go,node,fastapi,kannel,redpanda-connect
 //! cargo run --release -p loadtest -- overload     what is left when twice the capacity comes
 //! cargo run --release -p loadtest -- outage --kafka NAME    what the journal holds, drained
 //!
 //! measure ─ drive: N connections, one request at a time each ─┬→ sms-router serve ─┬→ Kafka, acks=all
-//!           texts: signed before the clock starts             ├→ loadtest floor, each ─┤
-//!           cpu: /proc/PID/stat of each, before and after     └→ loadtest/peers/NAME ──┘
+//!           texts: signed before the clock starts             ├→ loadtest floor, each ─┤    │
+//!           cpu: /proc/PID/stat of each, before and after     ├→ loadtest/peers/NAME ──┘    │
+//!           peers: what measures itself, in its turn          └→ loadtest/peers/kannel      │
+//!           check: every record, once the rounds are over ←─────────────────────────────────┘
 //! ```
 
 mod check;
@@ -31,6 +36,7 @@ mod peers;
 mod pour;
 mod servers;
 mod settings;
+mod statistics;
 mod table;
 mod texts;
 
@@ -78,7 +84,7 @@ pub struct Options {
     /// Floors to measure, LINGER:IN_FLIGHT each
     #[arg(long, value_delimiter = ',', default_value = "0:1,0:5,0.1:1,0.1:5,1:1,1:5")]
     floors: Vec<servers::Tuning>,
-    /// Folders of loadtest/peers to measure beside them
+    /// Folders of loadtest/peers to measure beside them; what cannot be had here is told in the table
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
     /// Requests of one round to one server
@@ -87,7 +93,8 @@ pub struct Options {
     /// Rounds of each server, in turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
-    /// What is sent, as a file says it (loadtest/mixes); left out: one carrier, every department in turns
+    /// What is sent, as a file says it (loadtest/mixes); left out: one carrier, every department in turns.
+    /// With texts in pieces no other router may run on the cluster: it would join them
     #[arg(long, value_name = "FILE")]
     mix: Option<PathBuf>,
     /// Decides which text of a mix says what
@@ -96,6 +103,9 @@ pub struct Options {
     /// Do not read back that each acknowledged text lies once on its topic, unchanged
     #[arg(long)]
     no_check: bool,
+    /// Show librdkafka's statistics too: batches, requests, waits; floors pay CPU for it
+    #[arg(long)]
+    statistics: bool,
     /// One JSON object instead of the table
     #[arg(long)]
     json: bool,

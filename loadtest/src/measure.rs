@@ -16,8 +16,9 @@ use crate::cpu;
 use crate::drive::{self, Crowd};
 use crate::floor::FLOORS_MAX;
 use crate::peers::{Peer, Script};
-use crate::servers::{self, Server};
+use crate::servers::{self, Server, Tuning};
 use crate::settings::{Cluster, Folder};
+use crate::statistics::Sent;
 use crate::texts::{self, Mix, Texts};
 
 /// Requests to each server before anything is measured: as many as a round has, but not more.
@@ -55,6 +56,8 @@ pub struct Measured {
     pub memory_peak_mib: u64,
     /// What makes it differ from the others.
     pub note: Option<&'static str>,
+    /// What librdkafka says, where that is asked for and known.
+    pub sent: Option<Sent>,
 }
 
 /// One server answering all requests of a round.
@@ -85,6 +88,7 @@ struct Candidate {
     way: Way,
     rounds: Vec<Round>,
     memory_peak_mib: u64,
+    sent: Option<Sent>,
 }
 
 /// Starts the servers, measures, and clears away what it made.
@@ -118,7 +122,8 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
     let samples = if mix.is_some() { SAMPLES } else { 1 };
     for (number, tuning) in options.floors.iter().enumerate() {
         let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
-        candidates.push(Candidate::new(&name, Way::Server(Server::floor(folder, tuning, number, samples)?)));
+        let tuning = Tuning { number, samples, tells: options.statistics, ..tuning.clone() };
+        candidates.push(Candidate::new(&name, Way::Server(Server::floor(folder, &tuning)?)));
     }
     let absent = add_peers(options, folder, &mut candidates)?;
     for candidate in &mut candidates[1..] {
@@ -134,7 +139,7 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
         }
     }
     for candidate in &mut candidates {
-        candidate.look_at_memory()?;
+        candidate.look_at_end(options.statistics)?;
     }
     let peers = candidates[1 + options.floors.len()..].iter().filter(|peer| matches!(peer.way, Way::Server(_)));
     let others = Others { floors: options.floors.len(), peers: peers.count() };
@@ -196,7 +201,7 @@ impl Batch {
 
 impl Candidate {
     fn new(name: &str, way: Way) -> Self {
-        Self { name: name.to_owned(), way, rounds: Vec::new(), memory_peak_mib: 0 }
+        Self { name: name.to_owned(), way, rounds: Vec::new(), memory_peak_mib: 0, sent: None }
     }
 
     /// What measures itself warms up by itself, each time.
@@ -221,16 +226,21 @@ impl Candidate {
         round.with_context(|| self.name.clone())
     }
 
-    fn look_at_memory(&mut self) -> anyhow::Result<()> {
-        if let Way::Server(server) = &self.way {
-            self.memory_peak_mib = cpu::memory_peak_mib(server.pid())?;
-        }
+    /// What is to be known once all rounds are over.
+    fn look_at_end(&mut self, statistics: bool) -> anyhow::Result<()> {
+        let Way::Server(server) = &self.way else { return Ok(()) };
+        self.memory_peak_mib = cpu::memory_peak_mib(server.pid())?;
+        self.sent = match server.is_service() {
+            true if statistics => Some(Sent::of_service(server)?),
+            _ => server.heard.sent(),
+        };
         Ok(())
     }
 
     fn measured(self) -> Measured {
         let note = matches!(self.way, Way::Script(_)).then_some("no Kafka, texts of its own");
-        Measured { name: self.name, rounds: self.rounds, memory_peak_mib: self.memory_peak_mib, note }
+        let Self { name, rounds, memory_peak_mib, sent, .. } = self;
+        Measured { name, rounds, memory_peak_mib, note, sent }
     }
 }
 

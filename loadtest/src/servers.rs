@@ -17,6 +17,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::settings::Folder;
+use crate::statistics::Heard;
 
 /// How long a server may take until it is ready.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -30,6 +31,12 @@ pub struct Tuning {
     pub linger: String,
     /// `max.in.flight.requests.per.connection`
     pub in_flight: String,
+    /// Which of the measurement's floors it is.
+    pub number: usize,
+    /// Records of the service that it repeats: one where all are alike.
+    pub samples: usize,
+    /// Whether it tells librdkafka's statistics, which costs CPU.
+    pub tells: bool,
 }
 
 impl FromStr for Tuning {
@@ -38,7 +45,8 @@ impl FromStr for Tuning {
     /// `LINGER:IN_FLIGHT`
     fn from_str(written: &str) -> Result<Self, Self::Err> {
         let (linger, in_flight) = written.split_once(':').ok_or("LINGER:IN_FLIGHT, as in 0.1:1")?;
-        Ok(Self { linger: linger.to_owned(), in_flight: in_flight.to_owned() })
+        let (linger, in_flight) = (linger.to_owned(), in_flight.to_owned());
+        Ok(Self { linger, in_flight, number: 0, samples: 1, tells: false })
     }
 }
 
@@ -48,6 +56,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Health and metrics; only the service has them.
     pub monitoring: SocketAddr,
+    /// What it says of librdkafka; only a floor that tells.
+    pub heard: Heard,
 }
 
 impl Server {
@@ -70,15 +80,19 @@ impl Server {
     }
 
     /// This program as the floor, with records like those on the service's topics.
-    pub fn floor(folder: &Folder, tuning: &Tuning, number: usize, samples: usize) -> anyhow::Result<Self> {
+    pub fn floor(folder: &Folder, tuning: &Tuning) -> anyhow::Result<Self> {
         let mut command = bare(&std::env::current_exe()?);
         command.arg("floor").arg("--config").arg(folder.settings_file());
         command.args(["--prefix", folder.prefix(), "--topics", &folder.topics().len().to_string()]);
         command.args(["--linger", &tuning.linger, "--in-flight", &tuning.in_flight]);
-        command.args(["--number", &number.to_string(), "--samples", &samples.to_string()]);
+        command.args(["--number", &tuning.number.to_string(), "--samples", &tuning.samples.to_string()]);
+        command.args(tuning.tells.then_some("--statistics"));
         let mut server = Self::start(command.stdout(Stdio::piped()))?;
         let greeting = server.child.stdout.take().context("no pipe")?;
-        server.address = address_after(&mut BufReader::new(greeting), "http://")?;
+        let mut greeting = BufReader::new(greeting);
+        server.address = address_after(&mut greeting, "http://")?;
+        let heard = server.heard.clone();
+        std::thread::spawn(move || heard.listen(greeting));
         Ok(server)
     }
 
@@ -97,7 +111,7 @@ impl Server {
         let child = command.stdin(Stdio::null()).process_group(0).spawn().context("a server does not start")?;
         // Not known before the server says it; nothing listens on port 0.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(Self { child, address: nowhere, monitoring: nowhere })
+        Ok(Self { child, address: nowhere, monitoring: nowhere, heard: Heard::default() })
     }
 
     /// A metric without labels.

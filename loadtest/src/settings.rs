@@ -93,16 +93,12 @@ impl<'a> Cluster<'a> {
 }
 
 impl Folder {
-    pub fn new(cluster: Cluster<'_>) -> anyhow::Result<Self> {
-        Self::with(cluster, "")
-    }
-
     /// More keys of `[inbound]`.
     pub fn with(cluster: Cluster<'_>, inbound: &str) -> anyhow::Result<Self> {
         Self::make(cluster, inbound, &Self::kafka(cluster), &[])
     }
 
-    /// Accounts of these carriers.
+    /// Accounts of these carriers; of none: `generic`'s.
     pub fn mixed(cluster: Cluster<'_>, carriers: &[Entry]) -> anyhow::Result<Self> {
         Self::make(cluster, "", &Self::kafka(cluster), carriers)
     }

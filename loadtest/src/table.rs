@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::check::Verdict;
 use crate::measure::{Measured, Report, Round};
 use crate::peers;
+use crate::statistics;
 use crate::texts::Mix;
 
 /// A figure of one round.
@@ -60,7 +61,7 @@ fn table(report: &Report) -> String {
         "CPU µs/text",
         "peak memory MiB"
     );
-    for Measured { name, rounds, memory_peak_mib, note } in floors.iter().chain([service]).chain(peers) {
+    for Measured { name, rounds, memory_peak_mib, note, .. } in floors.iter().chain([service]).chain(peers) {
         let (rate, cpu) = (median(&sorted(rounds, RATE)), median(&sorted(rounds, CPU)));
         let note = note.map(|note| format!("  {note}")).unwrap_or_default();
         said += &format!("{name:<34} {rate:>8.0} {cpu:>12.1} {memory_peak_mib:>16}{note}\n");
@@ -68,6 +69,7 @@ fn table(report: &Report) -> String {
     for (name, reason) in absent {
         said += &format!("{name}: cannot be had here: {reason}\n");
     }
+    said += &sent(report);
     for (what, ratio) in [("CPU a text", cpu(report)), ("throughput", rate(report))] {
         let Some(Ratio { floor, rounds }) = ratio else { continue };
         said += &format!("\n{what}, ours ÷ the best ({}): {}", floor.name, spread(&rounds));
@@ -78,6 +80,13 @@ fn table(report: &Report) -> String {
     }
     let check = check.as_ref().map_or("not checked: --no-check".to_owned(), Verdict::to_string);
     said + &format!("\n\n{check}\n")
+}
+
+/// What is known of the requests to the brokers.
+fn sent(report: &Report) -> String {
+    let all = report.floors.iter().chain([&report.service]);
+    let rows: String = all.filter_map(|one| Some(statistics::row(&one.name, one.sent.as_ref()?))).collect();
+    if rows.is_empty() { rows } else { format!("\n{}{rows}", statistics::head()) }
 }
 
 fn mix(report: &Report) -> String {
@@ -141,7 +150,13 @@ mod tests {
 
     fn measured(name: &str, rounds: &[(f64, f64)]) -> Measured {
         let round = |(rate, cpu): &(f64, f64)| Round { requests_per_second: *rate, cpu_microseconds_per_text: *cpu };
-        Measured { name: name.to_owned(), rounds: rounds.iter().map(round).collect(), memory_peak_mib: 1, note: None }
+        Measured {
+            name: name.to_owned(),
+            rounds: rounds.iter().map(round).collect(),
+            memory_peak_mib: 1,
+            note: None,
+            sent: None,
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, ensure};
 use sms_router::carrier::{
-    Account, Auth, CARRIERS, Carrier, Contract, Delivery, Draft, Signed, Webhook, authenticate, by_name, check_secret,
+    Account, Auth, CARRIERS, Carrier, Contract, Delivery, Draft, FORM, Signed, Webhook, authenticate, by_name,
+    check_secret,
 };
 use sms_router::message::{AccountName, Body, Country, Inbound, Number, Part, Secret, Timestamp};
 
@@ -135,7 +136,9 @@ fn account_name(carrier: &str) -> String {
 fn secret_for(carrier: &dyn Carrier) -> Option<&'static str> {
     let contract = carrier.contract();
     let fits = |secret: &&str| check_secret(carrier, contract.auth, &Secret::new(secret.as_bytes().to_vec())).is_ok();
-    SECRETS.into_iter().find(fits).filter(|_| !contract.certificates && contract.auth != Auth::None)
+    // What an operator declares has no form of its own to be composed in.
+    let is_usable = !contract.certificates && contract.auth != Auth::None && contract.name != FORM;
+    SECRETS.into_iter().find(fits).filter(|_| is_usable)
 }
 
 /// The carriers that a mix may have.

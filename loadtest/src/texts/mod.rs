@@ -29,7 +29,7 @@ use sms_router::message::Timestamp;
 
 pub use carriers::{Entry, entries};
 pub use mix::Mix;
-pub use script::{Script, Told};
+pub use script::Script;
 
 use crate::settings::NUMBER;
 use chance::Chance;

@@ -1,9 +1,10 @@
 //! What a mix says comes out: shares, repeats, pieces, and every carrier that may be in one.
 
+use super::script::Told;
 use super::*;
 use crate::settings::{Cluster, Folder};
 
-const TEXTS: u64 = 40_000;
+const TEXTS: u64 = 10_000;
 
 fn mix(written: &str) -> Mix {
     Mix::parse(written).expect("a mix of the test")
@@ -97,7 +98,7 @@ fn pieces_share_a_reference_and_make_the_whole() {
 
 #[test]
 fn without_a_mix_all_requests_are_alike_and_ids_tell_numbers() {
-    let folder = Folder::new(Cluster::small("127.0.0.1:1")).expect("settings");
+    let folder = Folder::mixed(Cluster::small("127.0.0.1:1"), &[]).expect("settings");
     let mut texts = Texts::new(folder.config.accounts[0].0.clone(), 3);
     let requests = texts.sign(100).expect("signed");
     assert!(
