@@ -25,6 +25,7 @@
 //!           check: every record, once the rounds are over ←─────────────────────────────────┘
 //! ```
 
+mod candidate;
 mod check;
 mod cpu;
 mod drive;

@@ -2,20 +2,16 @@
 //!
 //! Comes in: the options. Goes out: a `Report` of every round of every server. Always true: each round
 //! begins with another server; each sends requests that no server has seen before it, but for the others
-//! of the same round; what the service does after its last answer to join texts of pieces is waited for, for
-//! it is that text's CPU too. Not here: how it is shown (`table`), what is right (`check`).
-
-use std::time::{Duration, Instant};
+//! of the same round. Not here: a round (`candidate`), how it is shown (`table`), what is right (`check`).
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
 
 use crate::Options;
+use crate::candidate::{Batch, Candidate, Round, Way};
 use crate::check::{self, Others, Verdict};
-use crate::cpu;
-use crate::drive::{self, Crowd};
 use crate::floor::FLOORS_MAX;
-use crate::peers::{Peer, Script};
+use crate::peers::Peer;
 use crate::servers::{self, Server, Tuning};
 use crate::settings::{Cluster, Folder};
 use crate::statistics::Sent;
@@ -25,10 +21,6 @@ use crate::texts::{self, Mix, Texts};
 const WARM_UP_MAX: usize = 20_000;
 /// Records that floors repeat where records differ.
 const SAMPLES: usize = 256;
-const JOINED: &str = "sms_router_joined_texts_total";
-/// How long texts may take to be joined once their pieces are taken.
-const JOIN_MAX: Duration = Duration::from_secs(60);
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Everything that was measured.
 #[derive(Serialize)]
@@ -60,37 +52,6 @@ pub struct Measured {
     pub sent: Option<Sent>,
 }
 
-/// One server answering all requests of a round.
-#[derive(Clone, Copy, Serialize)]
-pub struct Round {
-    pub requests_per_second: f64,
-    pub cpu_microseconds_per_text: f64,
-}
-
-/// The requests of one round.
-struct Batch {
-    requests: Vec<Vec<u8>>,
-    /// Texts in them: neither duplicates nor further pieces count.
-    texts: usize,
-    /// Texts in pieces since the beginning.
-    in_pieces: u64,
-}
-
-/// A server, or what measures itself.
-enum Way {
-    Server(Server),
-    Script(Script),
-}
-
-/// One row of the table and its rounds so far.
-struct Candidate {
-    name: String,
-    way: Way,
-    rounds: Vec<Round>,
-    memory_peak_mib: u64,
-    sent: Option<Sent>,
-}
-
 /// Starts the servers, measures, and clears away what it made.
 pub fn compare(options: &Options) -> anyhow::Result<Report> {
     let mix = options.mix.as_deref().map(Mix::read).transpose()?;
@@ -118,7 +79,7 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
     let warm_up = Batch::sign(&mut texts, requests.min(WARM_UP_MAX))?;
     let mut candidates = vec![Candidate::new("sms-router serve", Way::Server(service))];
     // The floors take their records from the service's topic.
-    candidates[0].warm_up(options, &warm_up)?;
+    candidates[0].warm_up(options.connections, &warm_up)?;
     let samples = if mix.is_some() { SAMPLES } else { 1 };
     for (number, tuning) in options.floors.iter().enumerate() {
         let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
@@ -127,14 +88,14 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
     }
     let absent = add_peers(options, folder, &mut candidates)?;
     for candidate in &mut candidates[1..] {
-        candidate.warm_up(options, &warm_up)?;
+        candidate.warm_up(options.connections, &warm_up)?;
     }
     for number in 0..usize::from(options.rounds) {
         let batch = Batch::sign(&mut texts, requests)?;
         let first = number % candidates.len();
         let (behind, ahead) = candidates.split_at_mut(first);
         for candidate in ahead.iter_mut().chain(behind) {
-            let round = candidate.round(options, &batch)?;
+            let round = candidate.round(options.connections, &batch)?;
             candidate.rounds.push(round);
         }
     }
@@ -189,84 +150,4 @@ fn add_peers(
         candidates.push(Candidate::new(peer, way));
     }
     Ok(absent)
-}
-
-impl Batch {
-    fn sign(texts: &mut Texts, count: usize) -> anyhow::Result<Self> {
-        let before = texts.count();
-        let requests = texts.sign(count)?;
-        Ok(Self { requests, texts: texts.count() - before, in_pieces: texts.in_pieces() })
-    }
-}
-
-impl Candidate {
-    fn new(name: &str, way: Way) -> Self {
-        Self { name: name.to_owned(), way, rounds: Vec::new(), memory_peak_mib: 0, sent: None }
-    }
-
-    /// What measures itself warms up by itself, each time.
-    fn warm_up(&mut self, options: &Options, batch: &Batch) -> anyhow::Result<()> {
-        match self.way {
-            Way::Script(_) => Ok(()),
-            Way::Server(_) => self.round(options, batch).map(drop).context("before the measurement"),
-        }
-    }
-
-    fn round(&mut self, options: &Options, batch: &Batch) -> anyhow::Result<Round> {
-        let round = match &self.way {
-            Way::Server(server) => of_server(server, options.connections, batch),
-            Way::Script(script) => script.measure(batch.texts).map(|measured| {
-                self.memory_peak_mib = self.memory_peak_mib.max(measured.memory_mib);
-                Round {
-                    requests_per_second: measured.texts as f64 / measured.seconds,
-                    cpu_microseconds_per_text: measured.cpu_microseconds_per_text,
-                }
-            }),
-        };
-        round.with_context(|| self.name.clone())
-    }
-
-    /// What is to be known once all rounds are over.
-    fn look_at_end(&mut self, statistics: bool) -> anyhow::Result<()> {
-        let Way::Server(server) = &self.way else { return Ok(()) };
-        self.memory_peak_mib = cpu::memory_peak_mib(server.pid())?;
-        self.sent = match server.is_service() {
-            true if statistics => Some(Sent::of_service(server)?),
-            _ => server.heard.sent(),
-        };
-        Ok(())
-    }
-
-    fn measured(self) -> Measured {
-        let note = matches!(self.way, Way::Script(_)).then_some("no Kafka, texts of its own");
-        let Self { name, rounds, memory_peak_mib, sent, .. } = self;
-        Measured { name, rounds, memory_peak_mib, note, sent }
-    }
-}
-
-fn of_server(server: &Server, connections: u16, batch: &Batch) -> anyhow::Result<Round> {
-    let pid = server.pid();
-    let mut before = Ok(Duration::ZERO);
-    let crowd = Crowd::all_at_once(connections.into());
-    let took = drive::run(server.address, crowd, &batch.requests, || before = cpu::used(pid))?;
-    if server.is_service() && batch.in_pieces > 0 {
-        wait_until_joined(server, batch.in_pieces)?;
-    }
-    let used = cpu::used(pid)?.saturating_sub(before?);
-    Ok(Round {
-        requests_per_second: batch.requests.len() as f64 / took.as_secs_f64(),
-        cpu_microseconds_per_text: used.as_secs_f64() * 1e6 / batch.texts as f64,
-    })
-}
-
-fn wait_until_joined(service: &Server, texts: u64) -> anyhow::Result<()> {
-    let until = Instant::now() + JOIN_MAX;
-    while service.metric_sum(JOINED)? < texts as f64 {
-        ensure!(
-            Instant::now() < until,
-            "not all pieces were joined within {JOIN_MAX:?}: does another router read the pieces of this cluster?"
-        );
-        std::thread::sleep(LOOK_INTERVAL);
-    }
-    Ok(())
 }

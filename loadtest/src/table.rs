@@ -7,8 +7,9 @@ use std::io::Write;
 use anyhow::ensure;
 use serde_json::json;
 
+use crate::candidate::Round;
 use crate::check::Verdict;
-use crate::measure::{Measured, Report, Round};
+use crate::measure::{Measured, Report};
 use crate::peers;
 use crate::statistics;
 use crate::texts::Mix;
