@@ -8,13 +8,15 @@
 //! every acknowledged text lies once on its topic, unchanged, or the run fails; what is claimed is the ratio to
 //! the best floor, round by round, since absolute figures drift on shared machines; counts and times are
 //! bounded; the processes and topics made here are gone at the end.
-//! Not here: benches of parts (`benches/`), latency under a fixed rate.
+//! Not here: benches of parts (`benches/`).
 //!
 //! ```text
 //! cargo run --release -p loadtest -- --brokers 127.0.0.1:9092
 //! cargo run --release -p loadtest -- --brokers … --topics 100 --replication 3 --connections 512
 //! cargo run --release -p loadtest -- --brokers … --topics 100 --mix loadtest/mixes/council.toml
 //! cargo run --release -p loadtest -- --brokers … --peers go,node,fastapi,kannel,redpanda-connect
+//! cargo run --release -p loadtest -- latency      what a text takes at a rate that waits for nobody
+//! cargo run --release -p loadtest -- plot FILE.json… --to FILE.svg    throughput against departments
 //! cargo run --release -p loadtest -- overload     what is left when twice the capacity comes
 //! cargo run --release -p loadtest -- outage --kafka NAME    what the journal holds, drained
 //!
@@ -23,6 +25,9 @@
 //!           cpu: /proc/PID/stat of each, before and after     ├→ loadtest/peers/NAME ──┘    │
 //!           peers: what measures itself, in its turn          └→ loadtest/peers/kannel      │
 //!           check: every record, once the rounds are over ←─────────────────────────────────┘
+//! latency, overload, outage ─ schedule: when each text is due → pour: the open loop → tally: HDR histograms
+//!                             pace: whether the generator kept up       latency/routes: reloads meanwhile
+//! plot ─ svg: lines over two axes
 //! ```
 
 mod candidate;
@@ -30,16 +35,23 @@ mod check;
 mod cpu;
 mod drive;
 mod floor;
+mod latency;
 mod measure;
 mod outage;
 mod overload;
+mod pace;
 mod peers;
+mod plot;
 mod pour;
+mod schedule;
 mod servers;
 mod settings;
 mod statistics;
+mod svg;
 mod table;
+mod tally;
 mod texts;
+mod timer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +73,10 @@ enum Role {
     /// The server to compare with; started by the measurement
     #[command(hide = true)]
     Floor(floor::Arguments),
+    /// What a text takes from the instant it is due, at a constant rate, a ramp, a spike or during reloads
+    Latency(latency::Arguments),
+    /// Throughput against departments, drawn from kept --json files
+    Plot(plot::Arguments),
     /// Goodput while twice the capacity comes, and the capacity, in the same run
     Overload(overload::Arguments),
     /// How fast the journal drains, and what new texts wait meanwhile, once frozen brokers go on
@@ -119,6 +135,8 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let done = match command.role {
         Some(Role::Floor(arguments)) => floor::run(&arguments),
+        Some(Role::Latency(arguments)) => latency::run(&arguments),
+        Some(Role::Plot(arguments)) => plot::run(&arguments),
         Some(Role::Overload(arguments)) => overload::run(&arguments),
         Some(Role::Outage(arguments)) => outage::run(&arguments),
         None => measure::compare(&command.options).and_then(|report| table::print(&report, command.options.json)),

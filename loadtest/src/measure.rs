@@ -60,10 +60,7 @@ pub fn compare(options: &Options) -> anyhow::Result<Report> {
     }
     ensure!(options.floors.len() <= FLOORS_MAX, "--floors: {FLOORS_MAX} at most");
     let carriers = mix.as_ref().map(texts::entries).transpose()?.unwrap_or_default();
-    let binary = match &options.server {
-        Some(binary) => binary.clone(),
-        None => servers::build()?,
-    };
+    let binary = servers::binary(options.server.as_deref())?;
     let cluster = Cluster { brokers: &options.brokers, topics: options.topics, replication: options.replication };
     let folder = Folder::mixed(cluster, &carriers)?;
     let service = Server::service(&binary, &folder)?;

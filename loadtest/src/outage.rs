@@ -4,7 +4,7 @@
 //! Comes in: the name of a cluster that `tests/services/kafka.sh` runs. Goes out: for each round the
 //! capacity right before, texts that waited in the journal, the time from the brokers' return until the
 //! topic grew again and until the journal was empty, the drain as a share of the capacity, and the
-//! slowest answer of new texts that came all the while.
+//! slowest answer of new texts that came all the while, from when they were due.
 //! Always true: brokers are frozen, so their return costs no start; the same process is measured
 //! throughout; brokers are thawed however a round ends; texts, connections and times are bounded.
 //! Not here: whether every text arrived (that is the ledger's).
@@ -20,9 +20,12 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::drive::{self, Crowd};
-use crate::pour::{self, Flow, Tally};
+use crate::pace::{self, Pace};
+use crate::pour::{self, Flow};
+use crate::schedule::Schedule;
 use crate::servers::{self, Server};
 use crate::settings::{Cluster, Folder};
+use crate::tally::Tally;
 use crate::texts::Texts;
 
 /// Texts before anything is measured.
@@ -32,6 +35,8 @@ const CAPACITY_TEXTS: usize = 60_000;
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Longest wait for an empty journal.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
+/// An answer that comes later is late.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a broker's answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 const WAITING: &str = "sms_router_journal_messages";
@@ -82,10 +87,7 @@ struct Brokers<'a> {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let binary = match &arguments.server {
-        Some(binary) => binary.clone(),
-        None => servers::build()?,
-    };
+    let binary = servers::binary(arguments.server.as_deref())?;
     sms_router::server::allow_open_files(usize::from(arguments.crowd) + 500);
     let brokers = Brokers::find(&arguments.services, &arguments.kafka)?;
     let folder = Folder::with(
@@ -128,25 +130,32 @@ fn outage(
     let seconds = Duration::from_secs(arguments.seconds.into());
     let rate = capacity * arguments.share;
     let over = AtomicBool::new(false);
-    let flow = |time| Flow {
-        server: service.address,
-        connections: arguments.crowd,
-        rate,
-        time,
-        lead_in: Duration::ZERO,
-        awake: false,
-        over: &over,
-        patience: Duration::from_secs(2),
+    let pour = |time, requests: &[Vec<u8>]| {
+        let flow = Flow {
+            server: service.address,
+            connections: arguments.crowd,
+            schedule: Schedule::constant(rate, time),
+            drained: false,
+            awake: false,
+            over: &over,
+            patience: PATIENCE,
+            pace: Pace::default(),
+            tallies: 1,
+            file: &|event| (event.now < time && !over.load(Ordering::Relaxed)).then_some(0),
+        };
+        let poured = pour::run(&flow, requests)?;
+        pace::warn(&poured.pace);
+        poured.tallies.into_iter().next().context("there is one")
     };
     let requests = texts.sign((rate * seconds.as_secs_f64()) as usize)?;
     brokers.signal("freeze")?;
-    let during = pour::run(&flow(seconds), &requests)?;
+    let during = pour(seconds, &requests)?;
     let waiting = until_told(service, |waiting| waiting > 0.0)?;
     let new = texts.sign((rate * DRAIN_MAX.as_secs_f64() / 2.0) as usize)?;
     std::thread::scope(|scope| {
         brokers.signal("thaw")?;
         let began = Instant::now();
-        let pouring = scope.spawn(|| pour::run(&flow(DRAIN_MAX), &new));
+        let pouring = scope.spawn(|| pour(DRAIN_MAX, &new));
         let flowing = topic.grows_after(began);
         let empty = until_told(service, |waiting| waiting == 0.0).map(|_| began.elapsed());
         over.store(true, Ordering::Relaxed);
@@ -241,9 +250,9 @@ fn print(rounds: &[Round], arguments: &Arguments) {
             round.waiting / empty / round.capacity
         );
         for tally in [&round.during, &round.after] {
-            let Tally { sent, in_time, late, refused, slowest, .. } = tally;
+            let Tally { sent, in_time, late, refused, .. } = tally;
             let [sent, in_time, late, refused] = [sent, in_time, late, refused].map(std::cell::Cell::get);
-            print!(" | {sent:>6} {in_time:>6} {late:>4} {refused:>4} {:>5.2}", slowest.get().as_secs_f64());
+            print!(" | {sent:>6} {in_time:>6} {late:>4} {refused:>4} {:>5.2}", tally.slowest().as_secs_f64());
         }
         println!();
     }

@@ -19,9 +19,12 @@ use clap::Args;
 
 use crate::cpu;
 use crate::drive::{self, Crowd};
-use crate::pour::{self, Flow, Tally};
+use crate::pace::{self, Pace};
+use crate::pour::{self, Flow};
+use crate::schedule::Schedule;
 use crate::servers::{self, Server};
 use crate::settings::{Cluster, Folder};
+use crate::tally::Tally;
 use crate::texts::Texts;
 
 /// Texts before anything is measured: a store that holds some is slower than an empty one.
@@ -78,10 +81,7 @@ struct Round {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let binary = match &arguments.server {
-        Some(binary) => binary.clone(),
-        None => servers::build()?,
-    };
+    let binary = servers::binary(arguments.server.as_deref())?;
     sms_router::server::allow_open_files(usize::from(arguments.crowd) + 500);
     let inbound = format!(
         "in_flight_max = {}\naccount_share_percent = 100\ndepartment_share_percent = 100",
@@ -153,20 +153,27 @@ fn flood(
     requests: &[Vec<u8>],
     after: &[Vec<u8>],
 ) -> anyhow::Result<(Tally, Duration)> {
+    let time = LEAD_IN + Duration::from_secs(arguments.seconds.into());
     let flow = Flow {
         server,
         connections: arguments.crowd,
-        rate: offered,
-        time: LEAD_IN + Duration::from_secs(arguments.seconds.into()),
-        lead_in: LEAD_IN,
+        schedule: Schedule::constant(offered, time),
+        drained: false,
         awake: arguments.awake,
         over: &AtomicBool::new(false),
         patience: PATIENCE,
+        pace: Pace::default(),
+        tallies: 2,
+        // What happens before and after is apart: it counts for nothing but for connections that break.
+        file: &|event| Some(usize::from(!(LEAD_IN..time).contains(&event.now))),
     };
-    let tally = pour::run(&flow, requests)?;
+    let poured = pour::run(&flow, requests)?;
     let began = Instant::now();
     drive::run(server, Crowd::all_at_once(1), after, || {})?;
-    ensure!(tally.broken.get() == 0, "{} connections broke", tally.broken.get());
+    let broken: usize = poured.tallies.iter().map(|tally| tally.broken.get()).sum();
+    ensure!(broken == 0, "{broken} connections broke");
+    pace::warn(&poured.pace);
+    let tally = poured.tallies.into_iter().next().context("there are two")?;
     Ok((tally, began.elapsed()))
 }
 

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::settings::Folder;
 use crate::statistics::Heard;
@@ -133,6 +133,18 @@ impl Server {
         self.monitoring.port() != 0
     }
 
+    /// The version of the routes in force; none at the moment of a swap.
+    pub fn routes_version(&self) -> anyhow::Result<Option<String>> {
+        let answer = get(self.monitoring, "/metrics")?;
+        let line = answer.lines().find_map(|line| line.strip_prefix("sms_router_routes_info{version=\""));
+        Ok(line.and_then(|line| line.split('"').next()).map(str::to_owned))
+    }
+
+    /// Asks the service to read its routes again.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::HUP)?)
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -197,6 +209,11 @@ fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+/// The binary that was named, or else this workspace's.
+pub fn binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    named.map_or_else(build, |named| Ok(named.to_owned()))
 }
 
 /// The release binary of this workspace, built now if it is not up to date.

@@ -137,7 +137,7 @@ fn sorted(rounds: &[Round], figure: Figure) -> Vec<f64> {
 }
 
 /// Of sorted values; of an even number of them the mean of the middle two.
-fn median(sorted: &[f64]) -> f64 {
+pub fn median(sorted: &[f64]) -> f64 {
     match sorted.len() {
         0 => f64::NAN,
         count if count % 2 == 1 => sorted[count / 2],

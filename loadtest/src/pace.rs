@@ -1,0 +1,101 @@
+//! Did the generator keep to its schedule?
+//!
+//! Comes in: how long the generator itself kept each text: from when it was due until the generator came to
+//! it, and from when it had a connection for it until it was sent; and how long its thread was at work.
+//! Goes out: whether the run counts.
+//! Always true: a wait for a connection is none of this, as the server keeps it; a generator is behind that
+//! sent more than 1 % of the texts late by more than a tick, or that had hardly a moment of rest: then it is
+//! its own speed that is measured, and answers lie unread. Not here: latencies (`tally`).
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::tally::add;
+
+/// Texts that may be sent late, as a part of all.
+const LATE_MAX: f64 = 0.01;
+/// Of the time that the generator's thread may be at work.
+const BUSY_MAX: f64 = 0.95;
+/// Late, unless told otherwise.
+pub const TICK_MS: u16 = 1;
+
+/// One run of a generator.
+#[derive(Clone)]
+pub struct Pace {
+    /// A text that the generator keeps longer is sent late.
+    tick: Duration,
+    sent: Cell<usize>,
+    late: Cell<usize>,
+    busy: Cell<f64>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::with(Duration::from_millis(TICK_MS.into()))
+    }
+}
+
+impl Pace {
+    pub fn with(tick: Duration) -> Self {
+        Self { tick, sent: Cell::new(0), late: Cell::new(0), busy: Cell::new(0.0) }
+    }
+
+    /// A text is sent that the generator kept so long.
+    pub fn sent(&self, kept: Duration) {
+        add(&self.sent);
+        if kept > self.tick {
+            add(&self.late);
+        }
+    }
+
+    /// How much of the time the thread was at work. Not told of a thread that stays awake on purpose.
+    pub fn worked(&self, busy: Duration, whole: Duration) {
+        self.busy.set(busy.as_secs_f64() / whole.as_secs_f64());
+    }
+
+    /// Why the run does not count.
+    pub fn fault(&self) -> Option<String> {
+        let late = self.late.get() as f64 / self.sent.get().max(1) as f64;
+        let (tick, busy) = (self.tick, self.busy.get());
+        if late > LATE_MAX {
+            Some(format!("the generator sent {:.1} % of the texts more than {tick:?} late", late * 100.0))
+        } else if busy > BUSY_MAX {
+            Some(format!("the generator was at work {:.0} % of the time", busy * 100.0))
+        } else {
+            None
+        }
+    }
+}
+
+/// Tells on standard error of a run that is shown all the same.
+#[expect(clippy::print_stderr, reason = "the report")]
+pub fn warn(pace: &Pace) {
+    if let Some(fault) = pace.fault() {
+        eprintln!("this run does not count: {fault}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    fn after(late: u32, in_time: u32, busy: f64) -> Option<String> {
+        let pace = Pace::with(TICK);
+        (0..late).for_each(|_| pace.sent(TICK * 2));
+        (0..in_time).for_each(|_| pace.sent(TICK));
+        pace.worked(Duration::from_secs(10).mul_f64(busy), Duration::from_secs(10));
+        pace.fault()
+    }
+
+    #[test]
+    fn a_generator_that_is_behind_says_why() {
+        assert_eq!(after(10, 990, 0.5), None);
+        assert_eq!(after(0, 0, 0.0), None);
+        let late = after(11, 989, 0.5).expect("more than 1 % are late");
+        assert!(late.contains("1.1 % of the texts more than 1ms late"), "{late}");
+        let busy = after(0, 1_000, 0.97).expect("it hardly rests");
+        assert!(busy.contains("97 % of the time"), "{busy}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Throughput against departments, from what the closed loop said.
+//!
+//! Comes in: files of `loadtest --json`, of any numbers of topics. Goes out: an SVG with a line for each
+//! server: medians of rounds, of each number of topics. Always true: a server of one file alone has a point.
+//! Not here: how lines are drawn (`svg`); latency by percentile (`latency/report`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use serde::Deserialize;
+
+use crate::svg::{Axis, Chart, Line};
+use crate::table::median;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// What --json said of the closed loop, a file for each number of topics
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Where the chart goes
+    #[arg(long, value_name = "FILE.svg")]
+    to: PathBuf,
+}
+
+/// What of a kept report is drawn.
+#[derive(Deserialize)]
+struct Kept {
+    measured: Report,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    topics: u16,
+    service: Server,
+    floors: Vec<Server>,
+    peers: Vec<Server>,
+}
+
+#[derive(Deserialize)]
+struct Server {
+    name: String,
+    rounds: Vec<Round>,
+}
+
+#[derive(Deserialize)]
+struct Round {
+    requests_per_second: f64,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let reports = arguments.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
+    write(&arguments.to, &chart(reports))
+}
+
+/// Puts a chart into a file.
+pub fn write(file: &Path, chart: &Chart) -> anyhow::Result<()> {
+    std::fs::write(file, chart.to_string()).with_context(|| format!("{} cannot be written", file.display()))
+}
+
+fn read(file: &Path) -> anyhow::Result<Report> {
+    let kept = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let kept: Kept = serde_json::from_slice(&kept)
+        .with_context(|| format!("{} is not what `loadtest --json` says", file.display()))?;
+    Ok(kept.measured)
+}
+
+fn chart(mut reports: Vec<Report>) -> Chart {
+    reports.sort_by_key(|report| report.topics);
+    let topics: BTreeMap<u16, String> =
+        reports.iter().map(|report| (report.topics, report.topics.to_string())).collect();
+    // In decades: 1, 10, 100, 1,000 departments are equally far apart.
+    let at = |topics: u16| f64::from(topics).log10();
+    let mut lines: Vec<Line> = Vec::new();
+    for Report { topics, service, floors, peers } in reports {
+        for Server { name, rounds } in [service].into_iter().chain(floors).chain(peers) {
+            let mut rates: Vec<f64> = rounds.iter().map(|round| round.requests_per_second).collect();
+            rates.sort_by(f64::total_cmp);
+            let point = (at(topics), median(&rates));
+            match lines.iter_mut().find(|line| line.name == name) {
+                Some(line) => line.points.push(point),
+                None => lines.push(Line { name, points: vec![point] }),
+            }
+        }
+    }
+    let most = lines.iter().flat_map(|line| &line.points).map(|(_, rate)| *rate).fold(0.0, f64::max);
+    Chart {
+        title: "Throughput against departments".to_owned(),
+        x: Axis::with(
+            "departments, each with a topic",
+            topics.into_iter().map(|(count, said)| (at(count), said)).collect(),
+        ),
+        y: Axis::linear("texts a second", most),
+        lines,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// As `loadtest --json` keeps it, with more than is drawn.
+    fn kept(topics: u16, service: &[f64], floor: &[f64]) -> Report {
+        let measured = |name: &str, rates: &[f64]| {
+            let round = |rate| json!({ "requests_per_second": rate, "cpu_microseconds_per_text": 1.0 });
+            json!({ "name": name, "rounds": rates.iter().map(round).collect::<Vec<_>>(), "memory_peak_mib": 1 })
+        };
+        let (service, floors) = (measured("ours", service), [measured("floor", floor)]);
+        let report = json!({ "topics": topics, "requests": 9, "service": service, "floors": floors, "peers": [] });
+        let said = json!({ "measured": report, "cpu_ratio": null }).to_string();
+        serde_json::from_str::<Kept>(&said).expect("what was kept").measured
+    }
+
+    #[test]
+    fn there_is_a_line_for_each_server_through_its_medians() {
+        let reports = vec![kept(100, &[3.0, 1.0, 2.0], &[1.0]), kept(1, &[5.0], &[9.0])];
+        let chart = chart(reports);
+        let lines: Vec<_> = chart.lines.iter().map(|line| (line.name.as_str(), line.points.as_slice())).collect();
+        assert_eq!(lines, [("ours", &[(0.0, 5.0), (2.0, 2.0)][..]), ("floor", &[(0.0, 9.0), (2.0, 1.0)][..])]);
+        assert!(chart.to_string().contains("departments, each with a topic"));
+    }
+}
