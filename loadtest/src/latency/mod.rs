@@ -73,7 +73,7 @@ pub struct Arguments {
     /// Routes are read anew while texts come; the service alone is measured, against itself before
     #[arg(long, conflicts_with_all = ["profile", "floors"])]
     reload: bool,
-    /// Keywords more, of the first department
+    /// Keywords in all: beyond each department's own they are the first department's
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     keywords: u32,
     /// Seconds of one run to one server

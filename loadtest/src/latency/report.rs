@@ -105,7 +105,8 @@ pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
 
 impl Report {
     pub fn new(arguments: &Arguments, capacity: f64, loads: Vec<Load>) -> Self {
-        let &Arguments { connections, topics, replication, keywords, profile, seconds, .. } = arguments;
+        let &Arguments { connections, topics, replication, profile, seconds, .. } = arguments;
+        let keywords = arguments.keywords.max(topics.into());
         let stretches = arguments.stretches();
         let is_reload = arguments.reload;
         Self { connections, topics, replication, keywords, profile, seconds, capacity, stretches, loads, is_reload }
@@ -117,7 +118,7 @@ impl Report {
         let what = if self.is_reload { "reloads".to_owned() } else { format!("{profile:?}").to_lowercase() };
         let mut said = format!(
             "{rounds} rounds of {seconds} s, {what}, {connections} connections, {topics} topics, {replication} copies, \
-             {keywords} keywords more; our capacity: {capacity:.0} texts a second\nms from the instant a text was due, \
+             {keywords} keywords; our capacity: {capacity:.0} texts a second\nms from the instant a text was due, \
              medians of rounds\n"
         );
         for load in loads {

@@ -1,6 +1,6 @@
 //! Routes that are read anew while texts come.
 //!
-//! Comes in: the service's folder, a number of keywords. Goes out: two files that differ in a comment, so
+//! Comes in: the service's folder, how many keywords. Goes out: two files that differ in a comment, so
 //! that each is another version and a whole table to build, and a link that leads to the one or the other;
 //! when a reload was under way: from SIGHUP until the metrics name another version.
 //! Always true: the files are written before anything is measured; metrics are asked for at the same pace
@@ -36,11 +36,13 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Before the service starts: so many keywords more, all leading to the first department.
+    /// Before the service starts: so many keywords in all, where departments have fewer of their own; the others
+    /// lead to the first department.
     pub fn new(folder: &Folder, keywords: u32) -> anyhow::Result<Self> {
         let link = folder.path().join("routes.toml");
         let mut routes = std::fs::read_to_string(&link)?;
-        for number in 0..keywords {
+        let own = u32::try_from(folder.topics().len())?;
+        for number in own..keywords {
             let number = format!("x{number:07}");
             writeln!(
                 routes,
