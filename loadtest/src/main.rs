@@ -30,6 +30,7 @@
 //! plot ─ svg: lines over two axes
 //! ```
 
+mod answer;
 mod candidate;
 mod check;
 mod cpu;

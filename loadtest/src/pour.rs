@@ -5,7 +5,7 @@
 //! Always true: a text that no connection was free for waits, and its wait is latency, as that is the
 //! server's slowness; one thread, raw sockets, as the generator shares the machine with what it measures;
 //! a run ends when its time and the patience after it are over.
-//! Not here: the closed loop (`drive`), what is claimed.
+//! Not here: the closed loop (`drive`), where an answer ends (`answer`), what is claimed.
 //!
 //! ```text
 //! pacer: its timer says that texts are due ─ releases turns ─→ connections, whoever is free first
@@ -18,21 +18,18 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
 use futures_util::future::{try_join, try_join_all};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::answer;
 use crate::drive::awake;
 use crate::pace::Pace;
 use crate::schedule::Schedule;
 use crate::tally::{Tally, add};
 use crate::timer::Timer;
-
-/// Largest answer.
-const ANSWER_MAX: usize = 1_024;
 
 /// How texts come.
 pub struct Flow<'a> {
@@ -186,16 +183,7 @@ impl Run<'_> {
 
 async fn exchange(stream: &mut TcpStream, request: &[u8]) -> anyhow::Result<u16> {
     stream.write_all(request).await?;
-    let mut buffer = [0; ANSWER_MAX];
-    let mut filled = 0;
-    while !buffer[..filled].ends_with(b"\r\n\r\n") {
-        match stream.read(&mut buffer[filled..]).await? {
-            0 => bail!("the connection was closed"),
-            count => filled += count,
-        }
-    }
-    let status = buffer.get(9..12).and_then(|status| std::str::from_utf8(status).ok());
-    status.and_then(|status| status.parse().ok()).context("no status")
+    answer::read(stream).await
 }
 
 #[cfg(test)]
@@ -282,7 +270,11 @@ mod tests {
     #[test]
     fn each_text_comes_in_its_stretch_and_refusals_are_counted_apart() {
         let refuses = server(4, |number, stream| {
-            if number % 2 == 0 { ok(stream) } else { stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n") }
+            let answer: &[u8] = match number % 2 {
+                0 => b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n<Response>\r\n\r\n<",
+                _ => b"HTTP/1.1 503 Service Unavailable\r\n\r\n",
+            };
+            stream.write_all(answer)
         });
         let poured = poured(refuses, 4, Profile::Spike, Duration::from_secs(60));
         let due: Vec<_> = poured.tallies.iter().map(|tally| tally.due.get()).collect();
