@@ -93,8 +93,7 @@ impl Candidate {
         let Way::Server(server) = &self.way else { return Ok(()) };
         self.memory_peak_mib = cpu::memory_peak_mib(server.pid())?;
         self.sent = match server.is_service() {
-            // An earlier build has no such metrics, and is compared all the same.
-            true if statistics => Sent::of_service(server).ok(),
+            true if statistics => Sent::of_service(server)?,
             _ => server.heard.sent(),
         };
         Ok(())

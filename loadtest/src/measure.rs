@@ -31,6 +31,8 @@ pub struct Report {
     pub requests: usize,
     pub mix: Option<Mix>,
     pub seed: u64,
+    /// Whether librdkafka's statistics were asked for.
+    pub statistics: bool,
     pub service: Measured,
     pub floors: Vec<Measured>,
     pub peers: Vec<Measured>,
@@ -111,6 +113,7 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
         requests,
         mix,
         seed: options.seed,
+        statistics: options.statistics,
         service: measured.next().context("the service is measured")?,
         floors: measured.by_ref().take(options.floors.len()).collect(),
         peers: measured.collect(),

@@ -116,9 +116,14 @@ impl Server {
 
     /// A metric without labels.
     pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        self.metric_if_any(name)?.with_context(|| format!("there is no metric {name}"))
+    }
+
+    /// A metric without labels that earlier builds lack.
+    pub fn metric_if_any(&self, name: &str) -> anyhow::Result<Option<f64>> {
         let answer = get(self.monitoring, "/metrics")?;
         let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.and_then(|value| value.parse().ok()).with_context(|| format!("there is no metric {name}"))
+        Ok(line.and_then(|value| value.parse().ok()))
     }
 
     /// All metrics of a name, whatever their labels, added up.

@@ -85,9 +85,17 @@ fn table(report: &Report) -> String {
 
 /// What is known of the requests to the brokers.
 fn sent(report: &Report) -> String {
+    if !report.statistics {
+        return String::new();
+    }
     let all = report.floors.iter().chain([&report.service]);
-    let rows: String = all.filter_map(|one| Some(statistics::row(&one.name, one.sent.as_ref()?))).collect();
-    if rows.is_empty() { rows } else { format!("\n{}{rows}", statistics::head()) }
+    let rows = all.filter_map(|one| Some(statistics::row(&one.name, one.sent.as_ref()?)));
+    let mut said = format!("\n{}{}", statistics::head(), rows.collect::<String>());
+    if report.service.sent.is_none() {
+        // An earlier build is compared all the same.
+        said += &format!("{}: this build does not count its requests to the brokers\n", report.service.name);
+    }
+    said
 }
 
 fn mix(report: &Report) -> String {
@@ -177,6 +185,7 @@ mod tests {
             requests: 1,
             mix: None,
             seed: 1,
+            statistics: true,
             service: measured("ours", &[(10.0, 15.0), (10.0, 50.0), (10.0, 10.0)]),
             floors: vec![
                 measured("cheap", &[(5.0, 10.0), (5.0, 20.0), (5.0, 5.0)]),
@@ -194,6 +203,7 @@ mod tests {
         assert!(said.contains("CPU a text, ours ÷ the best (cheap): median 2.00 (1.50 to 2.50)"), "{said}");
         assert!(said.contains("other: cannot be had here: refused"), "{said}");
         assert!(said.contains("of 3 acknowledged texts 1 are lost, 0 doubled"), "{said}");
+        assert!(said.contains("ours: this build does not count its requests"), "{said}");
         assert!(!stands(&report), "what is lost makes the run fail");
     }
 }
