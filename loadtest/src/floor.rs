@@ -38,6 +38,8 @@ use crate::texts::ID_PREFIX;
 const MARK: &str = "floor-";
 /// Floors that have a mark of their own.
 pub const FLOORS_MAX: usize = 100;
+/// Records that floors repeat where records differ.
+const SAMPLES: usize = 256;
 /// How long the service's record is looked for.
 const SAMPLE_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -138,6 +140,11 @@ impl Sample {
             headers: record.headers().context("the service's record has no headers")?.clone(),
         })
     }
+}
+
+/// How many records of the service a floor repeats: one where all are alike.
+pub fn samples_wanted(is_mix: bool) -> usize {
+    if is_mix { SAMPLES } else { 1 }
 }
 
 /// Which floor wrote a record; none did if its id does not say so.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::Options;
 use crate::candidate::{Batch, Candidate, Round, Way};
 use crate::check::{self, Others, Verdict};
-use crate::floor::FLOORS_MAX;
+use crate::floor::{self, FLOORS_MAX};
 use crate::peers::Peer;
 use crate::servers::{self, Server, Tuning};
 use crate::settings::{Cluster, Folder};
@@ -19,8 +19,6 @@ use crate::texts::{self, Mix, Texts};
 
 /// Requests to each server before anything is measured: as many as a round has, but not more.
 const WARM_UP_MAX: usize = 20_000;
-/// Records that floors repeat where records differ.
-const SAMPLES: usize = 256;
 
 /// Everything that was measured.
 #[derive(Serialize)]
@@ -74,12 +72,12 @@ pub fn compare(options: &Options) -> anyhow::Result<Report> {
 
 fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server) -> anyhow::Result<Report> {
     let requests = usize::try_from(options.requests)?;
-    let mut texts = texts(options, mix.as_ref(), folder)?;
+    let mut texts = Texts::of_folder(mix.as_ref(), options.seed, &folder.config, options.topics)?;
     let warm_up = Batch::sign(&mut texts, requests.min(WARM_UP_MAX))?;
     let mut candidates = vec![Candidate::new("sms-router serve", Way::Server(service))];
     // The floors take their records from the service's topic.
     candidates[0].warm_up(options.connections, &warm_up)?;
-    let samples = if mix.is_some() { SAMPLES } else { 1 };
+    let samples = floor::samples_wanted(mix.is_some());
     for (number, tuning) in options.floors.iter().enumerate() {
         let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
         let tuning = Tuning { number, samples, tells: options.statistics, ..tuning.clone() };
@@ -120,15 +118,6 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
         absent,
         check,
     })
-}
-
-fn texts(options: &Options, mix: Option<&Mix>, folder: &Folder) -> anyhow::Result<Texts> {
-    let config = &folder.config;
-    if let Some(mix) = mix {
-        return Texts::mixed(mix, options.seed, config, options.topics);
-    }
-    let (account, _) = config.accounts.first().context("the settings have an account")?;
-    Ok(Texts::new(account.clone(), options.topics))
 }
 
 /// Starts the peers that can be had; the others, and why not.

@@ -93,6 +93,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = Folder::with(
         Cluster::small(&brokers.addresses),
         "account_share_percent = 100\ndepartment_share_percent = 100",
+        &[],
     )?;
     let service = Server::service(&binary, &folder)?;
     let measured = measure(arguments, &folder, &service, &brokers);

@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.in_flight_max
     );
     let folder = match &arguments.brokers {
-        Some(brokers) => Folder::with(Cluster::small(brokers), &inbound)?,
+        Some(brokers) => Folder::with(Cluster::small(brokers), &inbound, &[])?,
         None => Folder::embedded(&inbound)?,
     };
     let service = Server::service(&binary, &folder)?;

@@ -1,7 +1,7 @@
 //! The folder of the service that is measured: settings, routes and secrets; and its topics.
 //!
-//! Comes in: a broker's address, and the carriers of a mix or none. Goes out: files in a temporary folder, in the cluster profile with one
-//! copy of each record. Always true: the topics' names are this process's own, and they are deleted at
+//! Comes in: a broker's address, and the carriers of a mix or none. Goes out: files in a temporary folder, in the
+//! cluster profile or with the embedded store. Always true: the topics' names are this process's own, and they are deleted at
 //! the end. Not here: the router's own topics (`sms-router.…`), which `setup` makes and which stay.
 
 use std::os::unix::fs::DirBuilderExt;
@@ -93,14 +93,14 @@ impl<'a> Cluster<'a> {
 }
 
 impl Folder {
-    /// More keys of `[inbound]`.
-    pub fn with(cluster: Cluster<'_>, inbound: &str) -> anyhow::Result<Self> {
-        Self::make(cluster, inbound, &Self::kafka(cluster), &[])
-    }
-
     /// Accounts of these carriers; of none: `generic`'s.
     pub fn mixed(cluster: Cluster<'_>, carriers: &[Entry]) -> anyhow::Result<Self> {
-        Self::make(cluster, "", &Self::kafka(cluster), carriers)
+        Self::with(cluster, "", carriers)
+    }
+
+    /// More keys of `[inbound]`.
+    pub fn with(cluster: Cluster<'_>, inbound: &str, carriers: &[Entry]) -> anyhow::Result<Self> {
+        Self::make(cluster, inbound, &Self::kafka(cluster), carriers)
     }
 
     /// The same without Kafka: the embedded store.

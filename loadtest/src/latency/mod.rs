@@ -20,14 +20,16 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
+use crate::cpu;
 use crate::drive::{self, Crowd};
+use crate::floor;
 use crate::pace::LATE_MS;
 use crate::plot;
 use crate::schedule::Profile;
 use crate::servers::{self, Server, Tuning};
 use crate::settings::{Cluster, Folder};
 use crate::table::median;
-use crate::texts::Texts;
+use crate::texts::{self, Mix, Texts};
 
 use report::{Load, Measured, Report};
 use round::Plan;
@@ -87,6 +89,12 @@ pub struct Arguments {
     /// the generator (--awake). What it keeps is in every server's latencies, so ratios of short ones lean towards 1
     #[arg(long, value_name = "MS", default_value_t = LATE_MS, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     late_ms: u16,
+    /// What is sent, as a file says it (loadtest/mixes); left out: one carrier, every department in turns
+    #[arg(long, value_name = "FILE", conflicts_with = "embedded")]
+    mix: Option<PathBuf>,
+    /// Decides which text of a mix says what
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Keep the generator awake while it waits: where there is a core for it alone
     #[arg(long)]
     awake: bool,
@@ -107,6 +115,8 @@ fn positive(written: &str) -> Result<f64, String> {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mix = arguments.mix.as_deref().map(Mix::read).transpose()?;
+    let carriers = mix.as_ref().map(texts::entries).transpose()?.unwrap_or_default();
     let binary = servers::binary(arguments.server.as_deref())?;
     sms_router::server::allow_open_files(usize::from(arguments.connections) + 500);
     // One account and perhaps one department, as in a flood of a single carrier: a share of the places is theirs.
@@ -115,11 +125,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Folder::embedded(inbound)?
     } else {
         let Arguments { brokers, topics, replication, .. } = arguments;
-        Folder::with(Cluster { brokers, topics: *topics, replication: *replication }, inbound)?
+        Folder::with(Cluster { brokers, topics: *topics, replication: *replication }, inbound, &carriers)?
     };
     let routes = Routes::new(&folder, arguments.keywords)?;
     let service = Server::service(&binary, &folder)?;
-    let measured = measure(arguments, &folder, service, &routes);
+    let measured = measure(arguments, mix.as_ref(), &folder, service, &routes);
     let deleted = if arguments.embedded { Ok(()) } else { folder.delete_topics() };
     let report = measured?;
     deleted?;
@@ -127,9 +137,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     arguments.plot.as_ref().map_or(Ok(()), |file| plot::write(file, &curves::chart(&report)))
 }
 
-fn measure(arguments: &Arguments, folder: &Folder, service: Server, routes: &Routes) -> anyhow::Result<Report> {
-    let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
-    let mut texts = Texts::new(account.clone(), if arguments.embedded { 1 } else { arguments.topics });
+fn measure(
+    arguments: &Arguments,
+    mix: Option<&Mix>,
+    folder: &Folder,
+    service: Server,
+    routes: &Routes,
+) -> anyhow::Result<Report> {
+    let topics = if arguments.embedded { 1 } else { arguments.topics };
+    let mut texts = Texts::of_folder(mix, arguments.seed, &folder.config, topics)?;
     let crowd = Crowd::all_at_once(arguments.connections.into());
     let mut closed_loop = |server: &Server, count: usize| {
         let took = drive::run(server.address, crowd, &texts.sign(count)?, || {})?;
@@ -140,7 +156,8 @@ fn measure(arguments: &Arguments, folder: &Folder, service: Server, routes: &Rou
     if !arguments.embedded && !arguments.reload {
         for tuning in &arguments.floors {
             let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
-            servers.push((name, Server::floor(folder, tuning)?));
+            let tuning = Tuning { samples: floor::samples_wanted(mix.is_some()), ..tuning.clone() };
+            servers.push((name, Server::floor(folder, &tuning)?));
         }
     }
     for (name, floor) in &servers[1..] {
@@ -163,7 +180,9 @@ fn measure(arguments: &Arguments, folder: &Folder, service: Server, routes: &Rou
             }
         }
     }
-    Ok(Report::new(arguments, capacity, loads))
+    let memory = |(_, server): &(String, Server)| cpu::memory_peak_mib(server.pid());
+    let memory_peak_mib = servers.iter().map(memory).collect::<anyhow::Result<_>>()?;
+    Ok(Report::new(arguments, capacity, loads, memory_peak_mib))
 }
 
 fn loads(arguments: &Arguments, capacity: f64, servers: &[(String, Server)]) -> Vec<Load> {

@@ -28,6 +28,8 @@ pub struct Report {
     pub capacity: f64,
     pub stretches: Vec<String>,
     pub loads: Vec<Load>,
+    /// Of each server, over all loads.
+    pub memory_peak_mib: Vec<u64>,
     #[serde(skip)]
     is_reload: bool,
 }
@@ -104,12 +106,21 @@ pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
 }
 
 impl Report {
-    pub fn new(arguments: &Arguments, capacity: f64, loads: Vec<Load>) -> Self {
+    pub fn new(arguments: &Arguments, capacity: f64, loads: Vec<Load>, memory_peak_mib: Vec<u64>) -> Self {
         let &Arguments { connections, topics, replication, profile, seconds, .. } = arguments;
-        let keywords = arguments.keywords.max(topics.into());
-        let stretches = arguments.stretches();
-        let is_reload = arguments.reload;
-        Self { connections, topics, replication, keywords, profile, seconds, capacity, stretches, loads, is_reload }
+        Self {
+            connections,
+            topics,
+            replication,
+            keywords: arguments.keywords.max(topics.into()),
+            profile,
+            seconds,
+            capacity,
+            stretches: arguments.stretches(),
+            loads,
+            memory_peak_mib,
+            is_reload: arguments.reload,
+        }
     }
 
     fn table(&self) -> String {
@@ -144,6 +155,10 @@ impl Report {
             if discarded > 0 {
                 said += &format!("({discarded} runs did not count, as the generator was behind, and were done anew)\n");
             }
+        }
+        let servers = loads.first().map(|load| load.servers.iter()).into_iter().flatten();
+        for (server, memory) in servers.zip(&self.memory_peak_mib) {
+            said += &format!("\n{}: peak memory {memory} MiB", server.name);
         }
         for Ratio { share, stretch, other, median, rounds } in self.ratios() {
             let (least, most) = (rounds.first().unwrap_or(&f64::NAN), rounds.last().unwrap_or(&f64::NAN));
@@ -237,6 +252,7 @@ pub mod tests {
             capacity: 2_000.0,
             stretches: stretches.iter().map(|name| (*name).to_owned()).collect(),
             loads: vec![Load { share: 0.5, rate: 1_000.0, servers }],
+            memory_peak_mib: vec![40],
             is_reload,
         }
     }
@@ -250,6 +266,7 @@ pub mod tests {
         let servers = vec![measured("ours", &[&[10], &[30], &[100]]), measured("floor", &[&[10], &[10], &[50]])];
         let said = report(false, &["all"], servers).table();
         assert!(said.contains("p99 at 0.50, all, ours ÷ floor: median 2.00 (1.00 to 3.00)"), "{said}");
+        assert!(said.contains("ours: peak memory 40 MiB"), "{said}");
     }
 
     #[test]

@@ -59,6 +59,15 @@ impl Texts {
         Self::of(vec![account], Script::plain(topics), 0.0, 0)
     }
 
+    /// As the mix says, or else of one carrier: by the accounts of a folder that was made for it.
+    pub fn of_folder(mix: Option<&Mix>, seed: u64, config: &Config, topics: u16) -> anyhow::Result<Self> {
+        if let Some(mix) = mix {
+            return Self::mixed(mix, seed, config, topics);
+        }
+        let (account, _) = config.accounts.first().context("the settings have an account")?;
+        Ok(Self::new(account.clone(), topics))
+    }
+
     /// As the mix says, by the accounts that the settings have for it.
     pub fn mixed(mix: &Mix, seed: u64, config: &Config, topics: u16) -> anyhow::Result<Self> {
         let entries = entries(mix)?;
