@@ -99,6 +99,9 @@ pub struct Options {
     /// Copies of each record
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     replication: u8,
+    /// The library that the service publishes with; left out: its default
+    #[arg(long, value_parser = ["librdkafka", "krafka"])]
+    client: Option<String>,
     /// Floors to measure, LINGER:IN_FLIGHT each
     #[arg(long, value_delimiter = ',', default_value = "0:1,0:5,0.1:1,0.1:5,1:1,1:5")]
     floors: Vec<servers::Tuning>,

@@ -61,7 +61,8 @@ pub fn compare(options: &Options) -> anyhow::Result<Report> {
     ensure!(options.floors.len() <= FLOORS_MAX, "--floors: {FLOORS_MAX} at most");
     let carriers = mix.as_ref().map(texts::entries).transpose()?.unwrap_or_default();
     let binary = servers::binary(options.server.as_deref())?;
-    let cluster = Cluster { brokers: &options.brokers, topics: options.topics, replication: options.replication };
+    let &Options { ref brokers, topics, replication, ref client, .. } = options;
+    let cluster = Cluster { brokers, topics, replication, client: client.as_deref() };
     let folder = Folder::mixed(cluster, &carriers)?;
     let service = Server::service(&binary, &folder)?;
     let report = measure(options, mix, &folder, service);
@@ -74,7 +75,7 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
     let requests = usize::try_from(options.requests)?;
     let mut texts = Texts::of_folder(mix.as_ref(), options.seed, &folder.config, options.topics)?;
     let warm_up = Batch::sign(&mut texts, requests.min(WARM_UP_MAX))?;
-    let mut candidates = vec![Candidate::new("sms-router serve", Way::Server(service))];
+    let mut candidates = vec![Candidate::new(&servers::name_of(options.client.as_deref()), Way::Server(service))];
     // The floors take their records from the service's topic.
     candidates[0].warm_up(options.connections, &warm_up)?;
     let samples = floor::samples_wanted(mix.is_some());

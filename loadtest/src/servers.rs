@@ -216,6 +216,11 @@ fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
+/// What the service is called in a table.
+pub fn name_of(client: Option<&str>) -> String {
+    client.map_or("sms-router serve".to_owned(), |client| format!("sms-router serve, {client}"))
+}
+
 /// The binary that was named, or else this workspace's.
 pub fn binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     named.map_or_else(build, |named| Ok(named.to_owned()))

@@ -61,6 +61,7 @@ const KAFKA: &str = r#"
 [publish]
 to = "kafka"
 brokers = "BROKERS"
+CLIENT
 [publish.topics]
 replication = COPIES
 min_insync_replicas = SYNCED
@@ -83,12 +84,14 @@ pub struct Cluster<'a> {
     pub topics: u16,
     /// Copies of each record.
     pub replication: u8,
+    /// The library that the service publishes with, where not its default: earlier builds know no other.
+    pub client: Option<&'a str>,
 }
 
 impl<'a> Cluster<'a> {
     /// One topic, one copy.
     pub fn small(brokers: &'a str) -> Self {
-        Self { brokers, topics: 1, replication: 1 }
+        Self { brokers, topics: 1, replication: 1, client: None }
     }
 }
 
@@ -113,6 +116,7 @@ impl Folder {
         let synced = cluster.replication.saturating_sub(1).max(1);
         KAFKA
             .replace("BROKERS", cluster.brokers)
+            .replace("CLIENT", &cluster.client.map(|client| format!("client = \"{client}\"")).unwrap_or_default())
             .replace("COPIES", &cluster.replication.to_string())
             .replace("SYNCED", &synced.to_string())
     }

@@ -123,7 +123,9 @@ impl Sent {
     /// Of the service's own metrics, which are as old as a second; nothing of a build that has none of them.
     pub fn of_service(service: &Server) -> anyhow::Result<Option<Self>> {
         let (requests, messages) = (service.metric_if_any(REQUESTS)?, service.metric_if_any(MESSAGES)?);
-        let Some((requests, messages)) = requests.zip(messages) else { return Ok(None) };
+        // Nor of one whose producers are of a library that tells no such totals.
+        let told = requests.zip(messages).filter(|(requests, _)| *requests > 0.0);
+        let Some((requests, messages)) = told else { return Ok(None) };
         let [messages_per_batch, queue_p99_ms, socket_p99_ms, broker_p99_ms] = [None; 4];
         let messages_per_request = messages / requests;
         Ok(Some(Self {

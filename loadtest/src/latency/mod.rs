@@ -60,6 +60,9 @@ pub struct Arguments {
     /// Copies of each record
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     replication: u8,
+    /// The library that the service publishes with; left out: its default
+    #[arg(long, value_parser = ["librdkafka", "krafka"], conflicts_with = "embedded")]
+    client: Option<String>,
     /// Floors to measure, LINGER:IN_FLIGHT each
     #[arg(long, value_delimiter = ',', default_value = "0:1,0:5,0.1:5")]
     floors: Vec<Tuning>,
@@ -124,8 +127,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = if arguments.embedded {
         Folder::embedded(inbound)?
     } else {
-        let Arguments { brokers, topics, replication, .. } = arguments;
-        Folder::with(Cluster { brokers, topics: *topics, replication: *replication }, inbound, &carriers)?
+        let &Arguments { ref brokers, topics, replication, ref client, .. } = arguments;
+        Folder::with(Cluster { brokers, topics, replication, client: client.as_deref() }, inbound, &carriers)?
     };
     let routes = Routes::new(&folder, arguments.keywords)?;
     let service = Server::service(&binary, &folder)?;
@@ -152,7 +155,7 @@ fn measure(
         anyhow::Ok(count as f64 / took.as_secs_f64())
     };
     closed_loop(&service, WARM_UP)?;
-    let mut servers = vec![("sms-router serve".to_owned(), service)];
+    let mut servers = vec![(servers::name_of(arguments.client.as_deref()), service)];
     if !arguments.embedded && !arguments.reload {
         for tuning in &arguments.floors {
             let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
