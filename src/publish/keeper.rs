@@ -16,6 +16,7 @@ use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
 
 use super::client::Settings;
+use super::context::Traffic;
 use super::engine::{Batching, Engine};
 use super::lane::Lane;
 
@@ -41,15 +42,16 @@ pub(super) struct Keeper {
 struct Shared {
     settings: Settings,
     lanes: Arc<[Lane]>,
+    traffic: Traffic,
     spare: Mutex<Option<Arc<Engine>>>,
     retiring: AtomicUsize,
     closing: AtomicBool,
 }
 
 impl Keeper {
-    pub(super) fn start(settings: Settings, lanes: Arc<[Lane]>) -> Result<Self, KafkaError> {
+    pub(super) fn start(settings: Settings, lanes: Arc<[Lane]>, traffic: Traffic) -> Result<Self, KafkaError> {
         let (spare, retiring, closing) = (Mutex::new(None), AtomicUsize::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { settings, lanes, spare, retiring, closing });
+        let shared = Arc::new(Shared { settings, lanes, traffic, spare, retiring, closing });
         let (replaced, left) = sync_channel(RETIRING_MAX * 2);
         let work = shared.clone();
         let runtime = Handle::current();
@@ -100,7 +102,7 @@ impl Keeper {
 
 impl Shared {
     fn make(&self) -> Result<Engine, KafkaError> {
-        Engine::start(&self.settings, "sms-router-spare", Batching::Shared)
+        Engine::start(&self.settings, "sms-router-spare", Batching::Shared, &self.traffic)
     }
 
     fn run(&self, left: &Receiver<Arc<Engine>>) {

@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Settings;
+use super::context::Traffic;
 use super::engine::{Batching, Engine, Record, Report, Serial};
 use super::keeper::Keeper;
 
@@ -22,8 +23,13 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn start(settings: &Settings, name: &str, batching: Batching) -> Result<Self, KafkaError> {
-        let engine = Engine::start(settings, name, batching)?;
+    pub(super) fn start(
+        settings: &Settings,
+        name: &str,
+        batching: Batching,
+        traffic: &Traffic,
+    ) -> Result<Self, KafkaError> {
+        let engine = Engine::start(settings, name, batching, traffic)?;
         Ok(Self { engine: ArcSwap::from_pointee(engine), name: name.to_owned() })
     }
 

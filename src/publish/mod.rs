@@ -58,6 +58,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::message::{Event, EventSource, topics as own_topics};
 use crate::telemetry::Metrics;
 use breaker::{Outcome, Pass, Turn};
+use context::Traffic;
 use engine::{Batching, Record, Report, Serial};
 use fault::Fault;
 use keeper::Keeper;
@@ -107,11 +108,12 @@ impl Publisher {
     /// Makes the producers. They look for the brokers and fetch their ids in the background, which
     /// takes half a second: do it before the first text.
     pub fn start(settings: Settings, source: EventSource, metrics: Metrics) -> Result<Self, PublishError> {
+        let traffic = Traffic::new(&metrics);
         let shared = (0..settings.producers.max(1))
-            .map(|index| Lane::start(&settings, &format!("sms-router-{index}"), Batching::Shared));
-        let quarantine = Lane::start(&settings, "sms-router-quarantine", Batching::Alone);
+            .map(|index| Lane::start(&settings, &format!("sms-router-{index}"), Batching::Shared, &traffic));
+        let quarantine = Lane::start(&settings, "sms-router-quarantine", Batching::Alone, &traffic);
         let lanes = shared.chain([quarantine]).collect::<Result<Arc<[_]>, _>>().map_err(PublishError::Settings)?;
-        let keeper = Keeper::start(settings.clone(), lanes.clone()).map_err(PublishError::Settings)?;
+        let keeper = Keeper::start(settings.clone(), lanes.clone(), traffic).map_err(PublishError::Settings)?;
         let (topics, waiting) = (DashMap::new(), AtomicUsize::new(0));
         let envelope = Envelope::new(source);
         let publisher = Self(Arc::new(Inner { lanes, keeper, topics, envelope, settings, waiting, metrics }));

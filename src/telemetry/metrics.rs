@@ -60,6 +60,8 @@ pub struct Metrics {
     pub probe_last_success: GaugeVec,
     pub probe_failures: IntCounter,
     pub connections_gave_way: IntCounterVec,
+    pub kafka_requests: IntCounter,
+    pub kafka_messages: IntCounter,
     pub sample: IntGauge,
     pub build_info: IntGaugeVec,
 }
@@ -230,6 +232,14 @@ impl Metrics {
                 "sms_router_connections_gave_way_total",
                 "Connections of strangers closed because a newcomer needed the place",
                 &["listener"],
+            ),
+            kafka_requests: make.counter(
+                "sms_router_kafka_requests_total",
+                "Requests of all producers to the brokers, seen once a second",
+            ),
+            kafka_messages: make.counter(
+                "sms_router_kafka_messages_total",
+                "Records in those requests; retries count again, so it is no count of texts",
             ),
             sample: make.gauge("sms_router_sample", "1 while the built-in sample is in force"),
             build_info: make.gauges("sms_router_build_info", "1, with the version", &["version"]),

@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::{Batching, HEADERS, Record};
 use crate::publish::client::{Settings, producer_config};
-use crate::publish::context::Calm;
+use crate::publish::context::{Calm, Traffic};
 
 pub(super) struct Producer {
     producer: FutureProducer<Calm>,
@@ -22,12 +22,17 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    pub(super) fn start(settings: &Settings, name: &str, batching: Batching) -> Result<Self, KafkaError> {
+    pub(super) fn start(
+        settings: &Settings,
+        name: &str,
+        batching: Batching,
+        traffic: &Traffic,
+    ) -> Result<Self, KafkaError> {
         let mut config = producer_config(settings, name);
         if batching == Batching::Alone {
             config.set("batch.num.messages", "1");
         }
-        let context = Calm::default();
+        let context = Calm::counting(traffic);
         let producer = config.create_with_context(context.clone())?;
         Ok(Self { producer, context })
     }

@@ -30,6 +30,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 pub(super) use self::krafka::check as check_krafka;
 use super::client::{Client, Settings};
+use super::context::Traffic;
 use super::record::Envelope;
 use crate::message::Event;
 
@@ -79,11 +80,17 @@ pub(super) enum Report {
 
 impl Engine {
     /// Makes the producer; it looks for the brokers in the background. Within the runtime.
-    pub(super) fn start(settings: &Settings, name: &str, batching: Batching) -> Result<Self, KafkaError> {
+    /// krafka's traffic is not counted: it tells no such totals.
+    pub(super) fn start(
+        settings: &Settings,
+        name: &str,
+        batching: Batching,
+        traffic: &Traffic,
+    ) -> Result<Self, KafkaError> {
         let producer = match (settings.client, batching) {
             // What goes by itself gains nothing of shared requests.
             (Client::Librdkafka, _) | (Client::Krafka, Batching::Alone) => {
-                Producer::Librdkafka(librdkafka::Producer::start(settings, name, batching)?)
+                Producer::Librdkafka(librdkafka::Producer::start(settings, name, batching, traffic)?)
             }
             (Client::Krafka, Batching::Shared) => Producer::Krafka(krafka::Producer::start(settings, name)?),
         };
