@@ -3,7 +3,7 @@
 //! Comes in: the service's settings, topics of which the first has records that the service wrote, a linger
 //! and how many requests may be in flight. Goes out: a hyper handler that reads the body and awaits a bare
 //! `FutureProducer`; topics are taken in turns, and so are the records, where there are several.
-//! Always true: the producer has the service's other properties; each record has the same key, headers
+//! Always true: the producer has the service's other properties, but for its time-outs; each record has the same key, headers
 //! and number of bytes as one of the service's, and tells by its id which floor wrote it. Not here:
 //! signatures, keywords, ids, bounds, metrics, deadlines: they are what is measured.
 
@@ -24,7 +24,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Message, OwnedHeaders, OwnedMessage};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use sms_router::config::Publish;
 use sms_router::publish::{Settings, consumer_config, producer_config};
@@ -95,10 +95,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut properties = producer_config(&settings, "loadtest-floor");
     // The service looks at them once a second; a bare producer has nobody who does, unless they are asked for.
     properties.set("statistics.interval.ms", if arguments.statistics { "1000" } else { "0" });
+    // A bare producer gives nothing up: with a thousand topics it would, at the service's time-outs.
+    properties.set("message.timeout.ms", "60000").set("request.timeout.ms", "30000");
     properties.set("linger.ms", &arguments.linger);
     properties.set("max.in.flight.requests.per.connection", &arguments.in_flight);
+    let producer: FutureProducer<Teller> = properties.create_with_context(Teller)?;
+    // With many topics the records of some would be given up before the client knew where they are.
+    producer.client().fetch_metadata(None, SAMPLE_PATIENCE)?;
     let floor = Arc::new(Floor {
-        producer: properties.create_with_context(Teller)?,
+        producer,
         topics,
         records: records.iter().map(|record| Sample::of(record, arguments.number)).collect::<Result<_, _>>()?,
         next: AtomicUsize::new(0),
