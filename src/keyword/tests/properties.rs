@@ -70,7 +70,7 @@ fn words(text: &str, fold_accents: bool) -> Vec<(String, usize)> {
 }
 
 fn alone_emoji(words: &[(String, usize)]) -> bool {
-    words.last().is_some_and(|(word, _)| word.ends_with(['❄', '😀', '👍']))
+    words.last().is_some_and(|(word, _)| word.trim_end_matches(is_mark).ends_with(['❄', '😀', '👍']))
 }
 
 /// The place of the keyword that wins, and where it ends in the text: every keyword is tried.
