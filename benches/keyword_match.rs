@@ -7,8 +7,11 @@
 //! One iteration is one text. All are asked for every text before any is timed.
 
 mod common;
+#[path = "common/words.rs"]
+mod words;
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use aho_corasick::automaton::Automaton;
 use aho_corasick::nfa::contiguous::NFA;
@@ -16,51 +19,11 @@ use aho_corasick::{Anchored, Input, MatchKind};
 use criterion::{Criterion, criterion_group, criterion_main};
 use sms_router::keyword::Table;
 use sms_router::message::{Country, Number};
+use words::{Drawn, keywords};
 
 /// Texts timed in turn: enough that neither branch predictor nor cache knows each of them.
 const TEXTS: usize = 1_024;
 const NUMBER: &str = "86555";
-
-/// Numbers that look drawn and are the same in every run (SplitMix64).
-struct Drawn(u64);
-
-impl Drawn {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
-
-    fn pick<'w>(&mut self, words: &[&'w str]) -> &'w str {
-        words[self.below(words.len())]
-    }
-}
-
-const SYLLABLES: [&str; 24] = [
-    "ba", "bin", "co", "dra", "el", "fen", "gri", "ho", "ice", "ka", "lam", "mo", "ne", "par", "pot", "qui", "ra",
-    "sno", "ter", "tu", "vil", "wa", "way", "zo",
-];
-
-/// Distinct words of 2 to 5 syllables, one in five of two words.
-fn keywords(count: usize) -> Vec<String> {
-    let mut drawn = Drawn(7);
-    let mut seen = std::collections::HashSet::new();
-    let mut keywords = Vec::with_capacity(count);
-    while keywords.len() < count {
-        let syllables = 2 + drawn.below(4);
-        let mut word: String = (0..syllables).map(|_| drawn.pick(&SYLLABLES)).collect();
-        if drawn.below(5) == 0 {
-            word.push(' ');
-            word.push_str(drawn.pick(&SYLLABLES));
-        }
-        if seen.insert(word.clone()) {
-            keywords.push(word);
-        }
-    }
-    keywords
-}
 
 /// Texts as people write them, two in three with a keyword, and the same folded.
 fn texts(keywords: &[String]) -> Vec<(String, String)> {
@@ -106,7 +69,7 @@ fn find(automaton: &NFA, folded: &str) -> Option<usize> {
 }
 
 fn matching(criterion: &mut Criterion) {
-    for count in [1_000, 10_000, 100_000] {
+    for count in [1_000, 10_000, 100_000, 1_000_000] {
         let keywords = keywords(count);
         let (table, automaton, texts) = (table(&keywords), bare(&keywords), texts(&keywords));
         let to = Number::normalise(NUMBER, Country::GB);
@@ -119,6 +82,7 @@ fn matching(criterion: &mut Criterion) {
         }
         assert!((TEXTS / 2..TEXTS).contains(&matched), "{matched} of {TEXTS} have a keyword");
 
+        by_turns(count, &table, &automaton, &texts);
         let mut group = criterion.benchmark_group(format!("match/keywords={count}"));
         group.bench_function("bare", |bencher| {
             let mut turn = texts.iter().cycle();
@@ -134,6 +98,25 @@ fn matching(criterion: &mut Criterion) {
         });
         group.finish();
     }
+}
+
+/// How often `find` and `bare` take turns, a pass over all texts each.
+const TURNS: usize = 201;
+
+/// The ratio of the two, pair by pair, so that a machine that others use too slows both: the middle one is printed.
+fn by_turns(count: usize, table: &Table, automaton: &NFA, texts: &[(String, String)]) {
+    let to = Number::normalise(NUMBER, Country::GB);
+    let timed = |pass: &dyn Fn()| {
+        let began = Instant::now();
+        pass();
+        began.elapsed().as_secs_f64() * 1e9 / texts.len() as f64
+    };
+    let bare = || texts.iter().for_each(|(_, folded)| _ = black_box(find(automaton, black_box(folded))));
+    let found = || texts.iter().for_each(|(text, _)| _ = black_box(table.find(&to, black_box(text))));
+    let mut pairs: Vec<_> = (0..TURNS).map(|_| (timed(&bare), timed(&found))).collect();
+    pairs.sort_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
+    let (bare, found) = pairs[TURNS / 2];
+    println!("keywords={count}: bare {bare:.0} ns, find {found:.0} ns, ratio {:.2}", found / bare);
 }
 
 fn building(criterion: &mut Criterion) {
