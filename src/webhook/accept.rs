@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper::header::HeaderName;
 use tokio_util::task::TaskTracker;
 
 use crate::carrier::{Account, Admission, AuthFailure, Delivery, Webhook, admit};
@@ -12,6 +13,9 @@ use crate::message::Flag;
 
 use super::unstoppable::{Panicked, Unstoppable, Work};
 use super::{Deferral, Limits, Outward, Refusal, Verdict};
+
+/// Of W3C Trace Context.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// How long an account's carrier waits for a text to become durable, at most `most`.
 pub fn patience(account: &Account, most: Duration) -> Duration {
@@ -79,7 +83,7 @@ impl Door {
             Ok(place) => place,
             Err(deferral) => return Step::Done(Verdict::Deferred(deferral)),
         };
-        let traceparent = webhook.header("traceparent").filter(|value| is_traceparent(value));
+        let traceparent = webhook.header(&TRACEPARENT).filter(|value| is_traceparent(value));
         let intake = self.settings.intake.clone();
         let read = |inbound| {
             let text = intake.read(account, inbound, webhook.received_at, traceparent);

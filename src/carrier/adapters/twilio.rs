@@ -19,6 +19,7 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
+use hyper::header::HeaderName;
 use subtle::ConstantTimeEq;
 
 use crate::carrier::listing::Listing;
@@ -30,7 +31,7 @@ use crate::carrier::{
 };
 use crate::message::{Inbound, Media, Text, Timestamp};
 
-const SIGNATURE: &str = "x-twilio-signature";
+static SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
 /// In the query of a request whose body is not a form: hexadecimal SHA-256 of the body.
 const BODY_HASH: &str = "bodySHA256";
 /// Most pieces of media with one text, Twilio's own limit being 10.
@@ -59,7 +60,7 @@ impl Carrier for Twilio {
     }
 
     fn verify(&self, webhook: &Webhook<'_>, account: &Account) -> Result<(), AuthFailure> {
-        let header = webhook.header(SIGNATURE).ok_or(AuthFailure::Missing)?;
+        let header = webhook.header(&SIGNATURE).ok_or(AuthFailure::Missing)?;
         let signature = STANDARD.decode(header).map_err(|_| AuthFailure::Mismatch)?;
         let parameters = if webhook.method == Method::GET {
             Vec::new()
@@ -113,7 +114,7 @@ impl Carrier for Twilio {
         };
         let url = SignedUrl::parse(&account.url);
         let tag = url.sign(&key, url.ports()[0], &Query::as_it_came(&request.query), &parameters);
-        request.headers.push((SIGNATURE.to_owned(), STANDARD.encode(tag)));
+        request.headers.push((SIGNATURE.to_string(), STANDARD.encode(tag)));
         Ok(())
     }
 

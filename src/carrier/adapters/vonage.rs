@@ -22,6 +22,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use hyper::Method;
+use hyper::header::AUTHORIZATION;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
@@ -68,7 +69,7 @@ impl Carrier for Vonage {
             return messages::verify(token, webhook, account);
         }
         let parameters = parameters(webhook).ok_or(AuthFailure::Missing)?;
-        if is_message(webhook.body, &parameters) && webhook.header("authorization").is_none() {
+        if is_message(webhook.body, &parameters) && webhook.header(AUTHORIZATION).is_none() {
             return Err(AuthFailure::Forgotten);
         }
         signature::verify(parameters, account, webhook.received_at)

@@ -10,6 +10,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hyper::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 
 use crate::carrier::reading::form;
@@ -140,7 +141,7 @@ fn check_address(account: &Account, webhook: &Webhook<'_>) -> Result<(), AuthFai
 
 /// What follows the scheme in `Authorization`; the scheme's case does not matter (RFC 9110, 11.1).
 pub fn credentials<'a>(webhook: &Webhook<'a>, scheme: &str) -> Result<&'a str, AuthFailure> {
-    let header = webhook.header("authorization").ok_or(AuthFailure::Missing)?;
+    let header = webhook.header(AUTHORIZATION).ok_or(AuthFailure::Missing)?;
     let (given, rest) = header.split_once(' ').ok_or(AuthFailure::Missing)?;
     if given.eq_ignore_ascii_case(scheme) { Ok(rest.trim()) } else { Err(AuthFailure::Missing) }
 }
