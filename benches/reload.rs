@@ -1,8 +1,9 @@
 //! What does it cost to take a routes file into force, against building the bare automaton of its words?
 //!
 //! `bare` is the build of aho-corasick's contiguous NFA over the same words, folded, in order and closed by a blank
-//! each. `reload` is all that `serve` does with a changed file: read, parsed, judged, built, its own tests run. The two
-//! take turns; printed are the medians, the ratio pair by pair, and the most memory that either has held at once beside
+//! each. `reload` is all that `serve` does with a changed file: read, parsed, judged, built, its own tests run. `tree`
+//! is the toml crate's own reading of that text and no more: what a reload that went through it could not undercut.
+//! They take turns; printed are the medians, the ratios to `bare` turn by turn, and the most memory that each has held at once beside
 //! what it was given. `--keywords N` and `--rounds N` say how many; without `--bench` (in tests) 1,000 once.
 
 #[path = "common/words.rs"]
@@ -15,6 +16,7 @@ use aho_corasick::nfa::contiguous::NFA;
 use sms_router::config::RoutesFile;
 use sms_router::keyword::Table;
 use sms_router::message::{Country, Number};
+use toml::de::DeTable;
 
 const DEPARTMENTS: usize = 100;
 const NUMBER: &str = "86555";
@@ -79,22 +81,28 @@ fn compare(count: usize, rounds: usize) {
     let mut closed: Vec<_> = words.iter().map(|word| format!("{word} ")).collect();
     closed.sort_unstable();
 
-    let (mut bares, mut reloads, mut ratios, mut memory) = (Vec::new(), Vec::new(), Vec::new(), (0, 0));
+    let text = file.text().expect("it can be read");
+    let [mut bares, mut reloads, mut ratios, mut trees] = [const { Vec::new() }; 4];
+    let mut memory = (0, 0, 0);
     for _ in 0..rounds {
         let (automaton, bare_took, bare_bytes) = measured(|| bare(&closed));
         drop(automaton);
+        let (keys, tree_took, tree_bytes) = measured(|| DeTable::parse(&text).expect("TOML").get_ref().len());
+        assert_eq!(keys, 4, "department, number, keyword, test");
         let (table, reload_took, reload_bytes) = measured(|| reload(&file));
         let decision = table.decide(&Number::normalise(NUMBER, Country::GB), &words[count / 2]);
         assert_eq!(decision.and_then(|decision| decision.keyword).as_deref(), Some(words[count / 2].as_str()));
         bares.push(bare_took.as_secs_f64());
         reloads.push(reload_took.as_secs_f64());
         ratios.push(reload_took.as_secs_f64() / bare_took.as_secs_f64());
-        memory = (bare_bytes >> 20, reload_bytes >> 20);
+        trees.push(tree_took.as_secs_f64() / bare_took.as_secs_f64());
+        memory = (bare_bytes >> 20, reload_bytes >> 20, tree_bytes >> 20);
     }
-    let (bare, reload, ratio) = (median(bares) * 1e3, median(reloads) * 1e3, median(ratios));
+    let (bare, reload, ratio, tree) = (median(bares) * 1e3, median(reloads) * 1e3, median(ratios), median(trees));
     println!(
-        "{count} keywords, {rounds} rounds: bare {bare:.1} ms, {} MiB; reload {reload:.1} ms, {} MiB; ratio {ratio:.2}",
-        memory.0, memory.1
+        "{count} keywords, {rounds} rounds: bare {bare:.1} ms, {} MiB; reload {reload:.1} ms, {} MiB; \
+         ratio {ratio:.2}; tree alone {tree:.2}, {} MiB",
+        memory.0, memory.1, memory.2
     );
 }
 

@@ -8,9 +8,9 @@ use sms_router::message::{Country, DepartmentName};
 /// Whole words of `number`, which belongs to `highways`, and so do they.
 pub fn spec(number: &str, words: impl IntoIterator<Item = String>) -> Spec {
     let department = DepartmentName::parse("highways").expect("a name");
-    let keyword = |word| KeywordSpec {
+    let keyword = |word: String| KeywordSpec {
         number: number.into(),
-        word,
+        word: word.into(),
         aliases: vec![],
         department: department.clone(),
         mode: Mode::Word,

@@ -24,6 +24,7 @@ mod sample;
 mod secrets;
 mod settings;
 mod signature;
+mod stanzas;
 mod tokens;
 mod watching;
 

@@ -8,6 +8,7 @@
 //! where a department's texts go (`delivery`).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::delivery::{self, Delivery};
 use super::matcher::Matcher;
@@ -48,7 +49,7 @@ pub(super) fn build(spec: Spec) -> Result<Table, Vec<Refusal>> {
 }
 
 /// The default department of each number, by normalised number or `*`.
-pub(super) type Defaults = HashMap<String, DepartmentName>;
+pub(super) type Defaults = HashMap<Arc<str>, DepartmentName>;
 
 fn defaults(
     spec: &Spec,
@@ -131,8 +132,8 @@ fn assemble(
             }
             None => None,
         };
-        let label = number.clone().into_boxed_str();
-        routes.insert(number, Route { label, default, own });
+        let label = Box::from(&*number);
+        routes.insert(number.to_string(), Route { label, default, own });
     }
     Some(Table {
         departments: spec.departments.clone(),

@@ -63,11 +63,11 @@ pub struct NumberSpec {
 }
 
 /// A word, its other spellings, and whose it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeywordSpec {
     /// As written, or `*` for every number.
-    pub number: String,
-    pub word: String,
+    pub number: Arc<str>,
+    pub word: Arc<str>,
     pub aliases: Vec<String>,
     pub department: DepartmentName,
     pub mode: Mode,

@@ -31,7 +31,7 @@ const BUILT_IN: [(Consent, &[&str]); 3] = [
 /// Numbers as keys, each form normalised once: a table repeats few numbers many times.
 pub(super) struct Numbers {
     country: Country,
-    known: HashMap<String, String>,
+    known: HashMap<String, Arc<str>>,
 }
 
 impl Numbers {
@@ -39,12 +39,12 @@ impl Numbers {
         Self { country, known: HashMap::new() }
     }
 
-    pub(super) fn normalise(&mut self, written: &str) -> String {
+    pub(super) fn normalise(&mut self, written: &str) -> Arc<str> {
         if let Some(number) = self.known.get(written) {
-            return number.clone();
+            return Arc::clone(number);
         }
-        let number = Number::normalise(written, self.country).as_str().to_owned();
-        self.known.insert(written.to_owned(), number.clone());
+        let number: Arc<str> = Number::normalise(written, self.country).as_str().into();
+        self.known.insert(written.to_owned(), Arc::clone(&number));
         number
     }
 }
@@ -63,8 +63,10 @@ impl Folded {
         scan(word, fold_accents, &mut collected);
         let Collected { mut bytes, end } = collected;
         bytes.pop_if(|&mut byte| byte == BLANK);
-        let last = scan(&word[..end], fold_accents, &mut Collected { bytes: Vec::new(), end: 0 });
-        Self { bytes, ends_alone: last != Last::Letter }
+        // No character beyond ASCII is needed to see that a word ends with a letter or a digit of it.
+        let ends_alone = !word[..end].ends_with(|last: char| last.is_ascii_alphanumeric())
+            && scan(&word[..end], fold_accents, &mut Collected { bytes: Vec::new(), end: 0 }) != Last::Letter;
+        Self { bytes, ends_alone }
     }
 }
 
@@ -100,76 +102,70 @@ impl Sink for Collected {
     }
 }
 
-/// What one word means for one number.
-#[derive(Default)]
-struct Meaning {
-    keyword: Option<Owned>,
-    consent: Option<Consent>,
-}
-
-/// A keyword and where the routes have it.
+/// A keyword or an alias, and where the routes have it.
 struct Owned {
+    /// As it is compared, without its closing blank.
+    word: Vec<u8>,
     keyword: Keyword,
     line: usize,
     /// Its pattern has no closing blank, so that it matches inside a word.
     open: bool,
 }
 
-/// The words of one number.
+/// The words of one number. Keywords stand in a list that is put in order once: the automaton wants them so, and
+/// equal words then stand side by side; a map of all of them would be one more copy.
 #[derive(Default)]
-pub(super) struct Vocabulary(HashMap<Vec<u8>, Meaning>);
+pub(super) struct Vocabulary {
+    keywords: Vec<Owned>,
+    consent: HashMap<Vec<u8>, Consent>,
+}
 
 impl Vocabulary {
-    fn is_consent(&self, word: &Vec<u8>) -> bool {
-        self.0.get(word).is_some_and(|meaning| meaning.consent.is_some())
-    }
-
-    fn consent_words(&self) -> impl Iterator<Item = &Vec<u8>> {
-        self.0.keys().filter(|word| self.is_consent(word))
+    /// Puts the keywords in order. Of equal words the first that was written stays, the others are refused.
+    fn settle(&mut self, number: &str, refusals: &mut Refusals) {
+        self.keywords.sort_by(|a, b| a.word.cmp(&b.word));
+        self.keywords.dedup_by(|later, first| {
+            let is_same = later.word == first.word;
+            if is_same {
+                let reason = format!(
+                    "keyword {:?} is the same word as {:?} on line {} (number {number}, department {}): remove one",
+                    later.keyword.matched, first.keyword.matched, first.line, first.keyword.department
+                );
+                refusals.add(later.line, reason);
+            }
+            is_same
+        });
     }
 
     /// Keywords that must be the whole message.
-    fn exact(&self) -> impl Iterator<Item = (&Vec<u8>, &Owned)> {
-        let words = self.0.iter().filter_map(|(word, meaning)| Some((word, meaning.keyword.as_ref()?)));
-        words.filter(|(_, owned)| owned.keyword.mode == Mode::Exact)
+    fn exact(&self) -> impl Iterator<Item = &Owned> {
+        self.keywords.iter().filter(|owned| owned.keyword.mode == Mode::Exact)
     }
 
     /// The words of consent in it.
     pub(super) fn consent(&self) -> Vec<(Vec<u8>, Consent)> {
-        let consent = |(word, meaning): (&Vec<u8>, &Meaning)| Some((word.clone(), meaning.consent?));
-        self.0.iter().filter_map(consent).collect()
+        self.consent.iter().map(|(word, consent)| (word.clone(), *consent)).collect()
     }
 
     pub(super) fn add_consent(&mut self, words: &[(Vec<u8>, Consent)]) {
-        for (word, consent) in words {
-            self.0.entry(word.clone()).or_default().consent = Some(*consent);
-        }
+        self.consent.extend(words.iter().cloned());
     }
 
     /// The keywords' patterns, in both forms they may have elsewhere.
     pub(super) fn keyword_patterns(&self) -> impl Iterator<Item = Vec<u8>> {
-        let keywords = self.0.iter().filter(|(_, meaning)| meaning.keyword.is_some());
-        keywords.flat_map(|(word, _)| [word.clone(), closed(word.clone())])
+        self.keywords.iter().flat_map(|owned| [owned.word.clone(), closed(owned.word.clone())])
     }
 
     /// What an automaton is built from. An open keyword that is a word of consent too has two patterns.
     pub(super) fn into_patterns(self) -> Vec<(Vec<u8>, Entry)> {
-        let mut patterns = Vec::with_capacity(self.0.len());
-        for (word, Meaning { keyword, consent }) in self.0 {
-            let (open, whole): (Option<Owned>, Option<Owned>) = match keyword {
-                Some(owned) if owned.open => (Some(owned), None),
-                owned => (None, owned),
-            };
-            if let Some(Owned { keyword, .. }) = open {
-                let entry = Entry { consent: None, keyword: Some(keyword) };
-                patterns.push((word.clone(), entry));
-            }
-            if whole.is_some() || consent.is_some() {
-                let keyword = whole.map(|owned| owned.keyword);
-                let entry = Entry { consent, keyword };
-                patterns.push((closed(word), entry));
-            }
-        }
+        let Self { keywords, mut consent } = self;
+        let mut patterns = Vec::with_capacity(keywords.len() + consent.len());
+        patterns.extend(keywords.into_iter().map(|Owned { word, keyword, open, .. }| {
+            let consent = if open { None } else { consent.remove(&word) };
+            (if open { word } else { closed(word) }, Entry { consent, keyword: Some(keyword) })
+        }));
+        let consent_only = |(word, consent)| (closed(word), Entry { consent: Some(consent), keyword: None });
+        patterns.extend(consent.into_iter().map(consent_only));
         patterns
     }
 }
@@ -183,7 +179,7 @@ fn closed(mut word: Vec<u8>) -> Vec<u8> {
 #[derive(Default)]
 pub(super) struct Vocabularies {
     pub everywhere: Vocabulary,
-    pub own: HashMap<String, Vocabulary>,
+    pub own: HashMap<Arc<str>, Vocabulary>,
 }
 
 impl Vocabularies {
@@ -201,21 +197,21 @@ impl Vocabularies {
         for keyword in &spec.keywords {
             collector.keyword(keyword);
         }
+        collector.settle();
         collector.reserved();
         collector.words
     }
 
     /// Keywords and aliases.
     pub(super) fn keyword_count(&self) -> usize {
-        let all = self.own.values().chain([&self.everywhere]);
-        all.flat_map(|vocabulary| vocabulary.0.values()).filter(|meaning| meaning.keyword.is_some()).count()
+        self.own.values().chain([&self.everywhere]).map(|vocabulary| vocabulary.keywords.len()).sum()
     }
 
-    fn of(&mut self, number: &str) -> &mut Vocabulary {
-        if number == EVERYWHERE {
+    fn of(&mut self, number: &Arc<str>) -> &mut Vocabulary {
+        if &**number == EVERYWHERE {
             return &mut self.everywhere;
         }
-        self.own.entry(number.to_owned()).or_default()
+        self.own.entry(Arc::clone(number)).or_default()
     }
 }
 
@@ -235,25 +231,24 @@ impl Collector<'_> {
         for (consent, words) in BUILT_IN {
             for word in words {
                 let folded = Folded::of(word, self.spec.fold_accents);
-                self.words.everywhere.0.entry(folded.bytes).or_default().consent = Some(consent);
+                self.words.everywhere.consent.insert(folded.bytes, consent);
             }
         }
         let (all, one): (Vec<_>, Vec<_>) =
-            self.spec.consent.iter().partition(|consent| self.numbers.normalise(&consent.number) == EVERYWHERE);
+            self.spec.consent.iter().partition(|consent| &*self.numbers.normalise(&consent.number) == EVERYWHERE);
         for consent in all.into_iter().chain(one) {
-            let what = format!("words of {:?}", consent.consent).to_lowercase();
-            let Some(number) = self.number(&consent.number, &what, consent.line) else { continue };
+            let what = || format!("words of {:?}", consent.consent).to_lowercase();
+            let Some(number) = self.number(&consent.number, what, consent.line) else { continue };
             for word in &consent.words {
                 self.consent_word(&number, word, consent.consent, consent.line);
             }
         }
     }
 
-    fn consent_word(&mut self, number: &str, word: &str, consent: Consent, line: usize) {
+    fn consent_word(&mut self, number: &Arc<str>, word: &str, consent: Consent, line: usize) {
         let Some(folded) = self.fold(word, line) else { return };
-        let shared = self.words.everywhere.0.get(&folded.bytes).and_then(|meaning| meaning.consent);
-        let meaning = self.words.of(number).0.entry(folded.bytes).or_default();
-        let known = *meaning.consent.get_or_insert(shared.unwrap_or(consent));
+        let shared = self.words.everywhere.consent.get(&folded.bytes).copied();
+        let known = *self.words.of(number).consent.entry(folded.bytes).or_insert(shared.unwrap_or(consent));
         if known != consent {
             let known = format!("{known:?}").to_lowercase();
             let reason =
@@ -264,20 +259,19 @@ impl Collector<'_> {
 
     fn keyword(&mut self, spec: &KeywordSpec) {
         let KeywordSpec { number, word, aliases, department, mode, line } = spec;
-        let what = format!("keyword {word:?}");
+        let what = || format!("keyword {word:?}");
         if !self.departments.contains_key(department) {
-            self.refusals.add(*line, unknown(department, &format!("{what}: its department")));
+            self.refusals.add(*line, unknown(department, &format!("{}: its department", what())));
         }
-        let Some(number) = self.number(number, &what, *line) else { return };
-        let word: Arc<str> = word.as_str().into();
-        let matched = aliases.iter().map(|alias| alias.as_str().into());
-        for matched in [Arc::clone(&word)].into_iter().chain(matched) {
-            let keyword = Keyword { word: Arc::clone(&word), matched, department: department.clone(), mode: *mode };
+        let Some(number) = self.number(number, what, *line) else { return };
+        let aliases = aliases.iter().map(|alias| alias.as_str().into());
+        for matched in [Arc::clone(word)].into_iter().chain(aliases) {
+            let keyword = Keyword { word: Arc::clone(word), matched, department: department.clone(), mode: *mode };
             self.word(&number, keyword, *line);
         }
     }
 
-    fn word(&mut self, number: &str, keyword: Keyword, line: usize) {
+    fn word(&mut self, number: &Arc<str>, keyword: Keyword, line: usize) {
         self.count += 1;
         if self.count > WORDS_MAX {
             if self.count == WORDS_MAX + 1 {
@@ -286,23 +280,21 @@ impl Collector<'_> {
             }
             return;
         }
-        let Some(folded) = self.fold(&keyword.matched, line) else { return };
-        let meaning = self.words.of(number).0.entry(folded.bytes).or_default();
-        if let Some(Owned { keyword: other, line: other_line, .. }) = &meaning.keyword {
-            let reason = format!(
-                "keyword {:?} is the same word as {:?} on line {other_line} (number {number}, department {}): remove one",
-                keyword.matched, other.matched, other.department
-            );
-            self.refusals.add(line, reason);
-            return;
+        let Some(Folded { bytes: word, ends_alone }) = self.fold(&keyword.matched, line) else { return };
+        let open = keyword.mode == Mode::Prefix && !ends_alone;
+        self.words.of(number).keywords.push(Owned { word, keyword, line, open });
+    }
+
+    fn settle(&mut self) {
+        self.words.everywhere.settle(EVERYWHERE, self.refusals);
+        for (number, vocabulary) in &mut self.words.own {
+            vocabulary.settle(number, self.refusals);
         }
-        let open = keyword.mode == Mode::Prefix && !folded.ends_alone;
-        meaning.keyword = Some(Owned { keyword, line, open });
     }
 
     /// Folds a word; `None` and a refusal when no text could ever match it.
     fn fold(&mut self, word: &str, line: usize) -> Option<Folded> {
-        if word.chars().nth(WORD_LENGTH_MAX).is_some() {
+        if word.len() > WORD_LENGTH_MAX && word.chars().nth(WORD_LENGTH_MAX).is_some() {
             let reason =
                 format!("a keyword has more than {WORD_LENGTH_MAX} characters: no text begins with it, shorten it");
             self.refusals.add(line, reason);
@@ -321,14 +313,15 @@ impl Collector<'_> {
     }
 
     /// The key of a number that has words; a refusal when no text to it would find them.
-    fn number(&mut self, written: &str, what: &str, line: usize) -> Option<String> {
+    fn number(&mut self, written: &str, what: impl Fn() -> String, line: usize) -> Option<Arc<str>> {
         let number = self.numbers.normalise(written);
-        let is_served = number == EVERYWHERE
+        let is_served = &*number == EVERYWHERE
             || (!number.is_empty() && (self.defaults.contains_key(&number) || self.defaults.contains_key(EVERYWHERE)));
         if !is_served {
             let reason = format!(
-                "{what}: number {written:?} is in no [[number]]: add one with its default department, \
-                 one for \"*\", or correct the number"
+                "{}: number {written:?} is in no [[number]]: add one with its default department, \
+                 one for \"*\", or correct the number",
+                what()
             );
             self.refusals.add(line, reason);
         }
@@ -338,14 +331,14 @@ impl Collector<'_> {
     /// A keyword that must be the whole message and is a word of consent would answer for it.
     fn reserved(&mut self) {
         let Vocabularies { everywhere, own } = &self.words;
-        let of_all: HashSet<_> = everywhere.consent_words().collect();
-        let of_any: HashSet<_> = own.values().chain([everywhere]).flat_map(Vocabulary::consent_words).collect();
-        let shared = everywhere.exact().filter(|(word, _)| of_any.contains(word));
+        let of_all: HashSet<_> = everywhere.consent.keys().collect();
+        let of_any: HashSet<_> = own.values().chain([everywhere]).flat_map(|number| number.consent.keys()).collect();
+        let shared = everywhere.exact().filter(|owned| of_any.contains(&owned.word));
         let single = own.values().flat_map(|number| {
-            let is_consent = |word: &Vec<u8>| of_all.contains(word) || number.is_consent(word);
-            number.exact().filter(move |(word, _)| is_consent(word))
+            let is_consent = |word: &Vec<u8>| of_all.contains(word) || number.consent.contains_key(word);
+            number.exact().filter(move |owned| is_consent(&owned.word))
         });
-        for (_, Owned { keyword, line, .. }) in shared.chain(single) {
+        for Owned { keyword, line, .. } in shared.chain(single) {
             let reason = format!(
                 "keyword {:?} is a word of consent: with match = \"exact\" it would only ever mean that; \
                  use match = \"word\" or another word",
