@@ -95,7 +95,12 @@ pub fn text(file: &Arc<str>, bytes: Vec<u8>) -> Result<String, Problem> {
 
 /// Parses TOML. Where the syntax is wrong nothing of the file is known, so that is one problem.
 pub fn parse(file: &Arc<str>, text: &str) -> Result<Node, Problem> {
-    let source = Source::of(file, text);
+    parse_parts(file, text, &[])
+}
+
+/// The same where lines were left out of `text`: from which byte on, and how many up to there.
+pub fn parse_parts(file: &Arc<str>, text: &str, left_out: &[(usize, usize)]) -> Result<Node, Problem> {
+    let source = Source::of(file, text, left_out);
     let table = DeTable::parse(text).map_err(|error| Problem {
         place: source.place(error.span().map_or(0, |span| span.start)),
         key: String::new(),
@@ -114,17 +119,20 @@ fn complaint(error: &toml::de::Error, text: &str) -> String {
 struct Source<'a> {
     file: &'a Arc<str>,
     line_starts: Vec<usize>,
+    left_out: &'a [(usize, usize)],
 }
 
 impl<'a> Source<'a> {
-    fn of(file: &'a Arc<str>, text: &str) -> Self {
+    fn of(file: &'a Arc<str>, text: &str, left_out: &'a [(usize, usize)]) -> Self {
         let after_newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self { file, line_starts: std::iter::once(0).chain(after_newlines).collect() }
+        Self { file, line_starts: std::iter::once(0).chain(after_newlines).collect(), left_out }
     }
 
     fn place(&self, offset: usize) -> Place {
         let line = self.line_starts.partition_point(|start| *start <= offset);
-        Place { file: self.file.clone(), line }
+        let left_out = self.left_out.partition_point(|(from, _)| *from <= offset);
+        let left_out = left_out.checked_sub(1).map_or(0, |last| self.left_out[last].1);
+        Place { file: self.file.clone(), line: line + left_out }
     }
 
     fn convert_table(&self, table: &DeTable<'_>) -> Value {
@@ -208,7 +216,9 @@ fn overriding(place: &Place, written: &str) -> Result<Value, String> {
     let table = DeTable::parse(&text).map_err(|error| refuse(error.message()))?;
     // A line break within would begin a key of its own.
     match (table.get_ref().len(), table.get_ref().get("value")) {
-        (1, Some(value)) => Ok(Source { file: &place.file, line_starts: Vec::new() }.convert(value.get_ref())),
+        (1, Some(value)) => {
+            Ok(Source { file: &place.file, line_starts: Vec::new(), left_out: &[] }.convert(value.get_ref()))
+        }
         _ => Err(refuse("more follows it")),
     }
 }

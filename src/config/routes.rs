@@ -105,7 +105,7 @@ fn parse(name: &Arc<str>, text: &str, country: Country) -> Result<Spec, Vec<Prob
 /// time and a tenth of the memory. `None` for any other: `whole` says the same of it, or what is wrong.
 fn plain(name: &Arc<str>, text: &str, country: Country) -> Option<Spec> {
     let (keywords, rest) = stanzas::read(text)?;
-    let root = document::parse(name, &rest).ok()?;
+    let root = document::parse_parts(name, &rest.text, &rest.left_out).ok()?;
     let problems = Problems::default();
     let section = Section::root(&root, &problems);
     if section.node(stanzas::KEYWORD).is_some() {

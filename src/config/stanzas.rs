@@ -1,20 +1,19 @@
 //! The keywords of a routes file, read without a tree: nearly all of a large file is plain `[[keyword]]` tables.
 //!
-//! Comes in: the text. Goes out: its plain keywords, and the rest with a line break for each that was taken out, so
-//! that lines keep their numbers. Always true: what is given here is what the tree would say of the same text.
+//! Comes in: the text. Goes out: its plain keywords, and the rest with the lines that were left out of it, so that
+//! places keep their numbers. Always true: what is given here is what the tree would say of the same text.
 //! `None` where anything of a keyword is not as it should be: the tree then tells what and where.
-//! The grammar is `toml_parser`'s, on which the tree is built too; a table at a time, for the tokens of a whole
-//! file weigh six times the file. Reading 10,000 keywords as a tree took longer than building their automaton.
+//! Tokens and strings are read by `toml_parser`, which the tree is built on too; a table at a time, for the tokens of
+//! a whole file weigh six times the file. Reading 10,000 keywords as a tree took longer than building their automaton.
 //! Not here: what the rest says (`routes`), whether keywords make sense together (the table).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use toml_parser::decoder::{Encoding, ScalarKind};
+use foldhash::fast::RandomState;
 use toml_parser::lexer::{Token, TokenKind};
-use toml_parser::parser::{EventReceiver, ValidateWhitespace, parse_document};
-use toml_parser::{ErrorSink, ParseError, Raw, Source, Span};
+use toml_parser::{ParseError, Raw, Source};
 
 use crate::keyword::{KeywordSpec, Mode};
 use crate::message::DepartmentName;
@@ -26,16 +25,19 @@ const ALIASES: &str = "aliases";
 /// The name of the tables in question, and of the key that the rest must not have.
 pub(super) const KEYWORD: &str = "keyword";
 
+/// The shortest keyword's table has about as many bytes: room is made for so many keywords at once.
+const TABLE_BYTES: usize = 48;
+
 /// Plain keywords in their order, and the text without them.
-pub(super) fn read(text: &str) -> Option<(Vec<KeywordSpec>, String)> {
+pub(super) fn read(text: &str) -> Option<(Vec<KeywordSpec>, Rest)> {
     let mut reader = Reader {
         source: Source::new(text),
         line: 1,
         counted: 0,
-        keywords: Vec::new(),
-        rest: String::new(),
-        departments: HashMap::new(),
-        numbers: HashMap::new(),
+        keywords: Vec::with_capacity(text.len() / TABLE_BYTES),
+        rest: Rest::default(),
+        departments: HashMap::default(),
+        numbers: HashMap::default(),
     };
     let mut tokens: Vec<Token> = Vec::new();
     // A line break within brackets ends nothing.
@@ -57,16 +59,36 @@ pub(super) fn read(text: &str) -> Option<(Vec<KeywordSpec>, String)> {
     Some((reader.keywords, reader.rest))
 }
 
+/// A text without its keywords.
+#[derive(Default)]
+pub(super) struct Rest {
+    pub text: String,
+    /// From which byte of it on how many lines were left out, all in all.
+    pub left_out: Vec<(usize, usize)>,
+}
+
+impl Rest {
+    fn leave_out(&mut self, lines: usize) {
+        match self.left_out.last_mut() {
+            Some((at, all)) if *at == self.text.len() => *all += lines,
+            last => {
+                let before = last.map_or(0, |(_, all)| *all);
+                self.left_out.push((self.text.len(), before + lines));
+            }
+        }
+    }
+}
+
 struct Reader<'t> {
     source: Source<'t>,
     /// Of the byte at `counted`.
     line: usize,
     counted: usize,
     keywords: Vec<KeywordSpec>,
-    rest: String,
+    rest: Rest,
     /// Each name once in memory, however many keywords say it.
-    departments: HashMap<String, DepartmentName>,
-    numbers: HashMap<String, Arc<str>>,
+    departments: HashMap<String, DepartmentName, RandomState>,
+    numbers: HashMap<String, Arc<str>, RandomState>,
 }
 
 impl<'t> Reader<'t> {
@@ -80,10 +102,10 @@ impl<'t> Reader<'t> {
         if self.is_keyword(tokens) {
             let keyword = self.keyword(tokens, line)?;
             self.keywords.push(keyword);
-            self.rest.extend(std::iter::repeat_n('\n', self.line - line));
+            self.rest.leave_out(self.line - line);
         } else {
             // What stands before the first token is a mark of the encoding, which counts for nothing.
-            self.rest.push_str(&text[start..end]);
+            self.rest.text.push_str(&text[start..end]);
         }
         self.counted = end;
         Some(())
@@ -97,12 +119,7 @@ impl<'t> Reader<'t> {
     }
 
     fn keyword(&mut self, tokens: &[Token], line: usize) -> Option<KeywordSpec> {
-        let mut written = Written::of(self.source);
-        let mut error: Option<ParseError> = None;
-        parse_document(tokens, &mut ValidateWhitespace::new(&mut written, self.source), &mut error);
-        let Written { values: [word, department, number, mode], aliases, is_plain: true, .. } = written else {
-            return None;
-        };
+        let Written { values: [word, department, number, mode], aliases } = Written::read(self.source, tokens)?;
         let mode = match mode.as_deref() {
             None | Some("word") => Mode::Word,
             Some("exact") => Mode::Exact,
@@ -111,8 +128,7 @@ impl<'t> Reader<'t> {
         };
         let (word, department) = (word?, self.department(&department?)?);
         let number = self.number(number.as_deref().unwrap_or("*"));
-        let keyword = KeywordSpec { number, word: word.into(), aliases, department, mode, line };
-        error.is_none().then_some(keyword)
+        Some(KeywordSpec { number, word: word.into(), aliases: aliases.unwrap_or_default(), department, mode, line })
     }
 
     fn department(&mut self, name: &str) -> Option<DepartmentName> {
@@ -134,105 +150,104 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Where the parser stands in a keyword.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum At {
-    Start,
-    Header,
-    /// Past the header, with no key asked for.
-    Between,
-    /// A key by its place in `KEYS`.
-    Value(usize),
-    Aliases,
-    InAliases,
-}
-
-/// What one table says, as long as it is plain.
+/// What one table says.
+#[derive(Default)]
 struct Written<'t> {
-    source: Source<'t>,
-    at: At,
     /// In the order of `KEYS`.
     values: [Option<Cow<'t, str>>; 4],
-    aliases: Vec<String>,
-    has_aliases: bool,
-    is_plain: bool,
+    aliases: Option<Vec<String>>,
 }
 
 impl<'t> Written<'t> {
-    fn of(source: Source<'t>) -> Self {
-        let values = [const { None }; 4];
-        Self { source, at: At::Start, values, aliases: Vec::new(), has_aliases: false, is_plain: true }
-    }
-
-    fn go(&mut self, from: At, to: At) {
-        self.is_plain &= self.at == from;
-        self.at = to;
+    fn read(source: Source<'t>, tokens: &[Token]) -> Option<Self> {
+        let [_, _, _, first, second, tokens @ ..] = tokens else { return None };
+        if [first.kind(), second.kind()] != [TokenKind::RightSquareBracket; 2] {
+            return None;
+        }
+        let mut written = Self::default();
+        let mut tokens = Tokens { source, left: tokens };
+        tokens.end_of_line()?;
+        while !tokens.left.is_empty() {
+            let key = tokens.take(|kind| kind == TokenKind::Atom)?.as_str();
+            tokens.take(|kind| kind == TokenKind::Equals)?;
+            let is_new = if key == ALIASES {
+                written.aliases.replace(tokens.strings()?).is_none()
+            } else {
+                let place = KEYS.iter().position(|known| *known == key)?;
+                written.values[place].replace(tokens.string()?).is_none()
+            };
+            tokens.end_of_line()?;
+            is_new.then_some(())?;
+        }
+        Some(written)
     }
 }
 
-impl EventReceiver for Written<'_> {
-    fn std_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.is_plain = false;
-    }
+/// The tokens of a table that are not read yet. Each way of reading answers `None` where something else stands.
+struct Tokens<'t, 'k> {
+    source: Source<'t>,
+    left: &'k [Token],
+}
 
-    fn array_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.go(At::Start, At::Header);
-    }
-
-    fn array_table_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.go(At::Header, At::Between);
-    }
-
-    fn inline_table_open(&mut self, _: Span, _: &mut dyn ErrorSink) -> bool {
-        self.is_plain = false;
-        false
-    }
-
-    fn array_open(&mut self, _: Span, _: &mut dyn ErrorSink) -> bool {
-        self.go(At::Aliases, At::InAliases);
-        self.is_plain
-    }
-
-    fn array_close(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.go(At::InAliases, At::Between);
-    }
-
-    fn simple_key(&mut self, span: Span, quoted: Option<Encoding>, _: &mut dyn ErrorSink) {
-        self.is_plain &= quoted.is_none();
-        let key = self.source.get(span).map_or("", |raw| raw.as_str());
-        if self.at == At::Header {
-            self.is_plain &= key == KEYWORD;
-        } else if key == ALIASES {
-            self.is_plain &= !std::mem::replace(&mut self.has_aliases, true);
-            self.go(At::Between, At::Aliases);
-        } else if let Some(place) = KEYS.iter().position(|known| *known == key) {
-            self.is_plain &= self.values[place].is_none();
-            self.go(At::Between, At::Value(place));
-        } else {
-            self.is_plain = false;
+impl<'t> Tokens<'t, '_> {
+    /// The next token behind blanks, if it is wanted.
+    fn take(&mut self, is_wanted: impl Fn(TokenKind) -> bool) -> Option<Raw<'t>> {
+        if self.left.first()?.kind() == TokenKind::Whitespace {
+            self.left = &self.left[1..];
         }
+        let (next, left) = self.left.split_first()?;
+        if !is_wanted(next.kind()) {
+            return None;
+        }
+        self.left = left;
+        self.source.get(next)
     }
 
-    fn key_sep(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.is_plain = false;
+    /// The end of a line or of the file, and what says nothing after it.
+    fn end_of_line(&mut self) -> Option<()> {
+        let kinds = self.left.iter().map(Token::kind);
+        let end = kinds.into_iter().find(|kind| *kind != TokenKind::Whitespace)?;
+        matches!(end, TokenKind::Comment | TokenKind::Newline | TokenKind::Eof).then_some(())?;
+        self.skip()
     }
 
-    fn scalar(&mut self, span: Span, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
-        let mut value = Cow::Borrowed("");
-        let raw = self.source.get(span).expect("a span of this text");
-        let kind = Raw::new_unchecked(raw.as_str(), encoding, span).decode_scalar(&mut value, error);
-        self.is_plain &= kind == ScalarKind::String;
-        match self.at {
-            At::Value(place) => {
-                self.values[place] = Some(value);
-                self.at = At::Between;
+    /// Passes blanks, comments and line breaks; they too may hold what must not be there.
+    fn skip(&mut self) -> Option<()> {
+        let mut error: Option<ParseError> = None;
+        while let Some((next, left)) = self.left.split_first() {
+            match next.kind() {
+                TokenKind::Whitespace | TokenKind::Eof => {}
+                TokenKind::Newline => self.source.get(next)?.decode_newline(&mut error),
+                TokenKind::Comment => self.source.get(next)?.decode_comment(&mut error),
+                _ => break,
             }
-            At::InAliases => self.aliases.push(value.into_owned()),
-            At::Start | At::Header | At::Between | At::Aliases => self.is_plain = false,
+            self.left = left;
         }
+        error.is_none().then_some(())
     }
 
-    fn error(&mut self, _: Span, _: &mut dyn ErrorSink) {
-        self.is_plain = false;
+    fn string(&mut self) -> Option<Cow<'t, str>> {
+        let raw = self.take(|kind| matches!(kind, TokenKind::BasicString | TokenKind::LiteralString))?;
+        let (mut value, mut error) = (Cow::Borrowed(""), None::<ParseError>);
+        let _ = raw.decode_scalar(&mut value, &mut error);
+        error.is_none().then_some(value)
+    }
+
+    fn strings(&mut self) -> Option<Vec<String>> {
+        let mut strings = Vec::new();
+        self.take(|kind| kind == TokenKind::LeftSquareBracket)?;
+        self.skip()?;
+        while self.left.first()?.kind() != TokenKind::RightSquareBracket {
+            strings.push(self.string()?.into_owned());
+            self.skip()?;
+            if self.left.first()?.kind() == TokenKind::Comma {
+                self.left = &self.left[1..];
+                self.skip()?;
+            } else if self.left.first()?.kind() != TokenKind::RightSquareBracket {
+                return None;
+            }
+        }
+        self.left = &self.left[1..];
+        Some(strings)
     }
 }

@@ -10,7 +10,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::delivery::{self, Delivery};
+use foldhash::fast::RandomState;
+
+use super::delivery::{self, Deliveries};
 use super::matcher::Matcher;
 use super::numbers::ByNumber;
 use super::spec::{Refusal, Spec, TestSpec};
@@ -51,12 +53,7 @@ pub(super) fn build(spec: Spec) -> Result<Table, Vec<Refusal>> {
 /// The default department of each number, by normalised number or `*`.
 pub(super) type Defaults = HashMap<Arc<str>, DepartmentName>;
 
-fn defaults(
-    spec: &Spec,
-    deliveries: &HashMap<DepartmentName, Delivery>,
-    numbers: &mut Numbers,
-    refusals: &mut Refusals,
-) -> Defaults {
+fn defaults(spec: &Spec, deliveries: &Deliveries, numbers: &mut Numbers, refusals: &mut Refusals) -> Defaults {
     let mut defaults = Defaults::new();
     for number in &spec.numbers {
         let (written, default, line) = (&number.number, &number.default, number.line);
@@ -89,7 +86,7 @@ fn warnings(spec: &Spec, defaults: &Defaults) -> Vec<Refusal> {
     let from_keywords = spec.keywords.iter().map(|keyword| &keyword.department);
     let from_failover = spec.departments.iter().filter_map(|other| other.failover.as_ref().map(|it| &it.department));
     let from_numbers = spec.numbers.iter().map(|number| &number.default);
-    let reached: HashSet<_> = from_numbers.chain(from_keywords).chain(from_failover).collect();
+    let reached: HashSet<_, RandomState> = from_numbers.chain(from_keywords).chain(from_failover).collect();
     for department in spec.departments.iter().filter(|department| !reached.contains(&department.name)) {
         let reason = format!("department {} gets no texts: no keyword and no number leads to it", department.name);
         warnings.push(Refusal { line: department.line, reason });
@@ -100,7 +97,7 @@ fn warnings(spec: &Spec, defaults: &Defaults) -> Vec<Refusal> {
 
 fn assemble(
     spec: &Spec,
-    deliveries: HashMap<DepartmentName, Delivery>,
+    deliveries: Deliveries,
     mut defaults: Defaults,
     mut vocabularies: Vocabularies,
     warnings: Vec<Refusal>,

@@ -37,9 +37,12 @@ pub struct Standby {
     pub after: Duration,
 }
 
+/// By department; asked once for each keyword while a table is built, so the hash is a quick one.
+pub(super) type Deliveries = HashMap<DepartmentName, Delivery, foldhash::fast::RandomState>;
+
 /// Each department's delivery.
-pub(super) fn collect(departments: &[DepartmentSpec], refusals: &mut Refusals) -> HashMap<DepartmentName, Delivery> {
-    let mut deliveries: HashMap<DepartmentName, Delivery> = HashMap::new();
+pub(super) fn collect(departments: &[DepartmentSpec], refusals: &mut Refusals) -> Deliveries {
+    let mut deliveries = Deliveries::default();
     // Kafka takes `a.b` and `a_b` for the same topic, because its metrics cannot tell them apart.
     let mut taken: HashMap<String, &DepartmentSpec> = HashMap::new();
     for department in departments {

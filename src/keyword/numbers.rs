@@ -25,6 +25,9 @@ impl Hasher for NumberHasher {
         }
     }
 
+    /// What follows a string so that no two strings make one; a key here is a single one.
+    fn write_u8(&mut self, _: u8) {}
+
     fn finish(&self) -> u64 {
         // The map takes its place from the low bits, and a product is mixed best in the high ones.
         self.0 ^ (self.0 >> 32)

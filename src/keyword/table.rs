@@ -4,12 +4,11 @@
 //! overrides the same word of `*`; `rest` is a character boundary of the text as received.
 //! Not here: building and refusing (`build`), walking the text (`matcher`), the swap (`live`).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::delivery::Delivery;
+use super::delivery::{Deliveries, Delivery};
 use super::matcher::{Found, Hit, Keyword, Lost, Matcher, Unwatched, Watch};
 use super::numbers::ByNumber;
 use super::scan::skip_separators;
@@ -19,7 +18,7 @@ use crate::message::{Consent, Decision, DepartmentName, Number, Rule, RuleKind};
 /// The keyword table, immutable.
 pub struct Table {
     pub(super) departments: Vec<DepartmentSpec>,
-    pub(super) deliveries: HashMap<DepartmentName, Delivery>,
+    pub(super) deliveries: Deliveries,
     /// By normalised number.
     pub(super) routes: ByNumber<Route>,
     /// The `*` number, where there is one.

@@ -7,13 +7,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::build::{Defaults, Refusals, unknown};
 use super::character::{BLANK, letter};
-use super::delivery::Delivery;
+use super::delivery::Deliveries;
 use super::matcher::{Entry, Keyword};
 use super::scan::{Last, Sink, scan};
 use super::spec::{KeywordSpec, Mode, Spec};
-use crate::message::{Consent, Country, DepartmentName, Number};
+use crate::message::{Consent, Country, Number};
 
 /// The key of what holds for every number.
 pub(super) const EVERYWHERE: &str = "*";
@@ -31,12 +33,12 @@ const BUILT_IN: [(Consent, &[&str]); 3] = [
 /// Numbers as keys, each form normalised once: a table repeats few numbers many times.
 pub(super) struct Numbers {
     country: Country,
-    known: HashMap<String, Arc<str>>,
+    known: HashMap<String, Arc<str>, RandomState>,
 }
 
 impl Numbers {
     pub(super) fn new(country: Country) -> Self {
-        Self { country, known: HashMap::new() }
+        Self { country, known: HashMap::default() }
     }
 
     pub(super) fn normalise(&mut self, written: &str) -> Arc<str> {
@@ -158,14 +160,22 @@ impl Vocabulary {
 
     /// What an automaton is built from. An open keyword that is a word of consent too has two patterns.
     pub(super) fn into_patterns(self) -> Vec<(Vec<u8>, Entry)> {
-        let Self { keywords, mut consent } = self;
-        let mut patterns = Vec::with_capacity(keywords.len() + consent.len());
-        patterns.extend(keywords.into_iter().map(|Owned { word, keyword, open, .. }| {
-            let consent = if open { None } else { consent.remove(&word) };
-            (if open { word } else { closed(word) }, Entry { consent, keyword: Some(keyword) })
-        }));
-        let consent_only = |(word, consent)| (closed(word), Entry { consent: Some(consent), keyword: None });
-        patterns.extend(consent.into_iter().map(consent_only));
+        let Self { keywords, consent } = self;
+        let closed_place = |word: &[u8]| {
+            let place = keywords.binary_search_by(|owned| owned.word.as_slice().cmp(word)).ok()?;
+            (!keywords[place].open).then_some(place)
+        };
+        let consent: Vec<_> = consent.into_iter().map(|(word, consent)| (closed_place(&word), word, consent)).collect();
+        let pattern = |Owned { word, keyword, open, .. }| {
+            (if open { word } else { closed(word) }, Entry { consent: None, keyword: Some(keyword) })
+        };
+        let mut patterns: Vec<_> = keywords.into_iter().map(pattern).collect();
+        for (place, word, consent) in consent {
+            match place {
+                Some(place) => patterns[place].1.consent = Some(consent),
+                None => patterns.push((closed(word), Entry { consent: Some(consent), keyword: None })),
+            }
+        }
         patterns
     }
 }
@@ -187,13 +197,15 @@ impl Vocabularies {
     pub(super) fn collect(
         spec: &Spec,
         numbers: &mut Numbers,
-        departments: &HashMap<DepartmentName, Delivery>,
+        departments: &Deliveries,
         defaults: &Defaults,
         refusals: &mut Refusals,
     ) -> Self {
         let mut collector =
             Collector { spec, numbers, departments, defaults, refusals, words: Self::default(), count: 0 };
         collector.consent();
+        // Most have few numbers or none; what is not used is never touched.
+        collector.words.everywhere.keywords.reserve(spec.keywords.len());
         for keyword in &spec.keywords {
             collector.keyword(keyword);
         }
@@ -218,7 +230,7 @@ impl Vocabularies {
 struct Collector<'s> {
     spec: &'s Spec,
     numbers: &'s mut Numbers,
-    departments: &'s HashMap<DepartmentName, Delivery>,
+    departments: &'s Deliveries,
     defaults: &'s Defaults,
     refusals: &'s mut Refusals,
     words: Vocabularies,
