@@ -7,8 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::nice;
+use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +28,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const READ_MAX: Duration = Duration::from_secs(30);
 /// How long a table may take to be built before that is said.
 const BUILD_MAX: Duration = Duration::from_secs(60);
+/// Of the thread that builds: a tenth of a core's time where texts want all of it, all of it where they do not. On
+/// Linux it is a thread's own.
+const BUILD_NICENESS: i32 = 10;
 
 /// Asks for a reload: the handle behind SIGHUP.
 #[derive(Clone, Default)]
@@ -145,10 +150,18 @@ impl Reloader {
         }
     }
 
-    /// Off the runtime: a million keywords take seconds to build, and texts go on meanwhile.
+    /// In a thread of its own, which gives way: a million keywords take seconds to build, and the texts that come
+    /// meanwhile need the cores.
     async fn build(&self, text: String) -> Result<Table, Vec<Problem>> {
         let config = self.config.clone();
-        let mut building = spawn_blocking(move || table_of(&text, &config.routes, config.country));
+        let (tell, mut building) = oneshot::channel();
+        let work = move || {
+            // Where it may not, it builds all the same.
+            let _ = nice(BUILD_NICENESS);
+            let _ = tell.send(table_of(&text, &config.routes, config.country));
+        };
+        // Without a thread nothing is told, as when it panics.
+        let _ = std::thread::Builder::new().name("routes".to_owned()).spawn(work);
         let built = match timeout(BUILD_MAX, &mut building).await {
             Ok(built) => built,
             Err(_) => {
@@ -158,8 +171,10 @@ impl Reloader {
                 building.await
             }
         };
-        let broken = |_: JoinError| {
-            let reason = "the table could not be built: a fault of this program, please report it".to_owned();
+        let broken = |_: RecvError| {
+            let reason =
+                "the table could not be built: no thread was to be had, or this program has a fault: please report it"
+                    .to_owned();
             Err(vec![self.config.routes.problem(Refusal { line: 0, reason })])
         };
         built.unwrap_or_else(broken)

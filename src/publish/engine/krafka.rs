@@ -5,7 +5,7 @@
 //! most as long as a record may take; no more records wait than the settings allow.
 //! Not here: what its settings are made of (`properties`).
 //!
-//! No linger: one batch of a partition is on its way at a time, and what comes meanwhile is the next one.
+//! One batch of a partition is on its way at a time, and what comes meanwhile is the next one.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

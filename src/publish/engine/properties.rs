@@ -19,6 +19,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY_BACKOFF: Duration = Duration::from_millis(50);
 /// How long a topic that the cluster does not know is looked for before its records fail.
 const TOPIC_MAX: Duration = Duration::from_secs(2);
+/// How long a partition's first record waits for others while nothing of the partition is on its way. Throughput of
+/// the whole service in that of the best bare librdkafka, at 10 topics and 64 connections: 0.75 without, 0.89 with 1 ms,
+/// 0.86 with 5; at 100 topics and 512 connections 1.5 with each.
+const LINGER: Duration = Duration::from_millis(1);
 /// Bytes of one partition, and of all partitions, in one request.
 const BATCH_BYTES: usize = 1 << 20;
 const REQUEST_BYTES: usize = 16 << 20;
@@ -144,7 +148,7 @@ fn compression(properties: &mut Properties) -> Result<Compression, String> {
 }
 
 fn linger(properties: &mut Properties) -> Result<Duration, String> {
-    let Some(written) = properties.take(&["linger.ms", "queue.buffering.max.ms"]) else { return Ok(Duration::ZERO) };
+    let Some(written) = properties.take(&["linger.ms", "queue.buffering.max.ms"]) else { return Ok(LINGER) };
     let milliseconds = written.parse::<f64>().ok().filter(|linger| (0.0..=900.0).contains(linger));
     let milliseconds = milliseconds.ok_or_else(|| format!("linger.ms: {written:?} is no number of 0 to 900"))?;
     Ok(Duration::from_secs_f64(milliseconds / 1_000.0))
