@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use super::engine::check_krafka;
 use crate::message::Secret;
 
 /// Which library the shared producers are of. Consumers, administration and what goes by itself are librdkafka's.
@@ -67,15 +66,6 @@ pub const FORBIDDEN: [(&str, &str); 19] = [
 /// Other names of properties that we set: an operator's choice by either name counts.
 const ALIASES: [(&str, &str); 2] =
     [("linger.ms", "queue.buffering.max.ms"), ("max.in.flight.requests.per.connection", "max.in.flight")];
-
-/// Whether the clients know the properties and take their values; connects to nobody.
-pub fn check_properties(settings: &Settings) -> Result<(), String> {
-    producer_config(settings, "check").create_native_config().map(drop).map_err(|error| error.to_string())?;
-    match settings.client {
-        Client::Librdkafka => Ok(()),
-        Client::Krafka => check_krafka(settings),
-    }
-}
 
 /// What producers get unless an operator sets it.
 const PRODUCER_DEFAULTS: [(&str, &str); 8] = [

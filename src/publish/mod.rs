@@ -40,8 +40,9 @@ mod topic;
 mod topics;
 
 pub use breaker::BreakerState;
-pub use client::{Client, FORBIDDEN, Settings, check_properties, consumer_config, producer_config};
+pub use client::{Client, FORBIDDEN, Settings, consumer_config, producer_config};
 pub use context::Calm;
+pub use engine::check_properties;
 pub use group::{Group, Member, commit};
 pub use reader::{ReadError, TopicReader};
 pub use topic::TopicState;

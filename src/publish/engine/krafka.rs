@@ -50,7 +50,7 @@ struct Shared {
 }
 
 /// Whether the settings suit this client; connects to nobody.
-pub(in crate::publish) fn check(settings: &Settings) -> Result<(), String> {
+pub(super) fn check(settings: &Settings) -> Result<(), String> {
     Wanted::read(settings).map(drop)
 }
 

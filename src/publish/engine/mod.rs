@@ -28,8 +28,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-pub(super) use self::krafka::check as check_krafka;
-use super::client::{Client, Settings};
+use super::client::{Client, Settings, producer_config};
 use super::context::Traffic;
 use super::record::Envelope;
 use crate::message::Event;
@@ -76,6 +75,15 @@ pub(super) struct Record<'a> {
 pub(super) enum Report {
     Librdkafka(librdkafka::Report),
     Krafka(krafka::Report),
+}
+
+/// Whether the clients know the properties and take their values; connects to nobody.
+pub fn check_properties(settings: &Settings) -> Result<(), String> {
+    producer_config(settings, "check").create_native_config().map(drop).map_err(|error| error.to_string())?;
+    match settings.client {
+        Client::Librdkafka => Ok(()),
+        Client::Krafka => krafka::check(settings),
+    }
 }
 
 impl Engine {
