@@ -18,20 +18,21 @@ impl Envelope {
         Self { source, kinds }
     }
 
-    /// Name and value of each header, in order.
-    pub(super) fn each_header(&self, event: &Event, mut header: impl FnMut(&str, &str)) {
+    /// Adds name and value of each header, in order.
+    pub(super) fn add_headers<H>(&self, event: &Event, headers: H, add: impl Fn(H, &str, &str) -> H) -> H {
         let (kind, data_schema) = &self.kinds[event.kind as usize];
         let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
-        header("ce_specversion", "1.0");
-        header("ce_id", event.id.hyphenated().encode_lower(&mut id));
-        header("ce_source", &self.source.of(&event.account));
-        header("ce_type", kind);
-        header("ce_subject", &event.subject);
-        header("ce_time", &iso::format(event.received_at));
-        header("ce_dataschema", data_schema);
-        header("content-type", "application/json");
-        if let Some(traceparent) = &event.traceparent {
-            header("traceparent", traceparent);
+        let headers = add(headers, "ce_specversion", "1.0");
+        let headers = add(headers, "ce_id", event.id.hyphenated().encode_lower(&mut id));
+        let headers = add(headers, "ce_source", &self.source.of(&event.account));
+        let headers = add(headers, "ce_type", kind);
+        let headers = add(headers, "ce_subject", &event.subject);
+        let headers = add(headers, "ce_time", &iso::format(event.received_at));
+        let headers = add(headers, "ce_dataschema", data_schema);
+        let headers = add(headers, "content-type", "application/json");
+        match &event.traceparent {
+            Some(traceparent) => add(headers, "traceparent", traceparent),
+            None => headers,
         }
     }
 }

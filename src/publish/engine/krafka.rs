@@ -79,14 +79,14 @@ impl Producer {
         if self.shared.waiting.load(Ordering::Acquire) > self.places {
             return Err(Code::QueueFull);
         }
-        let mut headers = Vec::with_capacity(HEADERS);
-        record.envelope.each_header(record.event, |key, value| {
+        let add = |mut headers: krafka::Headers, key: &str, value: &str| {
             headers.push((key.to_owned(), Some(Bytes::copy_from_slice(value.as_bytes()))));
-        });
+            headers
+        };
         let mut handed = krafka::Record::new(record.topic, Bytes::copy_from_slice(&record.event.value))
             .key(Bytes::copy_from_slice(&record.key))
             .timestamp(record.event.received_at.as_millisecond());
-        handed.headers = headers;
+        handed.headers = record.envelope.add_headers(record.event, Vec::with_capacity(HEADERS), add);
         Ok(Report(Box::pin(deliver(place, handed, self.patience))))
     }
 

@@ -38,10 +38,9 @@ impl Producer {
     }
 
     pub(super) fn send(&self, record: &Record<'_>) -> Result<Report, RDKafkaErrorCode> {
-        let mut headers = OwnedHeaders::new_with_capacity(HEADERS);
-        record.envelope.each_header(record.event, |key, value| {
-            headers = std::mem::take(&mut headers).insert(Header { key, value: Some(value) });
-        });
+        let none = OwnedHeaders::new_with_capacity(HEADERS);
+        let add = |headers: OwnedHeaders, key: &str, value: &str| headers.insert(Header { key, value: Some(value) });
+        let headers = record.envelope.add_headers(record.event, none, add);
         let record = FutureRecord::to(record.topic)
             .key(record.key.as_slice())
             .payload(&record.event.value)
