@@ -84,9 +84,10 @@ fn kafka(
     }
     let credentials = credentials(section, vault);
     let in_flight_max = section.count("in_flight_max", 20_000, 16..=1_000_000);
+    // Everything is asked for before anything is missed: a key that nobody asked for counts as unknown.
+    let client = client(section);
+    let topics = topics(section.section("topics"));
     let settings = publish::Settings {
-        brokers: brokers?,
-        client: client(section)?,
         properties,
         credentials,
         producers: section.count("producers", 1, 1..=64),
@@ -95,8 +96,9 @@ fn kafka(
         message_timeout: deadline_max,
         stall: section.milliseconds("stall_ms", Duration::from_millis(1_500), 100..=10_000),
         probe_interval: section.milliseconds("probe_interval_ms", Duration::from_secs(1), 50..=60_000),
+        brokers: brokers?,
+        client: client?,
     };
-    let topics = topics(section.section("topics"));
     Some(Publish::Kafka { settings: Box::new(settings), topics, dead_letter_retention, journal })
 }
 

@@ -209,6 +209,17 @@ fn every_problem_of_a_file_is_named_at_once_with_its_line() {
 }
 
 #[test]
+fn what_is_missing_or_wrong_makes_no_other_key_unknown() {
+    let publish = "[publish]\nto = \"kafka\"\nclient = \"pigeon\"\nproducers = 3\n[publish.topics]\nreplication = 1\n";
+    let (code, out, _) = said(&Folder::with(&format!("{SETTINGS}{publish}"), ROUTES).run(&["check"]));
+    assert_eq!(code, Some(1), "{out}");
+    for words in ["publish.brokers: is missing", "publish.client: \"pigeon\" is neither"] {
+        assert!(out.contains(words), "{words:?} is not in: {out}");
+    }
+    assert!(!out.contains("is not a setting"), "{out}");
+}
+
+#[test]
 fn what_serve_would_refuse_is_refused_by_check_with_its_place() {
     let with = |from: &str, to: &str| Folder::with(&SETTINGS.replacen(from, to, 1), ROUTES);
     let api = "[api]\nlisten = \"127.0.0.1:0\"";
