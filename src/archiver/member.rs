@@ -102,7 +102,7 @@ impl Member for Copies {
         let mut partitions = self.partitions();
         for (name, topic) in statistics.topics {
             for (number, partition) in topic.partitions {
-                partitions.ends_at(&(name.as_str().into(), number), partition.hi_offset, now);
+                partitions.reaches(&(name.as_str().into(), number), partition.hi_offset, now);
             }
         }
     }

@@ -30,6 +30,7 @@ mod topics;
 mod window;
 mod worker;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -74,12 +75,16 @@ pub enum ArchiverError {
     /// librdkafka gave up for good; a new process starts from the committed offsets.
     #[error("the Kafka consumer cannot go on: {0}")]
     Consumer(KafkaError),
+    /// The client reads a partition no further although more is there; another client does.
+    #[error("the Kafka consumer does not read {0}[{1}] on although more is there")]
+    StandsStill(Arc<str>, i32),
     /// A defect: the thread or a task ended without a word.
     #[error("the archive worker ended unexpectedly")]
     Broken,
 }
 
 /// What the worker works with.
+#[derive(Clone)]
 pub struct Parts {
     /// Connected in the background and tried again for ever: the worker starts without it.
     pub store: archive::Settings,
@@ -95,13 +100,22 @@ pub struct Parts {
     pub shutdown: CancellationToken,
 }
 
-/// Runs until `shutdown`: stops reading, ends the writes under way, commits, leaves the group.
+/// Runs until `shutdown`: stops reading, ends the writes under way, commits, leaves the group. A client
+/// that stands still is replaced.
 pub async fn run(settings: Settings, parts: Parts) -> Result<(), ArchiverError> {
     let runtime = Handle::current();
     let (report, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name("archiver".to_owned());
     let work = move || {
-        let result = worker::Worker::start(settings, parts, runtime).and_then(worker::Worker::run);
+        let result = loop {
+            let worker = worker::Worker::start(settings.clone(), parts.clone(), runtime.clone());
+            match worker.and_then(worker::Worker::run) {
+                Err(error @ ArchiverError::StandsStill(..)) => {
+                    tracing::error!(%error, "the archive takes a new client")
+                }
+                ended => break ended,
+            }
+        };
         // The receiver is gone only when nobody waits for the worker any more.
         let _ = report.send(result);
     };

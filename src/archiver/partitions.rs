@@ -6,15 +6,14 @@
 //! Not here: calls to Kafka.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::window::{WINDOW_MAX, Window};
 use crate::message::Timestamp;
+use crate::publish::TopicPartition;
 
-/// Topic and number.
-pub(super) type Place = (Arc<str>, i32);
+pub(super) type Place = TopicPartition;
 
 struct Partition {
     window: Window,
@@ -22,6 +21,8 @@ struct Partition {
     held: bool,
     /// Out of range since then.
     stopped: Option<Timestamp>,
+    /// What was last heard of its end.
+    end: i64,
     /// More records are there than were read, since then.
     behind: Option<Timestamp>,
 }
@@ -37,7 +38,7 @@ pub(super) struct Partitions {
 impl Partitions {
     /// A partition comes, with the offset it starts at if one is committed.
     pub(super) fn add(&mut self, place: Place, at: Option<i64>) {
-        let partition = Partition { window: Window::starting(at), held: false, stopped: None, behind: None };
+        let partition = Partition { window: Window::starting(at), held: false, stopped: None, end: 0, behind: None };
         self.places.insert(place, partition);
     }
 
@@ -102,6 +103,14 @@ impl Partitions {
         list
     }
 
+    /// Those of the positions that are being read now.
+    pub(super) fn read_now(&self) -> Vec<(Place, Option<i64>)> {
+        if self.paused {
+            return Vec::new();
+        }
+        self.positions().into_iter().filter(|(place, _)| !self.places[place].held).collect()
+    }
+
     /// Where each partition that is not stopped goes on; `None` where that is not known yet.
     pub(super) fn positions(&self) -> Vec<(Place, Option<i64>)> {
         let going = self.places.iter().filter(|(_, partition)| partition.stopped.is_none());
@@ -118,9 +127,16 @@ impl Partitions {
         self.places.values().filter(|partition| partition.stopped.is_some()).count()
     }
 
-    /// The broker says where a partition ends.
+    /// The client says how far a partition reaches; what the brokers said may be newer, and is further.
+    pub(super) fn reaches(&mut self, place: &Place, end: i64, now: Timestamp) {
+        let heard_of = self.places.get(place).map_or(end, |partition| partition.end);
+        self.ends_at(place, end.max(heard_of), now);
+    }
+
+    /// The brokers say where a partition ends.
     pub(super) fn ends_at(&mut self, place: &Place, end: i64, now: Timestamp) {
         if let Some(partition) = self.places.get_mut(place) {
+            partition.end = end;
             let more = partition.window.next().is_some_and(|next| end > next);
             partition.behind = more.then(|| partition.behind.unwrap_or(now));
         }
@@ -162,6 +178,8 @@ mod tests {
         assert_eq!(lag(&partitions), 0);
         partitions.ends_at(&one, 9, at(95));
         partitions.ends_at(&one, 10, at(96));
+        assert_eq!(lag(&partitions), 5);
+        partitions.reaches(&one, 5, at(97));
         assert_eq!(lag(&partitions), 5);
         partitions.stop(&two, at(60));
         assert_eq!((lag(&partitions), partitions.stopped()), (40, 1));

@@ -23,7 +23,7 @@ use super::reading::{Reading, Taken};
 use super::topics::Topics;
 use super::{ArchiverError, Parts, Settings};
 use crate::message::EventId;
-use crate::publish::{Group, commit};
+use crate::publish::{Group, Watch, commit};
 
 /// Longest wait for a record or a report; the rest of the work is looked after that often.
 const WAIT: Duration = Duration::from_millis(100);
@@ -39,6 +39,7 @@ const FULL_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Worker {
     consumer: Arc<BaseConsumer<Group<Copies>>>,
     questions: Questions,
+    watch: Watch<Copies>,
     settings: Settings,
     parts: Parts,
     runtime: Handle,
@@ -78,12 +79,14 @@ impl Worker {
         let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(ArchiverError::Settings)?;
         let consumer = Arc::new(consumer);
         let questions = Questions::new(consumer.clone(), runtime.clone(), parts.shutdown.clone());
+        let watch = Watch::new(consumer.clone(), runtime.clone());
         let (report_to, reports) = channel();
         let copier = Arc::new(Copier::new(&parts, settings.retry));
         let now = Instant::now();
         Ok(Self {
             consumer,
             questions,
+            watch,
             settings,
             parts,
             runtime,
@@ -107,10 +110,17 @@ impl Worker {
         self.follow_routes();
         let copier = self.copier.clone();
         self.runtime.spawn(async move { copier.meet_store().await });
+        let ended = self.take_turns();
+        if matches!(ended, Ok(()) | Err(ArchiverError::StandsStill(..))) {
+            self.finish();
+        }
+        ended
+    }
+
+    fn take_turns(&mut self) -> Result<(), ArchiverError> {
         while !self.parts.shutdown.is_cancelled() {
             self.turn()?;
         }
-        self.finish();
         Ok(())
     }
 
@@ -234,11 +244,24 @@ impl Worker {
         }
         self.committed_at = Instant::now();
         commit(&self.consumer, CommitMode::Async);
+        self.watch()?;
         self.show();
         self.hear();
         self.ask();
         match self.consumer.client().fatal_error() {
             Some((code, _)) => Err(ArchiverError::Consumer(KafkaError::MessageConsumptionFatal(code))),
+            None => Ok(()),
+        }
+    }
+
+    /// What the brokers say of the ends of partitions: librdkafka's own figures may be of another time.
+    fn watch(&mut self) -> Result<(), ArchiverError> {
+        let copies: &Copies = self.consumer.context();
+        let ends = self.watch.look(|| copies.partitions().read_now());
+        let now = self.parts.clock.now();
+        ends.iter().for_each(|at| copies.partitions().ends_at(&at.partition, at.end, now));
+        match self.watch.stands_still() {
+            Some((topic, number)) => Err(ArchiverError::StandsStill(topic.clone(), *number)),
             None => Ok(()),
         }
     }

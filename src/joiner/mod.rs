@@ -77,6 +77,9 @@ enum JoinerError {
     Settings(KafkaError),
     #[error("the Kafka consumer cannot go on: {0}")]
     Consumer(KafkaError),
+    /// The client reads a partition no further although more is there; another client does.
+    #[error("the Kafka consumer does not read partition {0} on although more is there")]
+    StandsStill(i32),
     #[error("the stream of pieces could not be read: {0}")]
     Store(#[from] StoreError),
     /// A defect: a task died.

@@ -7,7 +7,7 @@
 //! handed over is awaited to its delivery report by whoever polls `publish`, who therefore runs in a
 //! task of its own and is not cancelled by a client that hangs up.
 //! Beside it, what our readers share with it: settings of a client (`client`), a topic read once (`reader`), a
-//! member of a consumer group (`group`).
+//! member of a consumer group (`group`), whether one stands still (`watch`).
 //! Not here: deadlines of carriers, what is answered, keyword decisions.
 //!
 //! ```text
@@ -38,6 +38,7 @@ mod reader;
 mod record;
 mod topic;
 mod topics;
+mod watch;
 
 pub use breaker::BreakerState;
 pub use client::{Client, FORBIDDEN, Settings, consumer_config, producer_config};
@@ -47,6 +48,7 @@ pub use group::{Group, Member, commit};
 pub use reader::{ReadError, TopicReader};
 pub use topic::TopicState;
 pub use topics::{Change, TopicAdmin, TopicFault, TopicSettings};
+pub use watch::{End, TopicPartition, Watch};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

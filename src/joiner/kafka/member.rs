@@ -6,7 +6,7 @@
 //! Not here: polling, the group.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -16,7 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionLi
 use super::partition::{Kept, Partition};
 use crate::message::topics::PARTS;
 use crate::parts;
-use crate::publish::{Group, Member};
+use crate::publish::{Group, Member, TopicPartition};
 
 /// How long questions about a new assignment may take: nothing is polled meanwhile.
 const LOOKUP_MAX: Duration = Duration::from_secs(3);
@@ -36,6 +36,14 @@ impl Pieces {
     /// librdkafka, which may call back.
     pub(super) fn partitions(&self) -> MutexGuard<'_, HashMap<i32, Partition>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The partitions that are read now, and what comes next.
+    pub(super) fn read_now(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        let topic: Arc<str> = PARTS.into();
+        let partitions = self.partitions();
+        let going = partitions.iter().filter(|(_, partition)| !partition.is_paused());
+        going.map(|(number, partition)| ((topic.clone(), *number), Some(partition.next()))).collect()
     }
 
     fn begin(

@@ -89,6 +89,15 @@ impl Partition {
         }
     }
 
+    /// The offset that comes next.
+    pub(super) fn next(&self) -> i64 {
+        self.next
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     fn look_at_end(&mut self) {
         if self.end.is_some_and(|end| self.next >= end) {
             self.groups.go_live();

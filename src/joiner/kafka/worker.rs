@@ -4,7 +4,7 @@
 //! Always true: it polls several times a second, whatever the brokers do.
 //! Not here: what callbacks do (`member`).
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -18,7 +18,7 @@ use super::member::Pieces;
 use super::partition::{Turn, understand};
 use super::{Crew, JoinerError, Settings, Tools};
 use crate::message::topics::PARTS;
-use crate::publish::{Group, commit};
+use crate::publish::{Group, Watch, commit};
 
 /// Longest wait for a record; the rest of the work is looked after that often.
 const WAIT: Duration = Duration::from_millis(50);
@@ -28,7 +28,8 @@ const BATCH_MAX: usize = 500;
 const TICK_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
-    consumer: BaseConsumer<Group<Pieces>>,
+    consumer: Arc<BaseConsumer<Group<Pieces>>>,
+    watch: Watch<Pieces>,
     tools: Tools,
     crew: Crew,
     runtime: Handle,
@@ -61,8 +62,10 @@ impl Worker {
         let member = Group::new(Pieces::new(settings.groups));
         let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(JoinerError::Settings)?;
         consumer.subscribe(&[PARTS]).map_err(JoinerError::Settings)?;
+        let (consumer, runtime) = (Arc::new(consumer), Handle::current());
+        let watch = Watch::new(consumer.clone(), runtime.clone());
         let tick = TICK_MAX.min(settings.groups.wait / 4);
-        Ok(Self { consumer, tools, crew, runtime: Handle::current(), tick, ticked_at: Instant::now(), evicted: 0 })
+        Ok(Self { consumer, watch, tools, crew, runtime, tick, ticked_at: Instant::now(), evicted: 0 })
     }
 
     pub(super) fn run(mut self) -> Result<(), JoinerError> {
@@ -161,6 +164,11 @@ impl Worker {
         self.consumer.context().partitions().values_mut().for_each(|partition| partition.groups.tick(now));
         self.show();
         commit(&self.consumer, CommitMode::Async);
+        let pieces: &Pieces = self.consumer.context();
+        self.watch.look(|| pieces.read_now());
+        if let Some((_, number)) = self.watch.stands_still() {
+            return Err(JoinerError::StandsStill(*number));
+        }
         match self.consumer.client().fatal_error() {
             Some((code, _)) => Err(JoinerError::Consumer(KafkaError::MessageConsumptionFatal(code))),
             None => Ok(()),

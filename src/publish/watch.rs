@@ -1,0 +1,195 @@
+//! Whether a consumer stands still: a partition is not read on although more is there.
+//!
+//! Comes in: where reading goes on. Goes out: where the partitions end, several times a minute, and one
+//! that has not moved for long.
+//! Always true: the brokers are asked beside the thread that polls, one question at a time, which ends
+//! within seconds; a partition is judged only by an end that they have just said.
+//! Not here: what follows from it: whoever reads takes a new client.
+//!
+//! Why: librdkafka 2.12 takes no news of a partition's leader whose epoch is lower than the one it knows,
+//! and a topic that was deleted and made again begins at 0. When its leader changes, the client asks the
+//! former one for ever, without an error, and by its own figures nothing is left to read. The brokers'
+//! answer shows it, and a new client, which knows of no earlier topic, reads on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::runtime::Handle;
+
+use super::group::{Group, Member};
+
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+/// Looks in a row that find a partition where it was; what a client has fetched ahead of other
+/// partitions is read well before.
+const LOOKS_MAX: u32 = 3;
+/// How long the brokers may take for one step of an answer.
+const STEP_MAX: Duration = Duration::from_secs(5);
+
+/// Topic and number of a partition.
+pub type TopicPartition = (Arc<str>, i32);
+
+/// Where a partition ended a moment ago, and where reading was to go on just before that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    pub partition: TopicPartition,
+    pub next: i64,
+    pub end: i64,
+}
+
+/// Watches one consumer.
+pub struct Watch<M: Member> {
+    consumer: Arc<BaseConsumer<Group<M>>>,
+    runtime: Handle,
+    asked_at: Instant,
+    open: Option<Receiver<KafkaResult<Vec<End>>>>,
+    standing: Standing,
+}
+
+impl<M: Member> Watch<M> {
+    /// `runtime` lends the threads that wait for the brokers.
+    pub fn new(consumer: Arc<BaseConsumer<Group<M>>>, runtime: Handle) -> Self {
+        Self { consumer, runtime, asked_at: Instant::now(), open: None, standing: Standing::default() }
+    }
+
+    /// Looks if it is time to: `positions` are the partitions that are read, with the offset that comes
+    /// next where that is known. The answer comes with a later call, once.
+    pub fn look(&mut self, positions: impl FnOnce() -> Vec<(TopicPartition, Option<i64>)>) -> Vec<End> {
+        if let Some(answer) = self.answer() {
+            return match answer {
+                Ok(ends) => {
+                    self.standing.judge(&ends);
+                    ends
+                }
+                Err(error) => {
+                    tracing::debug!(%error, of = M::HOLDS, "the ends of partitions are not known now");
+                    Vec::new()
+                }
+            };
+        }
+        if self.open.is_none() && self.asked_at.elapsed() >= LOOK_INTERVAL {
+            self.ask(positions());
+        }
+        Vec::new()
+    }
+
+    /// A partition that stands still.
+    pub fn stands_still(&self) -> Option<&TopicPartition> {
+        self.standing.found()
+    }
+
+    fn ask(&mut self, positions: Vec<(TopicPartition, Option<i64>)>) {
+        self.asked_at = Instant::now();
+        let (answer, open) = sync_channel(1);
+        self.open = Some(open);
+        let consumer = self.consumer.clone();
+        self.runtime.spawn_blocking(move || {
+            // Whoever watched has gone: nobody wants the answer.
+            let _ = answer.send(ends(&consumer, positions));
+        });
+    }
+
+    fn answer(&mut self) -> Option<KafkaResult<Vec<End>>> {
+        let answer = match self.open.as_ref()?.try_recv() {
+            Ok(answer) => answer,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => Err(KafkaError::Canceled),
+        };
+        self.open = None;
+        Some(answer)
+    }
+}
+
+fn ends<M: Member>(
+    consumer: &BaseConsumer<Group<M>>,
+    positions: Vec<(TopicPartition, Option<i64>)>,
+) -> KafkaResult<Vec<End>> {
+    let ends = offsets(consumer, positions.iter().map(|(partition, _)| partition), Offset::End)?;
+    // Nothing read and nothing committed: reading begins where the partition does.
+    let fresh = positions.iter().filter(|(_, next)| next.is_none()).map(|(partition, _)| partition);
+    let beginnings = offsets(consumer, fresh, Offset::Beginning)?;
+    let found = positions.into_iter().filter_map(|(partition, next)| {
+        let next = next.or_else(|| beginnings.get(&partition).copied())?;
+        let end = *ends.get(&partition)?;
+        Some(End { partition, next, end })
+    });
+    Ok(found.collect())
+}
+
+/// One request for each broker that leads some of them; those it has no answer for are left out.
+fn offsets<'a, M: Member>(
+    consumer: &BaseConsumer<Group<M>>,
+    partitions: impl Iterator<Item = &'a TopicPartition>,
+    which: Offset,
+) -> KafkaResult<HashMap<TopicPartition, i64>> {
+    let mut list = TopicPartitionList::new();
+    for (topic, number) in partitions {
+        list.add_partition_offset(topic, *number, which)?;
+    }
+    if list.count() == 0 {
+        return Ok(HashMap::new());
+    }
+    let answered = consumer.offsets_for_times(list, STEP_MAX)?;
+    let said = answered.elements().into_iter().filter_map(|element| match (element.error(), element.offset()) {
+        (Ok(()), Offset::Offset(offset)) => Some(((element.topic().into(), element.partition()), offset)),
+        _ => None,
+    });
+    Ok(said.collect())
+}
+
+/// Partitions that were not at their end, where they were, and for how many looks.
+#[derive(Default)]
+struct Standing(HashMap<TopicPartition, (i64, u32)>);
+
+impl Standing {
+    fn judge(&mut self, ends: &[End]) {
+        let unfinished = ends.iter().filter(|at| at.end != at.next);
+        let judged = unfinished.map(|at| {
+            let looks = match self.0.get(&at.partition) {
+                Some((next, looks)) if *next == at.next => looks + 1,
+                _ => 1,
+            };
+            (at.partition.clone(), (at.next, looks))
+        });
+        self.0 = judged.collect();
+    }
+
+    fn found(&self) -> Option<&TopicPartition> {
+        self.0.iter().find(|(_, (_, looks))| *looks >= LOOKS_MAX).map(|(partition, _)| partition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(number: i32, next: i64, end: i64) -> End {
+        End { partition: ("sms.highways".into(), number), next, end }
+    }
+
+    fn found(looks: &[&[End]]) -> Option<i32> {
+        let mut standing = Standing::default();
+        looks.iter().for_each(|ends| standing.judge(ends));
+        standing.found().map(|(_, number)| *number)
+    }
+
+    #[test]
+    fn a_partition_that_never_moves_although_more_is_there_is_found() {
+        assert_eq!(found(&[&[at(0, 5, 9)], &[at(0, 5, 12)]]), None);
+        assert_eq!(found(&[&[at(0, 5, 9)], &[at(0, 5, 12)], &[at(0, 5, 12), at(1, 3, 4)]]), Some(0));
+        // A topic made again that is shorter than what was read of the one before.
+        assert_eq!(found(&[&[at(0, 5, 1)], &[at(0, 5, 2)], &[at(0, 5, 3)]]), Some(0));
+    }
+
+    #[test]
+    fn what_moves_or_is_at_its_end_or_was_not_read_for_a_while_is_not() {
+        assert_eq!(found(&[&[at(0, 5, 9)], &[at(0, 6, 9)], &[at(0, 7, 9)]]), None);
+        assert_eq!(found(&[&[at(0, 9, 9)], &[at(0, 9, 9)], &[at(0, 9, 9)]]), None);
+        assert_eq!(found(&[&[at(0, 5, 9)], &[at(0, 5, 9)], &[], &[at(0, 5, 9)]]), None);
+    }
+}
