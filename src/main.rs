@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+/// CPU for each text, in that of a bare hyper with a bare producer, at 64 and 512 connections: 2.13 and 2.02 with glibc's
+/// malloc, which tidies up whenever somebody asks for over 1 KiB, as hyper does for each request; 1.58 and 1.85 with
+/// mimalloc, and 25 MiB more; 1.66 and 1.62 with this one, and 5 MiB more.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     sms_router::cli::main()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -90,6 +90,10 @@ impl Limits {
             }
             self.take_room(&mut room, data.len())?;
             pieces.push(data);
+            // Known by its length: its end need not be waited for.
+            if body.is_end_stream() {
+                break;
+            }
         }
         Ok(HeldBody { bytes: pieces.join(), room })
     }

@@ -21,6 +21,7 @@ mod service;
 mod told;
 mod unstoppable;
 mod verdict;
+mod within;
 
 pub use accept::{Door, Settings, patience};
 pub use flood::Rate;

@@ -23,6 +23,7 @@ use crate::telemetry::Metrics;
 
 use super::accept::patience;
 use super::told::Told;
+use super::within::within;
 use super::{Deferral, Door, Proxies, Refusal, Verdict};
 
 /// Every status a verdict can have: their counters are resolved once for each account.
@@ -138,7 +139,7 @@ impl Service {
             return (Some(known), Verdict::Refused(Refusal::TooLarge));
         }
         let reading = limits.read_body(body, body_max);
-        let read = tokio::time::timeout(self.0.body_timeout, reading).await;
+        let read = within(self.0.body_timeout, reading).await;
         let body = match read.unwrap_or(Err(Verdict::Refused(Refusal::TooSlow))) {
             Ok(body) => body,
             Err(verdict) => return (Some(known), verdict),
