@@ -1,15 +1,16 @@
 //! Whether a consumer stands still: a partition is not read on although more is there.
 //!
-//! Comes in: where reading goes on. Goes out: where the partitions end, several times a minute, and one
-//! that has not moved for long.
+//! Comes in: where reading goes on. Goes out: where the partitions end, every few seconds, and one that has not
+//! moved for long, or that ends before what was read of it.
 //! Always true: the brokers are asked beside the thread that polls, one question at a time, which ends
 //! within seconds; a partition is judged only by an end that they have just said.
 //! Not here: what follows from it: whoever reads takes a new client.
 //!
 //! Why: librdkafka 2.12 takes no news of a partition's leader whose epoch is lower than the one it knows,
 //! and a topic that was deleted and made again begins at 0. When its leader changes, the client asks the
-//! former one for ever, without an error, and by its own figures nothing is left to read. The brokers'
-//! answer shows it, and a new client, which knows of no earlier topic, reads on.
+//! former one for ever, without an error, and by its own figures nothing is left to read. Nor does it always find
+//! out that the new topic is shorter than what it had read of the old one. The brokers' answer shows both, and a new
+//! client, which knows of no earlier topic, reads on or is told that its offset is out of range.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,10 +25,10 @@ use tokio::runtime::Handle;
 use super::group::{Group, Member};
 
 /// Between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Looks in a row that find a partition where it was; what a client has fetched ahead of other
 /// partitions is read well before.
-const LOOKS_MAX: u32 = 3;
+const LOOKS_MAX: u32 = 8;
 /// How long the brokers may take for one step of an answer.
 const STEP_MAX: Duration = Duration::from_secs(5);
 
@@ -78,7 +79,7 @@ impl<M: Member> Watch<M> {
         Vec::new()
     }
 
-    /// A partition that stands still.
+    /// A partition that stands still, or is not the one that was read.
     pub fn stands_still(&self) -> Option<&TopicPartition> {
         self.standing.found()
     }
@@ -151,6 +152,7 @@ impl Standing {
         let unfinished = ends.iter().filter(|at| at.end != at.next);
         let judged = unfinished.map(|at| {
             let looks = match self.0.get(&at.partition) {
+                _ if at.end < at.next => LOOKS_MAX,
                 Some((next, looks)) if *next == at.next => looks + 1,
                 _ => 1,
             };
@@ -180,16 +182,26 @@ mod tests {
 
     #[test]
     fn a_partition_that_never_moves_although_more_is_there_is_found() {
-        assert_eq!(found(&[&[at(0, 5, 9)], &[at(0, 5, 12)]]), None);
-        assert_eq!(found(&[&[at(0, 5, 9)], &[at(0, 5, 12)], &[at(0, 5, 12), at(1, 3, 4)]]), Some(0));
-        // A topic made again that is shorter than what was read of the one before.
-        assert_eq!(found(&[&[at(0, 5, 1)], &[at(0, 5, 2)], &[at(0, 5, 3)]]), Some(0));
+        let (stands, others) = ([at(0, 5, 9)], [at(0, 5, 12), at(1, 3, 4)]);
+        let mut looks = vec![&stands[..]; LOOKS_MAX as usize - 1];
+        assert_eq!(found(&looks), None);
+        looks.push(&others);
+        assert_eq!(found(&looks), Some(0));
+    }
+
+    #[test]
+    fn a_partition_that_ends_before_what_was_read_of_it_is_found_at_once() {
+        assert_eq!(found(&[&[at(0, 5, 1), at(1, 3, 4)]]), Some(0));
     }
 
     #[test]
     fn what_moves_or_is_at_its_end_or_was_not_read_for_a_while_is_not() {
-        assert_eq!(found(&[&[at(0, 5, 9)], &[at(0, 6, 9)], &[at(0, 7, 9)]]), None);
-        assert_eq!(found(&[&[at(0, 9, 9)], &[at(0, 9, 9)], &[at(0, 9, 9)]]), None);
-        assert_eq!(found(&[&[at(0, 5, 9)], &[at(0, 5, 9)], &[], &[at(0, 5, 9)]]), None);
+        let moves: Vec<_> = (0..20).map(|next| [at(0, next, 30)]).collect();
+        assert_eq!(found(&moves.iter().map(|ends| &ends[..]).collect::<Vec<_>>()), None);
+        assert_eq!(found(&vec![&[at(0, 9, 9)][..]; 20]), None);
+        let stands = [at(0, 5, 9)];
+        let mut looks = vec![&stands[..]; LOOKS_MAX as usize - 1];
+        looks.extend([&[][..], &stands]);
+        assert_eq!(found(&looks), None);
     }
 }
