@@ -26,9 +26,9 @@ use crate::world::{self, Request, World};
 /// Every row, in this order.
 pub fn all() {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let world = World::made(&runtime);
     // Timers are made and dropped, and nobody waits for one: only `served` drives the runtime.
     let entered = runtime.enter();
+    let world = World::made(&runtime);
     for account in &world.accounts {
         of_carrier(&world, account);
     }

@@ -17,10 +17,8 @@ use sms_router::dedup::{self, Claim, Claims, Recent};
 use sms_router::intake::{self, Intake, PlaceSettings, Places};
 use sms_router::keyword::{ConsentSpec, Live, Spec, Table};
 use sms_router::log::{Journal, JournalSettings, Kafka, Log};
-use sms_router::message::{
-    AccountName, Consent, Country, DepartmentName, EventId, EventSource, Number, Secret, SenderKey, Timestamp,
-};
-use sms_router::publish::{self, Publisher};
+use sms_router::message::{AccountName, Consent, Country, EventId, EventSource, Number, Secret, SenderKey, Timestamp};
+use sms_router::publish::{self, Client, Publisher};
 use sms_router::store::{self, Store, Writer};
 use sms_router::telemetry::Metrics;
 use sms_router::webhook::{Door, Limits, Proxies, Service, Settings, Verdict};
@@ -150,6 +148,7 @@ fn producers() -> publish::Settings {
     let own_cluster = [("test.mock.num.brokers", "1"), ("linger.ms", "10")];
     let own_cluster = own_cluster.map(|(name, value)| (name.to_owned(), value.to_owned()));
     publish::Settings {
+        client: Client::Librdkafka,
         brokers: "localhost:9092".to_owned(),
         properties: BTreeMap::from(own_cluster),
         credentials: None,

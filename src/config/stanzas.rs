@@ -34,11 +34,11 @@ const HALVED_FROM_BYTES: usize = if cfg!(test) { 100 } else { 64 * 1024 };
 
 /// Plain keywords in their order, and the text without them.
 pub(super) fn read(text: &str) -> Option<(Vec<KeywordSpec>, Rest)> {
-    let Some((first, second)) = halves(text) else { return read_from(1, text) };
+    let Some((first, second)) = halves(text) else { return read_from(1, text, text.len()) };
     let line = 1 + first.bytes().filter(|&byte| byte == b'\n').count();
     std::thread::scope(|scope| {
-        let later = std::thread::Builder::new().spawn_scoped(scope, || read_from(line, second)).ok()?;
-        let (mut keywords, mut rest) = read_from(1, first)?;
+        let later = std::thread::Builder::new().spawn_scoped(scope, || read_from(line, second, second.len())).ok()?;
+        let (mut keywords, mut rest) = read_from(1, first, text.len())?;
         let (more, rest_of_second) = later.join().ok()??;
         keywords.extend(more);
         rest.append(rest_of_second);
@@ -56,13 +56,13 @@ fn halves(text: &str) -> Option<(&str, &str)> {
     Some(text.split_at(at))
 }
 
-/// A text whose first line is one of the file's.
-fn read_from(line: usize, text: &str) -> Option<(Vec<KeywordSpec>, Rest)> {
+/// A text whose first line is one of the file's. Room is made for the keywords of so many bytes.
+fn read_from(line: usize, text: &str, bytes: usize) -> Option<(Vec<KeywordSpec>, Rest)> {
     let mut reader = Reader {
         source: Source::new(text),
         line,
         counted: 0,
-        keywords: Vec::with_capacity(text.len() / TABLE_BYTES),
+        keywords: Vec::with_capacity(bytes / TABLE_BYTES),
         rest: Rest::default(),
         departments: HashMap::default(),
         numbers: HashMap::default(),
