@@ -5,7 +5,7 @@
 //! system may hang, and a large table takes its time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::nice;
 use tokio::sync::oneshot::{self, error::RecvError};
@@ -31,6 +31,10 @@ const BUILD_MAX: Duration = Duration::from_secs(60);
 /// Of the thread that builds: a tenth of a core's time where texts want all of it, all of it where they do not. On
 /// Linux it is a thread's own.
 const BUILD_NICENESS: i32 = 10;
+
+/// How long requests may keep a table that is no longer in force from being freed aside, and how often they are looked at.
+const RETIRE_MAX: Duration = Duration::from_secs(60);
+const RETIRE_LOOK: Duration = Duration::from_millis(50);
 
 /// Asks for a reload: the handle behind SIGHUP.
 #[derive(Clone, Default)]
@@ -211,7 +215,7 @@ impl Reloader {
         if let Some((_, Some(publisher))) = &self.kafka {
             log::know(publisher, &table);
         }
-        self.routes.swap(table);
+        retire(self.routes.swap(table));
         let _ = self.metrics.routes_info.remove_label_values(&[&before]);
         let table = self.routes.load();
         self.publish_state(&table);
@@ -229,6 +233,21 @@ impl Reloader {
             tracing::warn!(problem = %self.config.routes.problem(warning), "routes could be better");
         }
     }
+}
+
+/// Frees a table once no request has it any more, in a thread that gives way like the one that built it: else a request
+/// would, and those behind it wait.
+fn retire(table: Arc<Table>) {
+    let work = move || {
+        let _ = nice(BUILD_NICENESS);
+        let until = Instant::now() + RETIRE_MAX;
+        while Arc::strong_count(&table) > 1 && Instant::now() < until {
+            std::thread::sleep(RETIRE_LOOK);
+        }
+        drop(table);
+    };
+    // Without a thread it is freed here.
+    let _ = std::thread::Builder::new().name("routes".to_owned()).spawn(work);
 }
 
 /// Threads that may hang in the file system at once: past it nobody asks until one of them is back.

@@ -76,8 +76,8 @@ pub enum ArchiverError {
     #[error("the Kafka consumer cannot go on: {0}")]
     Consumer(KafkaError),
     /// The client reads a partition no further although more is there; another client does.
-    #[error("the Kafka consumer does not read {0}[{1}] on although more is there")]
-    StandsStill(Arc<str>, i32),
+    #[error("the Kafka consumer does not read {topic}[{partition}] on at {next} although more is there")]
+    StandsStill { topic: Arc<str>, partition: i32, next: i64 },
     /// A defect: the thread or a task ended without a word.
     #[error("the archive worker ended unexpectedly")]
     Broken,
@@ -107,14 +107,16 @@ pub async fn run(settings: Settings, parts: Parts) -> Result<(), ArchiverError> 
     let (report, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name("archiver".to_owned());
     let work = move || {
+        let mut stood = None;
         let result = loop {
-            let worker = worker::Worker::start(settings.clone(), parts.clone(), runtime.clone());
-            match worker.and_then(worker::Worker::run) {
-                Err(error @ ArchiverError::StandsStill(..)) => {
-                    tracing::error!(%error, "the archive takes a new client")
-                }
-                ended => break ended,
-            }
+            // What the worker leaves undone ends with it.
+            let of_worker = Parts { shutdown: parts.shutdown.child_token(), ..parts.clone() };
+            let _ended = of_worker.shutdown.clone().drop_guard();
+            let worker = worker::Worker::start(settings.clone(), of_worker, runtime.clone(), stood.take());
+            let ended = worker.and_then(worker::Worker::run);
+            let Err(ArchiverError::StandsStill { topic, partition, next }) = ended else { break ended };
+            tracing::error!(%topic, partition, next, "Kafka's client does not read on although more is there: the archive takes a new one");
+            stood = Some(((topic, partition), next));
         };
         // The receiver is gone only when nobody waits for the worker any more.
         let _ = report.send(result);

@@ -117,6 +117,11 @@ impl Partitions {
         going.map(|(place, partition)| (place.clone(), partition.window.next())).collect()
     }
 
+    /// Whether a partition is not stopped and goes on here.
+    pub(super) fn stands_at(&self, place: &Place, next: i64) -> bool {
+        self.places.get(place).is_some_and(|it| it.stopped.is_none() && it.window.next() == Some(next))
+    }
+
     pub(super) fn stop(&mut self, place: &Place, now: Timestamp) {
         if let Some(partition) = self.places.get_mut(place) {
             partition.stopped = Some(now);

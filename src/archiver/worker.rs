@@ -23,7 +23,7 @@ use super::reading::{Reading, Taken};
 use super::topics::Topics;
 use super::{ArchiverError, Parts, Settings};
 use crate::message::EventId;
-use crate::publish::{Group, Watch, commit};
+use crate::publish::{End, Group, TopicPartition, Watch, commit};
 
 /// Longest wait for a record or a report; the rest of the work is looked after that often.
 const WAIT: Duration = Duration::from_millis(100);
@@ -62,7 +62,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(settings: Settings, parts: Parts, runtime: Handle) -> Result<Self, ArchiverError> {
+    /// `stood`: where the client before it did not read on.
+    pub(super) fn start(
+        settings: Settings,
+        parts: Parts,
+        runtime: Handle,
+        stood: Option<(TopicPartition, i64)>,
+    ) -> Result<Self, ArchiverError> {
         let mut config = settings.consumer.clone();
         config
             .set("enable.auto.commit", "false")
@@ -79,7 +85,7 @@ impl Worker {
         let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(ArchiverError::Settings)?;
         let consumer = Arc::new(consumer);
         let questions = Questions::new(consumer.clone(), runtime.clone(), parts.shutdown.clone());
-        let watch = Watch::new(consumer.clone(), runtime.clone());
+        let watch = Watch::new(consumer.clone(), runtime.clone(), stood);
         let (report_to, reports) = channel();
         let copier = Arc::new(Copier::new(&parts, settings.retry));
         let now = Instant::now();
@@ -111,7 +117,7 @@ impl Worker {
         let copier = self.copier.clone();
         self.runtime.spawn(async move { copier.meet_store().await });
         let ended = self.take_turns();
-        if matches!(ended, Ok(()) | Err(ArchiverError::StandsStill(..))) {
+        if matches!(ended, Ok(()) | Err(ArchiverError::StandsStill { .. })) {
             self.finish();
         }
         ended
@@ -260,8 +266,14 @@ impl Worker {
         let ends = self.watch.look(|| copies.partitions().read_now());
         let now = self.parts.clock.now();
         ends.iter().for_each(|at| copies.partitions().ends_at(&at.partition, at.end, now));
+        // Another topic of the same name, and librdkafka has not noticed: it is looked into like an offset out of range.
+        // What was stopped meanwhile is not looked for again.
+        let stands_at = |at: &&End| copies.partitions().stands_at(&at.partition, at.next);
+        self.seek_stopped |= ends.iter().filter(stands_at).any(|at| at.end < at.next);
         match self.watch.stands_still() {
-            Some((topic, number)) => Err(ArchiverError::StandsStill(topic.clone(), *number)),
+            Some(((topic, partition), next)) => {
+                Err(ArchiverError::StandsStill { topic: topic.clone(), partition: *partition, next })
+            }
             None => Ok(()),
         }
     }

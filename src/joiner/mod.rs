@@ -77,8 +77,8 @@ enum JoinerError {
     Settings(KafkaError),
     #[error("the Kafka consumer cannot go on: {0}")]
     Consumer(KafkaError),
-    /// The client reads a partition no further although more is there; another client does.
-    #[error("the Kafka consumer does not read partition {0} on although more is there")]
+    /// The client reads a partition no further although more is there, or reads what is no longer there.
+    #[error("the Kafka consumer does not read partition {0} as the brokers have it")]
     StandsStill(i32),
     #[error("the stream of pieces could not be read: {0}")]
     Store(#[from] StoreError),

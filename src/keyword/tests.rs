@@ -414,7 +414,7 @@ fn a_swap_is_seen_at_once_and_leaves_old_readers_their_table() {
     let live = Live::new(table(&[("snow", Mode::Word)], true));
     let other = live.clone();
     let before = live.snapshot();
-    other.swap(table(&[("tree", Mode::Word)], true));
+    let _ = other.swap(table(&[("tree", Mode::Word)], true));
     assert_eq!(live.load().decide(&number("86555"), "snow").unwrap().keyword, None);
     assert_eq!(before.decide(&number("86555"), "snow").unwrap().keyword.as_deref(), Some("snow"));
 }

@@ -1,16 +1,16 @@
 //! Whether a consumer stands still: a partition is not read on although more is there.
 //!
 //! Comes in: where reading goes on. Goes out: where the partitions end, every few seconds, and one that has not
-//! moved for long, or that ends before what was read of it.
-//! Always true: the brokers are asked beside the thread that polls, one question at a time, which ends
-//! within seconds; a partition is judged only by an end that they have just said.
+//! moved for long.
+//! Always true: the brokers are asked beside the thread that polls, one question at a time, which ends within
+//! seconds; a partition is judged only by an end that they have just said, and none where one of them has an error.
 //! Not here: what follows from it: whoever reads takes a new client.
 //!
 //! Why: librdkafka 2.12 takes no news of a partition's leader whose epoch is lower than the one it knows,
 //! and a topic that was deleted and made again begins at 0. When its leader changes, the client asks the
 //! former one for ever, without an error, and by its own figures nothing is left to read. Nor does it always find
 //! out that the new topic is shorter than what it had read of the old one. The brokers' answer shows both, and a new
-//! client, which knows of no earlier topic, reads on or is told that its offset is out of range.
+//! client, which knows of no earlier topic, reads on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ use super::group::{Group, Member};
 
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// Looks in a row that find a partition where it was; what a client has fetched ahead of other
-/// partitions is read well before.
-const LOOKS_MAX: u32 = 8;
+/// Looks in a row that find a partition where it was. What was fetched ahead of other partitions is read first, so
+/// behind a slow store this may be no fault of the client's; another client then costs a rebalance and nothing else.
+const LOOKS_MAX: u32 = 12;
 /// How long the brokers may take for one step of an answer.
 const STEP_MAX: Duration = Duration::from_secs(5);
 
@@ -53,9 +53,11 @@ pub struct Watch<M: Member> {
 }
 
 impl<M: Member> Watch<M> {
-    /// `runtime` lends the threads that wait for the brokers.
-    pub fn new(consumer: Arc<BaseConsumer<Group<M>>>, runtime: Handle) -> Self {
-        Self { consumer, runtime, asked_at: Instant::now(), open: None, standing: Standing::default() }
+    /// `runtime` lends the threads that wait for the brokers. Where an earlier client stood still is no reason for a
+    /// third one: what follows there may never be delivered, as the end of a transaction is not.
+    pub fn new(consumer: Arc<BaseConsumer<Group<M>>>, runtime: Handle, stood: Option<(TopicPartition, i64)>) -> Self {
+        let standing = Standing { stood, ..Standing::default() };
+        Self { consumer, runtime, asked_at: Instant::now(), open: None, standing }
     }
 
     /// Looks if it is time to: `positions` are the partitions that are read, with the offset that comes
@@ -79,8 +81,8 @@ impl<M: Member> Watch<M> {
         Vec::new()
     }
 
-    /// A partition that stands still, or is not the one that was read.
-    pub fn stands_still(&self) -> Option<&TopicPartition> {
+    /// A partition that stands still, and where.
+    pub fn stands_still(&self) -> Option<(&TopicPartition, i64)> {
         self.standing.found()
     }
 
@@ -122,7 +124,7 @@ fn ends<M: Member>(
     Ok(found.collect())
 }
 
-/// One request for each broker that leads some of them; those it has no answer for are left out.
+/// One request for each broker that leads some of them; an error of one partition is the answer for all.
 fn offsets<'a, M: Member>(
     consumer: &BaseConsumer<Group<M>>,
     partitions: impl Iterator<Item = &'a TopicPartition>,
@@ -145,24 +147,29 @@ fn offsets<'a, M: Member>(
 
 /// Partitions that were not at their end, where they were, and for how many looks.
 #[derive(Default)]
-struct Standing(HashMap<TopicPartition, (i64, u32)>);
+struct Standing {
+    seen: HashMap<TopicPartition, (i64, u32)>,
+    stood: Option<(TopicPartition, i64)>,
+}
 
 impl Standing {
     fn judge(&mut self, ends: &[End]) {
-        let unfinished = ends.iter().filter(|at| at.end != at.next);
+        let is_new =
+            |at: &&End| self.stood.as_ref().is_none_or(|(place, next)| (place, *next) != (&at.partition, at.next));
+        let unfinished = ends.iter().filter(|at| at.end > at.next).filter(is_new);
         let judged = unfinished.map(|at| {
-            let looks = match self.0.get(&at.partition) {
-                _ if at.end < at.next => LOOKS_MAX,
+            let looks = match self.seen.get(&at.partition) {
                 Some((next, looks)) if *next == at.next => looks + 1,
                 _ => 1,
             };
             (at.partition.clone(), (at.next, looks))
         });
-        self.0 = judged.collect();
+        self.seen = judged.collect();
     }
 
-    fn found(&self) -> Option<&TopicPartition> {
-        self.0.iter().find(|(_, (_, looks))| *looks >= LOOKS_MAX).map(|(partition, _)| partition)
+    fn found(&self) -> Option<(&TopicPartition, i64)> {
+        let found = self.seen.iter().find(|(_, (_, looks))| *looks >= LOOKS_MAX);
+        found.map(|(partition, (next, _))| (partition, *next))
     }
 }
 
@@ -177,7 +184,7 @@ mod tests {
     fn found(looks: &[&[End]]) -> Option<i32> {
         let mut standing = Standing::default();
         looks.iter().for_each(|ends| standing.judge(ends));
-        standing.found().map(|(_, number)| *number)
+        standing.found().map(|((_, number), _)| *number)
     }
 
     #[test]
@@ -190,15 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_ends_before_what_was_read_of_it_is_found_at_once() {
-        assert_eq!(found(&[&[at(0, 5, 1), at(1, 3, 4)]]), Some(0));
+    fn where_an_earlier_client_stood_is_judged_only_after_it_has_moved() {
+        let mut standing = Standing { stood: Some((at(0, 5, 9).partition, 5)), ..Standing::default() };
+        (0..20).for_each(|_| standing.judge(&[at(0, 5, 9)]));
+        assert_eq!(standing.found(), None);
+        (0..LOOKS_MAX).for_each(|_| standing.judge(&[at(0, 6, 9)]));
+        assert_eq!(standing.found(), Some((&at(0, 6, 9).partition, 6)));
     }
 
     #[test]
     fn what_moves_or_is_at_its_end_or_was_not_read_for_a_while_is_not() {
         let moves: Vec<_> = (0..20).map(|next| [at(0, next, 30)]).collect();
         assert_eq!(found(&moves.iter().map(|ends| &ends[..]).collect::<Vec<_>>()), None);
-        assert_eq!(found(&vec![&[at(0, 9, 9)][..]; 20]), None);
+        assert_eq!(found(&vec![&[at(0, 9, 9), at(1, 5, 1)][..]; 20]), None);
         let stands = [at(0, 5, 9)];
         let mut looks = vec![&stands[..]; LOOKS_MAX as usize - 1];
         looks.extend([&[][..], &stands]);

@@ -54,8 +54,9 @@ impl Pieces {
         start: i64,
     ) -> KafkaResult<()> {
         let ends = consumer.fetch_watermarks(PARTS, number, LOOKUP_MAX).ok();
-        // What was needed may have left the topic; what was not settled has not, for it is looked at in time.
-        let start = ends.map_or(start, |(low, high)| start.clamp(low, high.max(low)));
+        // What was needed may have left the topic; what was not settled has not, for it is looked at in time. An
+        // offset beyond the end is that of an earlier topic of this name.
+        let start = ends.map_or(start, |(low, high)| if start > high { low } else { start.max(low) });
         assignment.set_partition_offset(PARTS, number, Offset::Offset(start))?;
         let settings = share(self.settings, assignment.count());
         self.partitions().insert(number, Partition::new(settings, start, ends.map(|(_, high)| high)));

@@ -63,7 +63,7 @@ impl Worker {
         let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(JoinerError::Settings)?;
         consumer.subscribe(&[PARTS]).map_err(JoinerError::Settings)?;
         let (consumer, runtime) = (Arc::new(consumer), Handle::current());
-        let watch = Watch::new(consumer.clone(), runtime.clone());
+        let watch = Watch::new(consumer.clone(), runtime.clone(), None);
         let tick = TICK_MAX.min(settings.groups.wait / 4);
         Ok(Self { consumer, watch, tools, crew, runtime, tick, ticked_at: Instant::now(), evicted: 0 })
     }
@@ -165,9 +165,11 @@ impl Worker {
         self.show();
         commit(&self.consumer, CommitMode::Async);
         let pieces: &Pieces = self.consumer.context();
-        self.watch.look(|| pieces.read_now());
-        if let Some((_, number)) = self.watch.stands_still() {
-            return Err(JoinerError::StandsStill(*number));
+        let ends = self.watch.look(|| pieces.read_now());
+        // What ends before what was read of it is another topic of the same name.
+        let other = ends.iter().find(|at| at.end < at.next).map(|at| at.partition.1);
+        if let Some(number) = other.or_else(|| self.watch.stands_still().map(|((_, number), _)| *number)) {
+            return Err(JoinerError::StandsStill(number));
         }
         match self.consumer.client().fatal_error() {
             Some((code, _)) => Err(JoinerError::Consumer(KafkaError::MessageConsumptionFatal(code))),
