@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::member::Copies;
 use super::partitions::Place;
-use crate::publish::Group;
+use crate::publish::{Aside, Group};
 
 /// How long one step may take.
 const STEP_MAX: Duration = Duration::from_secs(5);
@@ -48,10 +47,8 @@ pub(super) struct Range {
 
 /// At most one question, asked on a thread of the runtime's blocking pool.
 pub(super) struct Questions {
-    consumer: Arc<BaseConsumer<Group<Copies>>>,
-    runtime: Handle,
-    shutdown: CancellationToken,
-    open: Option<Receiver<KafkaResult<Answer>>>,
+    asker: Asker,
+    open: Aside<Answer>,
 }
 
 impl Questions {
@@ -60,35 +57,25 @@ impl Questions {
         runtime: Handle,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { consumer, runtime, shutdown, open: None }
+        Self { asker: Asker { consumer, shutdown }, open: Aside::new(runtime) }
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.open.is_some()
+        self.open.is_open()
     }
 
     pub(super) fn ask(&mut self, question: Question) {
-        let asker = Asker { consumer: self.consumer.clone(), shutdown: self.shutdown.clone() };
-        let (answer, open) = sync_channel(1);
-        self.open = Some(open);
-        self.runtime.spawn_blocking(move || {
-            // The worker has gone: nobody wants the answer.
-            let _ = answer.send(asker.answer(question));
-        });
+        let asker = self.asker.clone();
+        self.open.ask(move || asker.answer(question));
     }
 
     /// The answer, once it is there; it closes the question.
     pub(super) fn answer(&mut self) -> Option<KafkaResult<Answer>> {
-        let answer = match self.open.as_ref()?.try_recv() {
-            Ok(answer) => answer,
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err(KafkaError::Canceled),
-        };
-        self.open = None;
-        Some(answer)
+        self.open.answer()
     }
 }
 
+#[derive(Clone)]
 struct Asker {
     consumer: Arc<BaseConsumer<Group<Copies>>>,
     shutdown: CancellationToken,

@@ -6,7 +6,7 @@
 //! changed assignment asks the brokers before it goes on.
 //! Not here: what a job does (`copier`), what callbacks do (`member`).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -366,8 +366,8 @@ impl Worker {
     /// brokers no longer have, or never had, and that have not moved since they were asked.
     fn find_stopped(&mut self, ranges: &[Range]) {
         self.seek_stopped = false;
-        let positions: HashMap<_, _> = self.consumer.context().partitions().positions().into_iter().collect();
-        let stands = |range: &&Range| positions.get(&range.place).copied().flatten() == Some(range.position);
+        let copies: &Copies = self.consumer.context();
+        let stands = |range: &&Range| copies.partitions().stands_at(&range.place, range.position);
         let outside = |range: &&Range| range.position < range.low || range.position > range.high;
         let stopped: Vec<_> = ranges.iter().filter(outside).filter(stands).collect();
         stopped.iter().for_each(|range| self.stop(range));

@@ -5,7 +5,6 @@
 //! `None` where anything of a keyword is not as it should be: the tree then tells what and where.
 //! Tokens and strings are read by `toml_parser`, which the tree is built on too; a table at a time, for the tokens of
 //! a whole file weigh six times the file. Reading 10,000 keywords as a tree took longer than building their automaton.
-//! A large file is read in two halves at once: of 10,000 keywords reading took 4.1 ms, their automaton 10.3 ms.
 //! Not here: what the rest says (`routes`), whether keywords make sense together (the table).
 
 use std::borrow::Cow;
@@ -29,40 +28,13 @@ pub(super) const KEYWORD: &str = "keyword";
 /// The shortest keyword's table has about as many bytes: room is made for so many keywords at once.
 const TABLE_BYTES: usize = 48;
 
-/// From this size on a text is read in two halves at once; in unit tests nearly all are.
-const HALVED_FROM_BYTES: usize = if cfg!(test) { 100 } else { 64 * 1024 };
-
 /// Plain keywords in their order, and the text without them.
 pub(super) fn read(text: &str) -> Option<(Vec<KeywordSpec>, Rest)> {
-    let Some((first, second)) = halves(text) else { return read_from(1, text, text.len()) };
-    let line = 1 + first.bytes().filter(|&byte| byte == b'\n').count();
-    std::thread::scope(|scope| {
-        let later = std::thread::Builder::new().spawn_scoped(scope, || read_from(line, second, second.len())).ok()?;
-        let (mut keywords, mut rest) = read_from(1, first, text.len())?;
-        let (more, rest_of_second) = later.join().ok()??;
-        keywords.extend(more);
-        rest.append(rest_of_second);
-        Some((keywords, rest))
-    })
-}
-
-/// A large text, parted before a keyword. A string over several lines may hold what looks like one.
-fn halves(text: &str) -> Option<(&str, &str)> {
-    if text.len() < HALVED_FROM_BYTES || text.contains("\"\"\"") || text.contains("'''") {
-        return None;
-    }
-    let middle = text.ceil_char_boundary(text.len() / 2);
-    let at = middle + text[middle..].find("\n[[keyword]]")? + 1;
-    Some(text.split_at(at))
-}
-
-/// A text whose first line is one of the file's. Room is made for the keywords of so many bytes.
-fn read_from(line: usize, text: &str, bytes: usize) -> Option<(Vec<KeywordSpec>, Rest)> {
     let mut reader = Reader {
         source: Source::new(text),
-        line,
+        line: 1,
         counted: 0,
-        keywords: Vec::with_capacity(bytes / TABLE_BYTES),
+        keywords: Vec::with_capacity(text.len() / TABLE_BYTES),
         rest: Rest::default(),
         departments: HashMap::default(),
         numbers: HashMap::default(),
@@ -96,13 +68,6 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// What comes after it.
-    fn append(&mut self, other: Self) {
-        let (length, lines) = (self.text.len(), self.left_out.last().map_or(0, |(_, all)| *all));
-        self.text.push_str(&other.text);
-        self.left_out.extend(other.left_out.into_iter().map(|(at, all)| (length + at, lines + all)));
-    }
-
     fn leave_out(&mut self, lines: usize) {
         match self.left_out.last_mut() {
             Some((at, all)) if *at == self.text.len() => *all += lines,

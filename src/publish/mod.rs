@@ -7,7 +7,8 @@
 //! handed over is awaited to its delivery report by whoever polls `publish`, who therefore runs in a
 //! task of its own and is not cancelled by a client that hangs up.
 //! Beside it, what our readers share with it: settings of a client (`client`), a topic read once (`reader`), a
-//! member of a consumer group (`group`), whether one stands still (`watch`).
+//! member of a consumer group (`group`), whether one stands still (`watch`), questions
+//! that its thread cannot wait for (`aside`).
 //! Not here: deadlines of carriers, what is answered, keyword decisions.
 //!
 //! ```text
@@ -25,6 +26,7 @@
 //! Why one request in flight: idempotence with several over several partitions makes librdkafka spin
 //! (130 of 180 µs a record at 10 topics).
 
+mod aside;
 mod breaker;
 mod client;
 mod context;
@@ -40,6 +42,7 @@ mod topic;
 mod topics;
 mod watch;
 
+pub use aside::Aside;
 pub use breaker::BreakerState;
 pub use client::{Client, FORBIDDEN, Settings, consumer_config, producer_config};
 pub use context::Calm;

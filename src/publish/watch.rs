@@ -14,14 +14,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
+use super::aside::Aside;
 use super::group::{Group, Member};
 
 /// Between two looks.
@@ -46,9 +46,8 @@ pub struct End {
 /// Watches one consumer.
 pub struct Watch<M: Member> {
     consumer: Arc<BaseConsumer<Group<M>>>,
-    runtime: Handle,
     asked_at: Instant,
-    open: Option<Receiver<KafkaResult<Vec<End>>>>,
+    question: Aside<Vec<End>>,
     standing: Standing,
 }
 
@@ -57,13 +56,13 @@ impl<M: Member> Watch<M> {
     /// third one: what follows there may never be delivered, as the end of a transaction is not.
     pub fn new(consumer: Arc<BaseConsumer<Group<M>>>, runtime: Handle, stood: Option<(TopicPartition, i64)>) -> Self {
         let standing = Standing { stood, ..Standing::default() };
-        Self { consumer, runtime, asked_at: Instant::now(), open: None, standing }
+        Self { consumer, asked_at: Instant::now(), question: Aside::new(runtime), standing }
     }
 
     /// Looks if it is time to: `positions` are the partitions that are read, with the offset that comes
     /// next where that is known. The answer comes with a later call, once.
     pub fn look(&mut self, positions: impl FnOnce() -> Vec<(TopicPartition, Option<i64>)>) -> Vec<End> {
-        if let Some(answer) = self.answer() {
+        if let Some(answer) = self.question.answer() {
             return match answer {
                 Ok(ends) => {
                     self.standing.judge(&ends);
@@ -75,8 +74,10 @@ impl<M: Member> Watch<M> {
                 }
             };
         }
-        if self.open.is_none() && self.asked_at.elapsed() >= LOOK_INTERVAL {
-            self.ask(positions());
+        if !self.question.is_open() && self.asked_at.elapsed() >= LOOK_INTERVAL {
+            self.asked_at = Instant::now();
+            let (consumer, positions) = (self.consumer.clone(), positions());
+            self.question.ask(move || ends(&consumer, positions));
         }
         Vec::new()
     }
@@ -84,27 +85,6 @@ impl<M: Member> Watch<M> {
     /// A partition that stands still, and where.
     pub fn stands_still(&self) -> Option<(&TopicPartition, i64)> {
         self.standing.found()
-    }
-
-    fn ask(&mut self, positions: Vec<(TopicPartition, Option<i64>)>) {
-        self.asked_at = Instant::now();
-        let (answer, open) = sync_channel(1);
-        self.open = Some(open);
-        let consumer = self.consumer.clone();
-        self.runtime.spawn_blocking(move || {
-            // Whoever watched has gone: nobody wants the answer.
-            let _ = answer.send(ends(&consumer, positions));
-        });
-    }
-
-    fn answer(&mut self) -> Option<KafkaResult<Vec<End>>> {
-        let answer = match self.open.as_ref()?.try_recv() {
-            Ok(answer) => answer,
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err(KafkaError::Canceled),
-        };
-        self.open = None;
-        Some(answer)
     }
 }
 

@@ -10,7 +10,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,9 +27,9 @@ use crate::publish::context::{Calm, Traffic};
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Producer {
+    /// Shared with the thread alone: it ends, and closes the client, once this one is gone.
     producer: Arc<BaseProducer<Calm>>,
     context: Calm,
-    dropped: Arc<AtomicBool>,
 }
 
 impl Producer {
@@ -46,16 +45,15 @@ impl Producer {
         }
         let context = Calm::counting(traffic);
         let producer: Arc<BaseProducer<_>> = Arc::new(config.create_with_context(context.clone())?);
-        let dropped = Arc::new(AtomicBool::new(false));
-        let (polled, is_over) = (producer.clone(), dropped.clone());
+        let polled = producer.clone();
         let poll = move || {
-            while !is_over.load(Ordering::Acquire) {
+            while Arc::strong_count(&polled) > 1 {
                 polled.poll(LOOK_INTERVAL);
             }
         };
         let thread = std::thread::Builder::new().name("kafka-reports".to_owned()).spawn(poll);
         thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { producer, context, dropped })
+        Ok(Self { producer, context })
     }
 
     pub(super) fn send(&self, record: &Record<'_>) -> Result<Report, RDKafkaErrorCode> {
@@ -90,13 +88,6 @@ impl Producer {
 
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         self.producer.flush(timeout).is_ok()
-    }
-}
-
-impl Drop for Producer {
-    /// The thread closes the client: that takes its time.
-    fn drop(&mut self) {
-        self.dropped.store(true, Ordering::Release);
     }
 }
 
