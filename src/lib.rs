@@ -13,7 +13,8 @@
 //! ```text
 //! 8  what a person types
 //!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate ·
-//!                verify · tail · backfill · dead-letter · reconcile
+//!                verify · tail · backfill · dead-letter · reconcile · schema ·
+//!                backup
 //! 7  putting together
 //!    app         settings → rooms → tasks; the order in which they start and end
 //! 6  text → settings

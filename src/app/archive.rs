@@ -78,7 +78,7 @@ impl ArchiveInstance {
         let health =
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(services) });
         let answer = move |request, _| operations::monitoring(health.clone(), request);
-        tasks.spawn(monitoring.watch(&tasks, &end).serve(answer, metrics.clone(), end.clone()));
+        tasks.spawn(monitoring.watch(&tasks, &end, &metrics).serve(answer, metrics.clone(), end.clone()));
         Ok(Self { monitoring: address, reload, metrics, worker, stop_worker, end, tasks, latches })
     }
 

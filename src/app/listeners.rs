@@ -2,11 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Listener, Place, Problem, TlsFiles, read_regular};
 use crate::server::{self, Bound, Certificates};
+use crate::telemetry::Metrics;
 
 use super::StartError;
 
@@ -18,15 +20,17 @@ const OTHER_FILES: usize = 512;
 
 /// A listener that holds its port, and the certificates to watch, if it has any.
 pub struct Opened {
+    name: &'static str,
     pub bound: Bound,
     watched: Option<Watched>,
 }
 
 impl Opened {
     /// Starts the task that keeps the certificates current.
-    pub fn watch(self, tasks: &TaskTracker, end: &CancellationToken) -> Bound {
+    pub fn watch(self, tasks: &TaskTracker, end: &CancellationToken, metrics: &Metrics) -> Bound {
         if let Some(watched) = self.watched {
-            tasks.spawn(watched.keep_current(end.clone()));
+            let expiry = metrics.certificate_expiry.with_label_values(&[self.name]);
+            tasks.spawn(watched.keep_current(expiry, end.clone()));
         }
         self.bound
     }
@@ -70,7 +74,7 @@ pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartErro
         header_timeout: listener.header_timeout,
         certificates: watched.as_ref().map(|watched| watched.certificates.clone()),
     })?;
-    Ok(Opened { bound, watched })
+    Ok(Opened { name, bound, watched })
 }
 
 fn load(files: &TlsFiles) -> Result<Watched, Problem> {
@@ -93,9 +97,10 @@ fn problem(files: &TlsFiles, reason: String) -> Problem {
 
 impl Watched {
     /// Takes new certificates into use as they appear; bad ones are said and the old stay.
-    async fn keep_current(self, stop: CancellationToken) {
+    async fn keep_current(self, expiry: IntGauge, stop: CancellationToken) {
         let mut seen = self.changed_at();
         loop {
+            expiry.set(self.certificates.expires_at());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}

@@ -150,7 +150,7 @@ impl Instance {
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
         let service = inbound_service(&config, &door, &metrics, &leaving);
         let answer_inbound = move |request, caller| service.clone().call(request, caller);
-        let inbound = doors.inbound.watch(&tasks, &end).serve(answer_inbound, metrics.clone(), drain.clone());
+        let inbound = doors.inbound.watch(&tasks, &end, &metrics).serve(answer_inbound, metrics.clone(), drain.clone());
         let inbound = tokio::spawn(inbound);
         if let Some((every, account)) = probed {
             let (inbound, store) = (addresses.inbound, log.embedded());
@@ -158,12 +158,16 @@ impl Instance {
             tasks.spawn(prober.run(drain.clone()));
         }
         let answer_api = move |request, caller| operations::api(feed.clone(), request, caller);
-        tasks.spawn(doors.api.watch(&tasks, &end).serve(answer_api, metrics.clone(), drain.clone()));
+        tasks.spawn(doors.api.watch(&tasks, &end, &metrics).serve(answer_api, metrics.clone(), drain.clone()));
         let answer_monitoring = move |request, caller: Caller| {
             caller.has_proven_itself();
             operations::monitoring(health.clone(), request)
         };
-        tasks.spawn(doors.monitoring.watch(&tasks, &end).serve(answer_monitoring, metrics.clone(), end.clone()));
+        tasks.spawn(doors.monitoring.watch(&tasks, &end, &metrics).serve(
+            answer_monitoring,
+            metrics.clone(),
+            end.clone(),
+        ));
         // The first look into the numbers' metadata loads it, which takes longer than a text may.
         let _ = Number::normalise("07700900123", Country::GB);
         listening.set();

@@ -7,14 +7,17 @@
 
 mod archive;
 mod backfill;
+mod backup;
 mod check;
 mod dead_letter;
 mod explain;
 mod journal;
 mod reconcile;
+mod schema;
 mod serve;
 mod setup;
 mod simulate;
+mod strimzi;
 mod tail;
 mod verify;
 
@@ -62,6 +65,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Asks a carrier which texts it received, and takes in those that never came
     Backfill(backfill::Arguments),
+    /// Copies the embedded store into one file, beside a running `serve` or without one
+    Backup(backup::Arguments),
     /// What nobody could read or take: list it, show it, send it on its way again
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
@@ -69,6 +74,8 @@ enum Command {
     Reconcile(reconcile::Arguments),
     /// Shows a department's records, one JSON object a line
     Tail(tail::Arguments),
+    /// Prints a contract: the schema of a record, AsyncAPI of the topics, OpenAPI of the listeners
+    Schema(schema::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -156,9 +163,11 @@ fn run(command: Command) -> Outcome {
         Command::Simulate(arguments) => simulate::simulate(&arguments, &environment),
         Command::Verify(arguments) => verify::verify(&arguments, &environment),
         Command::Backfill(arguments) => backfill::backfill(&arguments, &environment),
+        Command::Backup(arguments) => backup::backup(&arguments, &environment),
         Command::DeadLetter(command) => dead_letter::run(&command, &environment),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments, &environment),
         Command::Tail(arguments) => tail::tail(&arguments, &environment),
+        Command::Schema(arguments) => schema::schema(&arguments),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::app::build_table;
@@ -13,7 +13,8 @@ use crate::keyword::DepartmentSpec;
 use crate::message::{PROBE_LIFE, topics};
 use crate::publish::{Change, TopicAdmin, TopicSettings};
 
-use super::{Failure, Outcome, Output, Settings, block_on, print};
+use super::strimzi::{Objects, Topic};
+use super::{Failure, Outcome, Settings, block_on, print};
 
 const NOTHING: &str = "nothing to set up: the standalone profile makes its own store at the first start";
 
@@ -26,6 +27,19 @@ pub struct Arguments {
     dry_run: bool,
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+    /// The name that the Strimzi operator knows the Kafka cluster by, for -o strimzi
+    #[arg(long, value_name = "NAME", default_value = "kafka")]
+    strimzi_cluster: String,
+}
+
+/// How the plan, or what became of it, is written.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+    /// With --dry-run: topics and users as objects of the Strimzi operator
+    Strimzi,
 }
 
 /// What is to be there.
@@ -48,6 +62,13 @@ struct PlannedTopic {
     settings: TopicSettings,
 }
 
+impl PlannedTopic {
+    fn described(&self) -> Topic<'_> {
+        let Self { name, partitions, replication, properties, .. } = self;
+        Topic { name, partitions: *partitions, replication: *replication, properties }
+    }
+}
+
 /// What became of one topic or statement.
 #[derive(Serialize)]
 struct Step {
@@ -58,8 +79,13 @@ struct Step {
 pub fn setup(arguments: &Arguments, environment: &Environment) -> Outcome {
     let config = arguments.settings.load(environment, SecretsNeeded::Sample)?;
     let plan = plan(&config)?;
-    if arguments.dry_run {
-        return show_plan(&plan, arguments.output);
+    match (arguments.output, arguments.dry_run) {
+        (Output::Strimzi, true) => return show_objects(&config, &plan, &arguments.strimzi_cluster),
+        (Output::Strimzi, false) => {
+            return Err(Failure::usage("-o strimzi only prints objects, for the operator to make: add --dry-run"));
+        }
+        (output, true) => return show_plan(&plan, output),
+        (_, false) => {}
     }
     let steps = block_on(carry_out(&config, &plan))??;
     if arguments.output == Output::Json {
@@ -135,6 +161,19 @@ fn show_plan(plan: &Plan, output: Output) -> Outcome {
         )),
         None => Ok(()),
     }
+}
+
+fn show_objects(config: &Config, plan: &Plan, cluster: &str) -> Outcome {
+    if plan.topics.is_empty() {
+        return Err(Failure::of("there are no topics: publish.to is \"local\""));
+    }
+    let archive_group = match &config.archive {
+        Archive::Local => None,
+        Archive::Cql { group, .. } => Some(group.as_str()),
+    };
+    let topics = plan.topics.iter().map(PlannedTopic::described).collect();
+    let objects = Objects { cluster, topics, parts_group: &config.joiner.group, archive_group };
+    print(objects.to_string().trim_end())
 }
 
 async fn carry_out(config: &Config, plan: &Plan) -> Result<Vec<Step>, Failure> {

@@ -79,7 +79,7 @@ fn try_certificates(section: &Section<'_>, files: &TlsFiles) {
     let Some((chain, key)) = chain.zip(key) else { return };
     if let Err(error) = Certificates::parse(&chain, &key) {
         let (name, path) = match &error {
-            TlsError::NoCertificate => ("certificate", &files.certificate),
+            TlsError::NoCertificate | TlsError::Unreadable(_) => ("certificate", &files.certificate),
             TlsError::NoKey | TlsError::Mismatch(_) => ("key", &files.key),
         };
         refuse(name, path, &format!("cannot be used: {error}"));

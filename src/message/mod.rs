@@ -5,6 +5,7 @@
 //! Not here: input and output, async, the clock.
 
 mod audit;
+pub mod contracts;
 mod decision;
 mod event;
 mod expiry;

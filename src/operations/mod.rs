@@ -11,6 +11,9 @@ mod feed;
 mod health;
 mod reply;
 
+/// Every route, in the words of OpenAPI 3.1; printed by `sms-router schema openapi`.
+pub const OPENAPI: &str = include_str!("openapi.yaml");
+
 pub use feed::{Feed, FeedSource, Polls};
 pub use health::{Health, Service};
 

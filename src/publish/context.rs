@@ -1,4 +1,5 @@
-//! What librdkafka has to say: each thing once in a while, whether a producer has its id, how much it sent.
+//! What librdkafka has to say: each thing once in a while, whether a producer has its id, how much it sent and how long
+//! that took.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
+use super::latency::Latency;
 use crate::telemetry::Metrics;
 
 /// The same kind of thing is said again after this long: a broker away would fill the log else.
@@ -39,6 +41,7 @@ struct Inner {
 pub(super) struct Traffic {
     requests: Sent,
     messages: Sent,
+    latency: Latency,
 }
 
 /// One total of one producer, and the sum over all of them.
@@ -51,13 +54,18 @@ struct Sent {
 impl Traffic {
     pub(super) fn new(metrics: &Metrics) -> Self {
         let sent = |all: &IntCounter| Sent { all: all.clone(), last: AtomicU64::new(0) };
-        Self { requests: sent(&metrics.kafka_requests), messages: sent(&metrics.kafka_messages) }
+        Self {
+            requests: sent(&metrics.kafka_requests),
+            messages: sent(&metrics.kafka_messages),
+            latency: Latency::new(&metrics.kafka_latency),
+        }
     }
 
     fn read(&self, statistics: &[u8]) {
         let end = &statistics[statistics.len().saturating_sub(TOTALS_BYTES)..];
         self.requests.rise_to(total(end, b"\"tx\""));
         self.messages.rise_to(total(end, b"\"txmsgs\""));
+        self.latency.read(statistics);
     }
 }
 
@@ -79,7 +87,12 @@ impl Sent {
 /// The whole number after the last such key.
 fn total(statistics: &[u8], key: &[u8]) -> Option<u64> {
     let place = statistics.windows(key.len()).rposition(|window| window == key)?;
-    let value = statistics[place + key.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    whole_number(&statistics[place + key.len()..])
+}
+
+/// What follows a key, if that is a whole number.
+pub(super) fn whole_number(after_key: &[u8]) -> Option<u64> {
+    let value = after_key.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
 }

@@ -36,6 +36,7 @@ mod gauges;
 mod group;
 mod keeper;
 mod lane;
+mod latency;
 mod reader;
 mod record;
 mod topic;

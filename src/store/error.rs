@@ -74,6 +74,9 @@ pub enum StoreError {
     /// An audit copy whose content this build does not understand.
     #[error("the audit copy {id} cannot be read: {cause}")]
     Unreadable { id: EventId, cause: String },
+    /// The backup's file cannot be made, written, or read again. What was copied is still where it was.
+    #[error("{} cannot take the backup: {cause}", file.display())]
+    NoBackup { file: PathBuf, cause: String },
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -113,6 +116,7 @@ impl StoreError {
             // Told to who opens a store, or asks for audit copies.
             Self::LockedByAnother { .. }
             | Self::Missing { .. }
+            | Self::NoBackup { .. }
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::TooMany { .. }

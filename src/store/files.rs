@@ -19,7 +19,7 @@ use super::error::StoreError;
 
 const DATABASE: &str = "sms-router.sqlite";
 const LOCK: &str = "lock";
-const OWNER_ONLY_FILE: u32 = 0o600;
+pub(super) const OWNER_ONLY_FILE: u32 = 0o600;
 const OWNER_ONLY_FOLDER: u32 = 0o700;
 
 /// How long a connection waits for another process that holds the file (a one-shot command).

@@ -19,6 +19,7 @@
 
 mod append;
 mod audit;
+mod backup;
 mod beside;
 mod error;
 mod feed;

@@ -16,7 +16,7 @@ use super::feed::{self, Cursor, Entry};
 use super::files::Files;
 use super::journal::Waiting;
 use super::waiting::JournalState;
-use super::{audit, journal, schema, sweep};
+use super::{audit, backup, journal, schema, sweep};
 use crate::message::{Access, AuditCopy, AuditQuery, Event, SenderKey, Timestamp};
 
 /// A connection of its own to the store in a folder. Blocks; not for async code.
@@ -52,6 +52,13 @@ impl Reader {
         now: Timestamp,
     ) -> Result<Vec<AuditCopy>, StoreError> {
         audit::find(&self.connection, query, sender_keys, now).map_err(|fault| self.files.explain(fault))
+    }
+
+    /// Copies the whole store, as it is at one moment, into a file that is not there yet; on the disk and found sound
+    /// when this returns. Who serves goes on meanwhile; what is written then is copied into the database file later,
+    /// so the WAL grows. Errors: `NoBackup`, those of the store.
+    pub fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        backup::copy(&self.connection, &self.files, to)
     }
 
     /// Writes an access down; on the disk when this returns.

@@ -3,6 +3,7 @@
 //! Handles of labels are resolved once by the rooms that count often, not for each text.
 
 use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
@@ -62,6 +63,8 @@ pub struct Metrics {
     pub connections_gave_way: IntCounterVec,
     pub kafka_requests: IntCounter,
     pub kafka_messages: IntCounter,
+    pub kafka_latency: GaugeVec,
+    pub certificate_expiry: IntGaugeVec,
     pub sample: IntGauge,
     pub build_info: IntGaugeVec,
 }
@@ -71,6 +74,8 @@ impl Metrics {
     #[expect(clippy::too_many_lines, reason = "a catalogue: one entry after the other, nothing nested")]
     pub fn new() -> Self {
         let registry = Registry::new();
+        // Refused only if it were there already.
+        let _ = registry.register(Box::new(ProcessCollector::for_self()));
         let make = Maker(&registry);
         Self {
             webhook_requests: make.counters(
@@ -147,7 +152,7 @@ impl Metrics {
                 "1 for the state of the department's breaker; open and probing are on the quarantine producer",
                 &["department", "state"],
             ),
-            breaker_changed: make.times(
+            breaker_changed: make.measures(
                 "sms_router_department_breaker_changed_timestamp_seconds",
                 "When the department's breaker was last opened or closed, in seconds since 1970",
                 &["department"],
@@ -221,7 +226,7 @@ impl Metrics {
                 &["stage"],
                 &DURATION_BUCKETS,
             ),
-            probe_last_success: make.times(
+            probe_last_success: make.measures(
                 "sms_router_probe_last_success_timestamp_seconds",
                 "When a synthetic text last came to its stage",
                 &["stage"],
@@ -240,6 +245,16 @@ impl Metrics {
             kafka_messages: make.counter(
                 "sms_router_kafka_messages_total",
                 "Records in those requests; retries count again, so it is no count of texts",
+            ),
+            kafka_latency: make.measures(
+                "sms_router_kafka_latency_seconds",
+                "Within a second, at the slowest broker: in the producer's queue (int), before the socket (outbuf), on the wire and at the broker (rtt)",
+                &["stage", "quantile"],
+            ),
+            certificate_expiry: make.gauges(
+                "sms_router_certificate_expiry_timestamp_seconds",
+                "When the certificate that a listener shows ends, in seconds since 1970",
+                &["listener"],
             ),
             sample: make.gauge("sms_router_sample", "1 while the built-in sample is in force"),
             build_info: make.gauges("sms_router_build_info", "1, with the version", &["version"]),
@@ -287,7 +302,7 @@ impl Maker<'_> {
         self.register(IntGauge::new(name, help))
     }
 
-    fn times(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    fn measures(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
         self.register(GaugeVec::new(Opts::new(name, help), labels))
     }
 

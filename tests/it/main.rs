@@ -6,6 +6,7 @@
 mod archive;
 mod authentication;
 mod backfill;
+mod backup;
 mod carriers;
 mod cli;
 mod dead_letter;

@@ -56,6 +56,9 @@ fn a_listener_speaks_tls_and_takes_new_certificates_into_use() {
     let first = certify(&folder);
     let server = Server::start(folder).ready();
     assert_eq!(push(server.inbound, &first, &Sms::new("1", "snow")).expect("an answer"), "HTTP/1.1 200");
+    // What rcgen makes ends on the first day of the year 4096.
+    let expiry = server.metric("sms_router_certificate_expiry_timestamp_seconds{listener=\"inbound\"}");
+    assert_eq!(expiry, 67_090_118_400.0, "the end of the certificate shown");
     let second = certify(&server.folder);
     wait_until("the new certificate is in use", || push(server.inbound, &second, &Sms::new("2", "snow")).is_ok());
     assert!(push(server.inbound, &first, &Sms::new("3", "snow")).is_err(), "the old one is not");
