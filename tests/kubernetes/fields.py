@@ -40,7 +40,8 @@ def problems(found):
         yield f"{name}: {odd}"
     if odd := set(found["metadata"]) - {"name", "namespace", "labels", "annotations"}:
         yield f"{name}: metadata.{odd}"
-    yield from (f"{name}: no label {label}" for label in entry.get("labels", []) if label not in found["metadata"].get("labels", {}))
+    lacking = set(entry.get("labels", [])) - set(found["metadata"].get("labels", {}))
+    yield from (f"{name}: no label {label}" for label in lacking)
     yield from compare(found["spec"], entry["spec"], f"{name}: spec")
 
 

@@ -38,9 +38,10 @@ def certificate(number):
 def make_certificate(number):
     with tempfile.TemporaryDirectory() as folder:
         key, chain = f"{folder}/key", f"{folder}/chain"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-days", "2", "-keyout", key, "-out", chain, "-subj", f"/CN=test-{number}",
-                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, timeout=30)
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        holder = ["-subj", f"/CN=test-{number}", "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run(["openssl", "req", "-x509", *kind, *holder, "-keyout", key, "-out", chain],
+                       check=True, capture_output=True, timeout=30)
         return pathlib.Path(chain).read_text(), pathlib.Path(key).read_text()
 
 
@@ -84,7 +85,7 @@ class Pod:
             elif "secret" in volume:
                 place(folder, given[volume["secret"]["secretName"]])
             else:
-                raise AssertionError(f"{manifests.called(workload)}: no file could be laid out for {mount} from {volume}")
+                raise AssertionError(f"{manifests.called(workload)}: no files are known for {mount} from {volume}")
         self.overrides = {}
 
     def __enter__(self):

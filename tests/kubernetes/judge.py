@@ -4,6 +4,7 @@
 import on_objects  # noqa: F401
 import shape  # noqa: F401
 import service  # noqa: F401
+import strimzi  # noqa: F401
 import names  # noqa: F401
 import claims
 

@@ -1,7 +1,7 @@
 """The objects of k8s/, as kustomize builds them and as files hold them.
 
-Comes in: the repository, and the `kustomize` that tests/kubernetes/tools installed. Goes out: lists of objects; pods and
-what belongs to them. Not here: what must be true of them.
+Comes in: the repository, and the `kustomize` that tests/kubernetes/tools installed. Goes out: lists of objects; pods
+and what belongs to them. Not here: what must be true of them.
 """
 
 import copy
@@ -89,10 +89,15 @@ def environment(workload):
     return {variable["name"]: variable.get("value", "") for variable in container(workload).get("env", [])}
 
 
+def sources(workload, kind, key):
+    """Volumes of a kind: their names in the pod → what they are made of."""
+    return {volume["name"]: volume[kind][key] for volume in pod(workload).get("volumes", []) if kind in volume}
+
+
 def claims_of(workload):
     """Names of the volumes that claims stand for."""
     templates = workload["spec"].get("volumeClaimTemplates", [])
-    named = [volume["name"] for volume in pod(workload).get("volumes", []) if "persistentVolumeClaim" in volume]
+    named = sources(workload, "persistentVolumeClaim", "claimName")
     return {each["metadata"]["name"] for each in templates} | set(named)
 
 

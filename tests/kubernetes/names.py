@@ -94,7 +94,7 @@ def metric_problems(text, where):
 def metrics():
     for path, text in pages().items():
         none(metric_problems(text, path.relative_to(ROOT)))
-    some(metric_problems("sms_router_journal_message > 0", "a test"), "a metric", "no metric sms_router_journal_message")
+    some(metric_problems("sms_router_journal_message > 0", "a test"), "a metric", "no metric sms_router_journal_mess")
 
 
 @claim("settings in the environment are the binary's, in manifests and pages")

@@ -31,7 +31,7 @@ def known():
     assert OVERLAYS == sorted(REACHES), OVERLAYS
 
 
-@claim("texts answered 200 are on retained volumes; emptyDir, no volume, another kind, deletion and autoscaler are refused")
+@claim("texts answered 200 are on retained volumes: emptyDir, none, deletion, a Deployment, an autoscaler are refused")
 def volumes():
     every_overlay(rules.kept_texts_stay)
     assert rules.keeps_texts(objects("production")) and not rules.keeps_texts(objects("production-without-journal"))
@@ -57,9 +57,9 @@ def volumes():
         found.append(scaler)
 
     for overlay in ("demo", "production"):
-        for harm, expected in [(empty_dir, "emptyDir"), (empty_dir_beside_a_claim, "emptyDir"), (no_volume, "on no volume"),
-                               (deployment, "their own volumes"), (deleted_when_scaled, "not retained"),
-                               (autoscaler, "autoscaler")]:
+        for harm, expected in [(empty_dir, "emptyDir"), (empty_dir_beside_a_claim, "emptyDir"),
+                               (no_volume, "on no volume"), (deployment, "their own volumes"),
+                               (deleted_when_scaled, "not retained"), (autoscaler, "autoscaler")]:
             changed(overlay, rules.kept_texts_stay, expected, harm)
 
 
@@ -133,7 +133,8 @@ def selectors():
     every_overlay(rules.selectors_fit)
 
     def astray(found):
-        one(found, "PodDisruptionBudget", "sms-router")["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"] = "x"
+        selector = one(found, "PodDisruptionBudget", "sms-router")["spec"]["selector"]
+        selector["matchLabels"]["app.kubernetes.io/component"] = "another"
 
     changed("production", rules.selectors_fit, "selects no pod", astray)
 
@@ -166,7 +167,8 @@ def maps():
     every_overlay(rules.maps_are_named)
 
     def hashed(found):
-        next(each for each in pod(router(found))["volumes"] if each["name"] == "routes")["configMap"]["name"] += "-abcdefghij"
+        routes = next(each for each in pod(router(found))["volumes"] if each["name"] == "routes")
+        routes["configMap"]["name"] += "-abcdefghij"
 
     changed("demo", rules.maps_are_named, "would not be swapped", hashed)
 

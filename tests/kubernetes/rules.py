@@ -1,4 +1,4 @@
-"""What must be true of the objects, as functions from objects to problems: so a changed object can be shown to have one.
+"""What must be true of the objects, as functions from objects to problems: so a changed one can be shown to have some.
 
 Not here: what only the binary can say (`service`), what schemas say (`shape`).
 """
@@ -7,12 +7,14 @@ import pathlib
 import re
 import tomllib
 
-from manifests import (called, claims_of, container, environment, of_kind, one, pod, router, selects, template, workloads)
+from manifests import (called, claims_of, container, environment, of_kind, one, pod, router, selects, sources, template,
+                       workloads)
 
 # From src/app/log.rs and src/cli/serve.rs: the flush of the producers, threads that block. What is not set has the
 # README's default.
 FLUSH_MS, LINGER_MS = 5_000, 1_000
 BODY_TIMEOUT_MS, DEADLINE_MAX_MS, DRAIN_DELAY_MS, GRACE_MS = 5_000, 10_000, 0, 25_000
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
 def settings(found):
@@ -38,9 +40,9 @@ def kept_texts_stay(found):
         yield f"{data} is on no volume"
     else:
         name = mounts[above[0]]
-        kind = next((set(volume) - {"name"} for volume in pod(serving).get("volumes", []) if volume["name"] == name), set())
-        if name not in claims_of(serving) or kind & {"emptyDir"}:
-            yield f"{data} is on {kind or 'no volume'}, not on a claim: texts answered 200 would go with the pod"
+        beside = [volume for volume in pod(serving).get("volumes", []) if volume["name"] == name]
+        if name not in claims_of(serving) or any("persistentVolumeClaim" not in volume for volume in beside):
+            yield f"{data} is on {beside or 'no volume'}, not on a claim: texts answered 200 would go with the pod"
         if data == above[0]:
             yield f"{data} is the volume's root, whose mode fsGroup opens to others"
     if serving["kind"] != "StatefulSet":
@@ -102,7 +104,7 @@ def port_of(address):
 
 
 def ports_fit(found):
-    """Ports of containers, services, probes, policies and scrapes are those of the settings' listeners, and the reverse."""
+    """Ports of containers, services, probes, policies and scrapes are those of the settings' listeners."""
     said = settings(found)
     listens = {name: said[name]["listen"] for name in ("inbound", "api", "monitoring")}
     open_to_network = {name: port_of(address) for name, address in listens.items() if not address.startswith("127.")}
@@ -114,7 +116,7 @@ def ports_fit(found):
             {"monitoring": open_to_network["monitoring"]} if workload["kind"] != "CronJob" else {}
         if own != wanted:
             yield f"{called(workload)}: ports are {own}, the settings listen on {wanted}"
-        probes = [main[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in main]
+        probes = [main[probe]["httpGet"]["port"] for probe in PROBES if probe in main]
         if set(probes) - {"monitoring"} or (workload["kind"] != "CronJob" and len(probes) != 3):
             yield f"{called(workload)}: probes ask {probes}"
         names |= own
@@ -123,9 +125,11 @@ def ports_fit(found):
             if names.get(port["targetPort"]) != port["port"]:
                 yield f"{called(service)}: {port}"
     for monitor in of_kind(found, "PodMonitor"):
-        yield from (f"{called(monitor)}: {end}" for end in monitor["spec"]["podMetricsEndpoints"] if end["port"] != "monitoring")
+        ends = monitor["spec"]["podMetricsEndpoints"]
+        yield from (f"{called(monitor)}: {end}" for end in ends if end["port"] != "monitoring")
     for policy in of_kind(found, "NetworkPolicy"):
-        ports = {port["port"] for rule in policy["spec"].get("ingress", []) for port in rule.get("ports", [{"port": "all"}])}
+        doors = [port for rule in policy["spec"].get("ingress", []) for port in rule.get("ports", [{"port": "any"}])]
+        ports = {port["port"] for port in doors}
         if odd := ports - set(open_to_network.values()):
             yield f"{called(policy)}: lets in to {odd}, where nobody listens"
 
@@ -133,7 +137,8 @@ def ports_fit(found):
 def egress(found, component):
     """Ports that pods of a component may reach."""
     labels = {"app.kubernetes.io/name": "sms-router", "app.kubernetes.io/component": component}
-    policies = [each["spec"] for each in of_kind(found, "NetworkPolicy") if selects(each["spec"]["podSelector"], labels)]
+    policies = [each["spec"] for each in of_kind(found, "NetworkPolicy")]
+    policies = [spec for spec in policies if selects(spec["podSelector"], labels)]
     return {port["port"] for spec in policies for rule in spec.get("egress", []) for port in rule["ports"]}
 
 
@@ -148,7 +153,8 @@ def network_is_closed(found, reaches):
         rules += [(rule, "to") for rule in policy["spec"].get("egress", [])]
         for rule, side in rules:
             peers = rule.get(side, [])
-            if not peers or not rule.get("ports") or not all(peer.get("namespaceSelector") or "ipBlock" in peer for peer in peers):
+            named = all(peer.get("namespaceSelector") or "ipBlock" in peer for peer in peers)
+            if not peers or not named or not rule.get("ports"):
                 yield f"{called(policy)}: opens more than a named namespace and port"
     components = {template(each)["metadata"]["labels"]["app.kubernetes.io/component"] for each in workloads(found)}
     if components != set(reaches):
@@ -166,7 +172,9 @@ def selectors_fit(found):
         selectors += [(called(each), each["spec"]["selector"]) for each in of_kind(found, kind)]
     for each in workloads(found):
         selectors += [(called(each), rule["labelSelector"]) for rule in pod(each).get("topologySpreadConstraints", [])]
-    yield from (f"{name} selects no pod" for name, selector in selectors if not any(selects(selector, each) for each in labels))
+    for name, selector in selectors:
+        if not any(selects(selector, each) for each in labels):
+            yield f"{name} selects no pod"
 
 
 def secrets_are_files(found, example):
@@ -184,10 +192,10 @@ def secrets_are_files(found, example):
                     yield f"{called(workload)}: {secret['secretName']} is readable by others"
     if used != set(example):
         yield f"secrets.example.yaml has {sorted(example)}, used are {sorted(used)}"
-    text = str([each["data"] for each in of_kind(found, "ConfigMap")]) + str([environment(each) for each in workloads(found)])
-    named = set(re.findall(r'file = "(/etc/sms-router/(?:secrets|tls)/[^"]+)"', text))
+    texts = [each["data"] for each in of_kind(found, "ConfigMap")] + [environment(each) for each in workloads(found)]
+    named = set(re.findall(r'file = "(/etc/sms-router/(?:secrets|tls)/[^"]+)"', str(texts)))
     for workload in workloads(found):
-        secret = {volume["name"]: volume["secret"]["secretName"] for volume in pod(workload).get("volumes", []) if "secret" in volume}
+        secret = sources(workload, "secret", "secretName")
         for mount in container(workload)["volumeMounts"]:
             keys = example.get(secret.get(mount["name"]), {})
             named -= {f"{mount['mountPath']}/{key}" for key in keys}
@@ -197,12 +205,13 @@ def secrets_are_files(found, example):
 def maps_are_named(found):
     """Routes under a name that stays, so that the kubelet swaps them; settings under one that changes with them."""
     for workload in workloads(found):
-        maps = {volume["name"]: volume["configMap"]["name"] for volume in pod(workload)["volumes"] if "configMap" in volume}
+        maps = sources(workload, "configMap", "name")
         if maps.get("routes") != "sms-router-routes":
             yield f"{called(workload)}: routes would not be swapped below a running pod: {maps}"
         if not re.fullmatch(r"sms-router-settings-[a-z0-9]{10}", maps.get("settings", "")):
             yield f"{called(workload)}: other settings would not be other pods: {maps}"
-        yield from (f"{called(workload)}: no ConfigMap {name}" for name in maps.values() if not of_kind(found, "ConfigMap", name))
+        lacking = [name for name in maps.values() if not of_kind(found, "ConfigMap", name)]
+        yield from (f"{called(workload)}: no ConfigMap {name}" for name in lacking)
 
 
 def replay_finds_the_volume(found):
@@ -211,13 +220,14 @@ def replay_finds_the_volume(found):
     job = one(found, "CronJob", "sms-router-journal-replay")
     claim = serving["spec"]["volumeClaimTemplates"][0]["metadata"]["name"]
     expected = f"{claim}-sms-router-{serving['spec']['replicas']}"
-    named = [volume["persistentVolumeClaim"]["claimName"] for volume in pod(job)["volumes"] if "persistentVolumeClaim" in volume]
+    named = list(sources(job, "persistentVolumeClaim", "claimName").values())
     if named != [expected]:
         yield f"the job mounts {named}, the volume is {expected}"
 
 
 def jobs_wait(found):
-    yield from (f"{called(job)} would run by itself" for job in of_kind(found, "CronJob") if not job["spec"].get("suspend"))
+    awake = [job for job in of_kind(found, "CronJob") if not job["spec"].get("suspend")]
+    yield from (f"{called(job)} would run by itself" for job in awake)
 
 
 def stands_in_zones(found):
@@ -229,7 +239,8 @@ def stands_in_zones(found):
         yield f"{replicas} routers"
     if scalers and "replicas" in serving["spec"]:
         yield "the number of replicas is the autoscaler's"
-    spread = {rule["topologyKey"]: rule["whenUnsatisfiable"] for rule in pod(serving).get("topologySpreadConstraints", [])}
+    constraints = pod(serving).get("topologySpreadConstraints", [])
+    spread = {rule["topologyKey"]: rule["whenUnsatisfiable"] for rule in constraints}
     if spread.get("topology.kubernetes.io/zone") != "DoNotSchedule":
         yield f"routers are not spread over zones: {spread}"
     for workload in workloads(found):
