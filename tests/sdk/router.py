@@ -62,9 +62,9 @@ def free_port():
 
 
 class Router:
-    """`accounts`: TOML of the account sections; `secrets`: file name under secrets/ to content."""
+    """`accounts`: TOML of the account sections, and of others; `secrets`: file name under secrets/ to content."""
 
-    def __init__(self, accounts, secrets):
+    def __init__(self, accounts, secrets, routes=ROUTES):
         self.folder = tempfile.TemporaryDirectory(prefix="sms-router-sdk-")
         self.inbound, self.api, self.monitoring = free_port(), free_port(), free_port()
         home = pathlib.Path(self.folder.name)
@@ -73,7 +73,8 @@ class Router:
         for name, content in {**secrets, "feed": FEED_TOKEN, "sender-key": "sender-key-of-the-tests-0123456789"}.items():
             (home / "secrets" / name).write_text(content)
             (home / "secrets" / name).chmod(0o600)
-        (home / "routes.toml").write_text(ROUTES)
+        self.routes = home / "routes.toml"
+        self.routes.write_text(routes)
         departments = "".join(f'[departments.{name}]\ntokens = [{{ file = "secrets/feed" }}]\n' for name in DEPARTMENTS)
         self.config.write_text(f"""
 routes = "routes.toml"
@@ -138,6 +139,11 @@ sender_key = {{ file = "secrets/sender-key" }}
     def post(self, path, body=b"", headers=None, method="POST"):
         """Sends bytes as they are; the status alone comes back."""
         return request(self.inbound, method, path, body, headers)[0]
+
+    def run(self, *arguments):
+        """Another command of the binary with these settings, to its end."""
+        return subprocess.run(
+            [BINARY, *arguments, "-c", str(self.config)], capture_output=True, timeout=60, check=False)
 
     def secret(self, name):
         """The path of a secret's file."""

@@ -162,9 +162,9 @@ give_up() {
 
 # ---- Java ----------------------------------------------------------------------------------------
 
-# class_path NAME: the jars of NAME.pom.xml, resolved once and remembered by the pom's content.
+# class_path NAME [POM]: the jars of a pom (NAME.pom.xml), resolved once and remembered by its content.
 class_path() {
-    local pom=$SERVICES_DIR/$1.pom.xml file
+    local pom=${2:-$SERVICES_DIR/$1.pom.xml} file
     type java mvn >/dev/null 2>&1 ||
         fail "java and mvn are needed: apt-get install openjdk-17-jre-headless maven"
     file=$CACHE_DIR/class-path-$1-$(sha256sum "$pom" | cut -c 1-16)
