@@ -45,7 +45,8 @@ class Carriers:
     """Threads that push texts until the `with` block ends; `codes` counts the answers by status."""
 
     def __init__(self, ports, rate):
-        self.ports, self.pause = ports, len(ports) / rate
+        self.ports = ports
+        self.set_rate(rate)
         self.codes, self.lock = collections.Counter(), threading.Lock()
         self.stopped = threading.Event()
         self.numbers = itertools.count(1)
@@ -60,6 +61,9 @@ class Carriers:
         self.stopped.set()
         for thread in self.threads:
             thread.join(timeout=30)
+
+    def set_rate(self, texts_a_second):
+        self.pause = len(self.ports) / texts_a_second
 
     def _push_on(self, port):
         while not self.stopped.wait(self.pause):

@@ -22,6 +22,10 @@ from verdicts import Verdicts
 
 DIVIDE = 60
 TEXTS_A_SECOND = 24
+# While the journal is more than half full: it shall not be full before Kafka is back.
+FEW_TEXTS_A_SECOND = 2
+# Scrapes of a calm day before the outage: the rules' windows must have something normal in them.
+CALM_SCRAPES = 20
 CAUSE = "SmsRouterKafkaAway"
 # What must follow from the outage, whether it speaks or not.
 CONSEQUENCES = {"SmsRouterDepartmentAway", "SmsRouterProbeNotArchived", "SmsRouterJournalFilling"}
@@ -38,15 +42,18 @@ def calm(site, texts, verdicts):
         "sms_router_dead_letters_total", "sms_router_signature_failures_total", "sms_router_duplicates_total > 0",
         'sms_router_joined_texts_total{outcome="complete"} > 0',
         'sms_router_probe_last_success_timestamp_seconds{stage="archived"} > 0')))
+    wait_until("there is a past to compare with", 60, lambda: site.value(f"min(count_over_time(up[1m])) >= {CALM_SCRAPES}"))
     wait_until("no alert of a page's severity is about to fire", 60, lambda: not site.query('ALERTS{severity="page"}'))
     verdicts.equal("nobody was paged on a calm day", site.pager.heard("on-call", "firing"), [])
 
 
-def outage(site, verdicts):
+def outage(site, texts, verdicts):
     """Kafka is killed: consequences fire and are held back, the cause is paged."""
     site.kafka.kill()
-    wait_until("the root cause is paged", 60, lambda: site.pager.heard("on-call", "firing"))
-    wait_until(f"{', '.join(sorted(CONSEQUENCES))} fire", 90, lambda: CONSEQUENCES <= site.firing())
+    wait_until("the root cause is paged", 60, lambda: [CAUSE] in site.pager.heard("on-call", "firing"), site.said)
+    wait_until("the journal is half full", 90, lambda: "SmsRouterJournalFilling" in site.firing(), site.said)
+    texts.set_rate(FEW_TEXTS_A_SECOND)
+    wait_until(f"{', '.join(sorted(CONSEQUENCES))} fire", 60, lambda: CONSEQUENCES <= site.firing(), site.said)
     wait_until("Alertmanager has them", 20, lambda: CONSEQUENCES <= {labels["alertname"] for labels, _, _ in site.at_alertmanager()})
     alerts = site.at_alertmanager()
     cause = [fingerprint for labels, _, fingerprint in alerts if labels["alertname"] == CAUSE]
@@ -58,14 +65,15 @@ def outage(site, verdicts):
     verdicts.holds("texts wait in the journal", site.value(WAITING) > 0)
 
 
-def recovery(site, verdicts):
+def recovery(site, texts, verdicts):
     """Kafka is back: the journal empties, the page resolves, nothing speaks afterwards."""
     site.kafka.come_back()
+    texts.set_rate(TEXTS_A_SECOND)
     wait_until("the journal is empty", 90, lambda: site.value(WAITING) == 0)
-    wait_until("the page is resolved", 90, lambda: site.pager.heard("on-call", "resolved"))
+    wait_until("the page is resolved", 90, lambda: [CAUSE] in site.pager.heard("on-call", "resolved"), site.said)
     wait_until("what followed from it is over", 90, lambda: not site.firing() & (CONSEQUENCES | {CAUSE}))
     wait_until("Alertmanager has forgotten it", 30, lambda: not any(
-        "kafka" in labels.get("depends_on", "") or labels["alertname"] == CAUSE for labels, _, _ in site.at_alertmanager()))
+        "kafka" in labels.get("depends_on", "") or labels["alertname"] == CAUSE for labels, _, _ in site.at_alertmanager()), site.said)
     verdicts.equal("exactly one page, the root cause", site.pager.heard("on-call", "firing"), [[CAUSE]])
     verdicts.equal("and its end", site.pager.heard("on-call", "resolved"), [[CAUSE]])
     held_back = [names for names in site.pager.heard("tickets", "firing") if set(names) & CONSEQUENCES]
@@ -81,9 +89,9 @@ def story(verdicts, picture):
         with Carriers(site.inbound, TEXTS_A_SECOND) as texts:
             calm(site, texts, verdicts)
             away_at = time.time()
-            outage(site, verdicts)
+            outage(site, texts, verdicts)
             back_at = time.time()
-            recovery(site, verdicts)
+            recovery(site, texts, verdicts)
             verdicts.equal("nothing but 200, 400, 403 and the one 503 was answered", set(texts.codes) - {200, 400, 403, 503}, set())
             verdicts.equal("one text was answered 503", texts.codes[503], 1)
             dashboard.ask_all(site, began, verdicts)

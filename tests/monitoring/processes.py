@@ -37,8 +37,8 @@ def free_port():
             return port
 
 
-def wait_until(what, seconds, condition):
-    """Asks ten times a second; what `condition` gave once that is true of it."""
+def wait_until(what, seconds, condition, state=lambda: ""):
+    """Asks ten times a second; what `condition` gave once that is true of it. `state` is shown if it never is."""
     end, begin = time.monotonic() + seconds, time.monotonic()
     while True:
         with contextlib.suppress(OSError, urllib.error.URLError, json.JSONDecodeError):
@@ -47,7 +47,7 @@ def wait_until(what, seconds, condition):
                 print(f"   {time.monotonic() - begin:5.1f} s  {what}", flush=True)
                 return found
         if time.monotonic() > end:
-            raise Late(f"within {seconds} s it did not happen that {what}")
+            raise Late(f"within {seconds} s it did not happen that {what} {state()}")
         time.sleep(0.1)
 
 
