@@ -56,8 +56,10 @@ def overlap(one, other):
             and one["y"] < other["y"] + other["h"] and other["y"] < one["y"] + one["h"])
 
 
-def filled(expression):
-    for name, value in VARIABLES.items():
+def filled(expression, **other):
+    """With Grafana's variables; `rate_interval` may be another."""
+    replaced = {f"$__{name}": value for name, value in other.items()}
+    for name, value in {**VARIABLES, **replaced}.items():
         expression = expression.replace(name, value)
     return expression
 

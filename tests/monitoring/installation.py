@@ -21,8 +21,8 @@ KAFKA = "kafka-monitoring"
 PROMETHEUS = "prometheus"
 ALERTMANAGER = "prometheus-alertmanager"
 NAMESPACE = "sms"
-# Small enough to be half full after half a minute of the test's traffic without Kafka.
-JOURNAL_BYTES_MAX = 81_920
+# Small enough to be half full after a quarter of a minute of the test's traffic without Kafka.
+JOURNAL_BYTES_MAX = 262_144
 
 ROUTES = """
 [[department]]

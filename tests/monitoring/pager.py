@@ -42,5 +42,9 @@ class Pager:
     def url(self, receiver):
         return f"http://127.0.0.1:{self.port}/{receiver}"
 
+    def forget(self):
+        self.notifications.clear()
+        self.bodies.clear()
+
     def heard(self, receiver, status):
         return [names for path, how, names in list(self.notifications) if (path, how) == (receiver, status)]

@@ -21,9 +21,12 @@ PANELS = [
     ("The same over time", "texts a second", False),
     ("Texts in the journal", "texts", False),
     ("Synthetic texts: post to stage", "seconds", True),
-    ("Takes texts", "1: takes texts", False),
+    ("Takes texts", "topics", False),
 ]
-TITLES = {"The same over time": "Traffic", "Takes texts": "Departments that take texts"}
+TITLES = {"The same over time": "Traffic", "Takes texts": "Topics that take texts"}
+# Longer windows would blur a minute.
+RATE_INTERVAL = "4s"
+BEFORE_S = 15
 STYLE = {"font.size": 8.5, "font.family": "sans-serif", "svg.fonttype": "none", "svg.hashsalt": "sms-router",
          "axes.edgecolor": "#9ca3af", "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
 
@@ -38,7 +41,7 @@ def curves(site, title, since, until):
     """(label, [(time, value)…]) of every query of a panel."""
     panel = next(each for each in dashboard.panels() if each["title"] == title)
     for target in panel["targets"]:
-        for labels, points in site.query_range(dashboard.filled(target["expr"]), since, until):
+        for labels, points in site.query_range(dashboard.filled(target["expr"], rate_interval=RATE_INTERVAL), since, until):
             yield legend(target["legendFormat"], labels), [(at, value) for at, value in points if math.isfinite(value)]
 
 
@@ -47,7 +50,7 @@ def draw_panel(axes, site, title, unit, logarithmic, since, until):
     if title == "Takes texts":
         moments = sorted({at for _, points in found for at, _ in points})
         taking = [(at, sum(dict(points).get(at, 0) for _, points in found)) for at in moments]
-        found, unit = [("topics", taking)], "topics"
+        found = [("topics", taking)]
     for colour, (label, points) in zip(COLOURS * 3, found):
         axes.plot([at - since for at, _ in points], [value for _, value in points], label=label, color=colour, linewidth=1.4)
     axes.set_title(TITLES.get(title, title), loc="left", fontsize=9.5, fontweight="bold")
@@ -61,14 +64,17 @@ def draw_panel(axes, site, title, unit, logarithmic, since, until):
 
 
 def draw_alerts(axes, site, since, until):
-    """A line for each alert while it fires: full where it speaks, pale where another one speaks for it."""
+    """A bar for each alert while it fires: full where it speaks, pale where another one speaks for it."""
     question = 'max by (alertname, severity, depends_on) (ALERTS{alertname=~"SmsRouter.*", alertstate="firing"})'
     series = [(labels, points) for labels, points in site.query_range(question, since, until) if points]
     series.sort(key=lambda each: (each[1][0][0], each[0]["alertname"]), reverse=True)
     for row, (labels, points) in enumerate(series):
         held_back = "kafka" in labels.get("depends_on", "")
-        for at, _ in points:
-            axes.barh(row, 1, left=at - since, height=0.6, color=WAITING if held_back else FIRING, linewidth=0)
+        moments = [round(at - since) for at, _ in points]
+        begins = [at for at in moments if at - 1 not in moments]
+        ends = [at + 1 for at in moments if at + 1 not in moments]
+        spans = [(begin, end - begin) for begin, end in zip(begins, ends)]
+        axes.broken_barh(spans, (row - 0.3, 0.6), color=WAITING if held_back else FIRING, linewidth=0)
     axes.set_yticks(range(len(series)))
     axes.set_yticklabels([f"{labels['alertname'].removeprefix('SmsRouter')} ({labels['severity']})" for labels, _ in series])
     axes.set_title("Alerts", loc="left", fontsize=9.5, fontweight="bold")
@@ -78,7 +84,7 @@ def draw_alerts(axes, site, since, until):
 
 
 def draw(site, began, away_at, back_at, file):
-    since, until = max(began, away_at - 20), time.time()
+    since, until = max(began, away_at - BEFORE_S), time.time()
     with plt.rc_context(STYLE):
         figure, rows = plt.subplots(len(PANELS) + 1, 1, figsize=(9.6, 10), sharex=True, layout="constrained")
         for axes, (title, unit, logarithmic) in zip(rows, PANELS):
