@@ -68,8 +68,9 @@ def outage(site, texts, verdicts):
 
 
 def recovery(site, texts, verdicts):
-    """Kafka is back: the journal empties, the page resolves, nothing speaks afterwards."""
+    """Kafka is back: the journal empties, the page resolves, nothing speaks afterwards. When it was back."""
     site.kafka.come_back()
+    back_at = time.time()
     texts.set_rate(TEXTS_A_SECOND)
     wait_until("the journal is empty", 90, lambda: site.value(WAITING) == 0)
     wait_until("the page is resolved", 90, lambda: [CAUSE] in site.pager.heard("on-call", "resolved"), site.said)
@@ -83,6 +84,7 @@ def recovery(site, texts, verdicts):
     paged = [alert for alerts in site.pager.bodies for alert in alerts if alert["labels"]["alertname"] == CAUSE]
     verdicts.holds("the page names its runbook", paged[0]["annotations"]["runbook_url"].endswith("#" + CAUSE.lower()))
     wait_until("the archive has caught up", 60, lambda: site.value("max(sms_router_archive_lag_seconds)") < 5)
+    return back_at
 
 
 def story(verdicts, picture):
@@ -92,8 +94,7 @@ def story(verdicts, picture):
             calm(site, texts, verdicts)
             away_at = time.time()
             outage(site, texts, verdicts)
-            back_at = time.time()
-            recovery(site, texts, verdicts)
+            back_at = recovery(site, texts, verdicts)
             verdicts.equal("nothing but 200, 400, 403 and the one 503 was answered", set(texts.codes) - {200, 400, 403, 503}, set())
             verdicts.equal("one text was answered 503", texts.codes[503], 1)
             dashboard.ask_all(site, began, verdicts)

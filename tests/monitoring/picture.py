@@ -27,6 +27,8 @@ TITLES = {"The same over time": "Traffic", "Takes texts": "Topics that take text
 # Longer windows would blur a minute.
 RATE_INTERVAL = "4s"
 BEFORE_S = 15
+MADE = "Queries of k8s/monitoring/dashboard.json, and ALERTS, as the Prometheus of tests/monitoring/live.py answered them; \
+drawn by its --picture. Few texts are sent once the journal is half full."
 STYLE = {"font.size": 8.5, "font.family": "sans-serif", "svg.fonttype": "none", "svg.hashsalt": "sms-router",
          "axes.edgecolor": "#9ca3af", "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
 
@@ -96,4 +98,4 @@ def draw(site, began, away_at, back_at, file):
         rows[0].text(away_at - since + 0.5, 0.96, "Kafka is away", transform=rows[0].get_xaxis_transform(), va="top", color=FIRING)
         rows[-1].set_xlim(0, until - since)
         rows[-1].set_xlabel("seconds (all times of rules and notifications are a sixtieth of production's)")
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata={"Date": None, "Description": MADE})
