@@ -60,7 +60,7 @@ text = "Snow on Main St"
 department = "highways"
 """
 
-# A consumer that Kafka has forgotten waits for its former self for a session: 45 s by default, which no division
+# A consumer that Kafka has forgotten waits until its former self has timed out: 45 s by default, which no division
 # of the rules' times makes shorter.
 SETTINGS = """
 routes = "routes.toml"
