@@ -26,6 +26,11 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// Those in use; a clone sees them replaced.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.watched.as_ref().map(|watched| watched.certificates.clone())
+    }
+
     /// Starts the task that keeps the certificates current.
     pub fn watch(self, tasks: &TaskTracker, end: &CancellationToken, metrics: &Metrics) -> Bound {
         if let Some(watched) = self.watched {

@@ -21,6 +21,7 @@ use crate::carrier::{self, Account, Auth, Carrier, Draft, Signed};
 use crate::clock::Clock;
 use crate::config::{AccountNote, Config, Place};
 use crate::message::{AccountName, EventId, PROBE_ACCOUNT, Secret, topics};
+use crate::server::Certificates;
 use crate::server::client::{self, ClientError};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -60,6 +61,8 @@ fn generic() -> &'static dyn Carrier {
 pub struct Prober {
     pub account: Account,
     pub inbound: SocketAddr,
+    /// Of that listener, if it speaks TLS.
+    pub certificates: Option<Certificates>,
     pub every: Duration,
     pub clock: Clock,
     pub metrics: Metrics,
@@ -119,7 +122,9 @@ impl Prober {
         };
         let signed = self.account.carrier.compose(&draft, &self.account).expect("the account has a secret of its form");
         let inbound = client::reachable(self.inbound).to_string();
-        let status = client::send(&inbound, request(&inbound, signed), TIMEOUT).await?.status();
+        let request = request(&inbound, signed);
+        let answer = client::send_to_own(&inbound, self.certificates.as_ref(), request, TIMEOUT).await?;
+        let status = answer.status();
         if status != StatusCode::OK {
             return Err(Failure::Refused(status));
         }

@@ -150,11 +150,13 @@ impl Instance {
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
         let service = inbound_service(&config, &door, &metrics, &leaving);
         let answer_inbound = move |request, caller| service.clone().call(request, caller);
+        let certificates = doors.inbound.certificates();
         let inbound = doors.inbound.watch(&tasks, &end, &metrics).serve(answer_inbound, metrics.clone(), drain.clone());
         let inbound = tokio::spawn(inbound);
         if let Some((every, account)) = probed {
             let (inbound, store) = (addresses.inbound, log.embedded());
-            let prober = Prober { account, inbound, every, clock: clock.clone(), metrics: metrics.clone(), store };
+            let (clock, metrics) = (clock.clone(), metrics.clone());
+            let prober = Prober { account, inbound, certificates, every, clock, metrics, store };
             tasks.spawn(prober.run(drain.clone()));
         }
         let answer_api = move |request, caller| operations::api(feed.clone(), request, caller);

@@ -364,13 +364,6 @@ impl Config {
                 });
             }
         }
-        if self.probe.is_some() && self.inbound.listener.tls.is_some() {
-            problems.push(Problem {
-                place: Place { file: self.name.clone(), line: 0 },
-                key: "probe.every_ms".to_owned(),
-                reason: "synthetic texts come over plain HTTP, and the inbound listener speaks TLS".to_owned(),
-            });
-        }
         if let Publish::Kafka { settings, .. } = &self.publish
             && let Err(reason) = check_properties(settings)
         {

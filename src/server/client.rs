@@ -1,6 +1,7 @@
 //! One HTTP request to a listener of ours, as a carrier or a department would send it.
 //!
-//! Always true: plain HTTP over a connection of its own; time and the answer's bytes are bounded; no
+//! Always true: a connection of its own, plain or, to this process itself, TLS that believes its certificate and no other;
+//! time and the answer's bytes are bounded; no
 //! error carries a URL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,7 +11,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use super::tls::Certificates;
 
 /// Largest answer read, in bytes.
 const ANSWER_MAX: usize = 256 << 20;
@@ -34,20 +38,43 @@ pub async fn send(
     request: Request<Full<Bytes>>,
     timeout: Duration,
 ) -> Result<Response<Bytes>, ClientError> {
+    send_to_own(authority, None, request, timeout).await
+}
+
+/// The same to a listener of this process; by TLS, where it has certificates.
+pub async fn send_to_own(
+    authority: &str,
+    certificates: Option<&Certificates>,
+    request: Request<Full<Bytes>>,
+    timeout: Duration,
+) -> Result<Response<Bytes>, ClientError> {
+    let unreachable = |cause| ClientError::Unreachable { authority: authority.to_owned(), cause };
     let exchange = async {
-        let stream = TcpStream::connect(authority)
-            .await
-            .map_err(|cause| ClientError::Unreachable { authority: authority.to_owned(), cause })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(connection);
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(ClientError::Unreadable)?.to_bytes();
-        drop(sender);
-        driver.abort();
-        Ok(Response::from_parts(head, body))
+        let stream = TcpStream::connect(authority).await.map_err(unreachable)?;
+        match certificates {
+            None => exchange(stream, request).await,
+            Some(certificates) => {
+                let peer = stream.peer_addr().map_err(unreachable)?.ip();
+                let stream = certificates.connector().connect(peer.into(), stream).await.map_err(unreachable)?;
+                exchange(stream, request).await
+            }
+        }
     };
     let late = |_| ClientError::Timeout { authority: authority.to_owned(), timeout };
     tokio::time::timeout(timeout, exchange).await.map_err(late)?
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Bytes>, ClientError> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(ClientError::Unreadable)?.to_bytes();
+    drop(sender);
+    driver.abort();
+    Ok(Response::from_parts(head, body))
 }
 
 /// A listener's address as a client on the same machine reaches it.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use x509_parser::parse_x509_certificate;
 
 /// Why a certificate was refused.
@@ -29,6 +30,7 @@ pub struct Certificates(Arc<ArcSwap<Shown>>);
 
 struct Shown {
     config: Arc<ServerConfig>,
+    own: CertificateDer<'static>,
     /// Seconds since 1970.
     expires_at: i64,
 }
@@ -50,6 +52,20 @@ impl Certificates {
         self.0.load().expires_at
     }
 
+    /// For this process as a client of itself: believes the certificate that is shown and no other, whoever signed it
+    /// and whatever names are in it.
+    pub(super) fn connector(&self) -> TlsConnector {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let only = Arc::new(Only { own: self.0.load().own.clone(), known: provider.signature_verification_algorithms });
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider that listens has suites for both versions")
+            .dangerous()
+            .with_custom_certificate_verifier(only)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.0.load().config.clone())
     }
@@ -58,10 +74,53 @@ impl Certificates {
 impl Shown {
     fn new(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let chain = read_chain(chain)?;
-        let own = chain.first().ok_or(TlsError::NoCertificate)?;
-        let (_, own) = parse_x509_certificate(own).map_err(|error| TlsError::Unreadable(error.to_string()))?;
-        let expires_at = own.validity().not_after.timestamp();
-        Ok(Self { config: Arc::new(configure(chain, key)?), expires_at })
+        let own = chain.first().ok_or(TlsError::NoCertificate)?.clone();
+        let (_, parsed) = parse_x509_certificate(&own).map_err(|error| TlsError::Unreadable(error.to_string()))?;
+        let expires_at = parsed.validity().not_after.timestamp();
+        Ok(Self { config: Arc::new(configure(chain, key)?), own, expires_at })
+    }
+}
+
+/// One certificate, and proof that the other side has its key.
+#[derive(Debug)]
+struct Only {
+    own: CertificateDer<'static>,
+    known: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for Only {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let refused = || rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+        (*shown == self.own).then(ServerCertVerified::assertion).ok_or_else(refused)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, shown, signed, &self.known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, shown, signed, &self.known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.known.supported_schemes()
     }
 }
 

@@ -66,6 +66,19 @@ fn a_listener_speaks_tls_and_takes_new_certificates_into_use() {
 }
 
 #[test]
+fn synthetic_texts_come_by_tls_also_after_a_change_of_certificates() {
+    let folder = Folder::with(&format!("{}\n[probe]\nevery_ms = 100\n", settings()), ROUTES);
+    certify(&folder);
+    let server = Server::start(folder).ready();
+    let come = || server.metric("sms_router_probe_duration_seconds_count{stage=\"archived\"}");
+    wait_until("synthetic texts come", || come() >= 2.0);
+    let second = certify(&server.folder);
+    wait_until("the new certificate is in use", || push(server.inbound, &second, &Sms::new("1", "snow")).is_ok());
+    let before = come();
+    wait_until("synthetic texts come again", || come() >= before + 2.0);
+}
+
+#[test]
 fn files_that_are_no_certificate_or_no_key_are_named_with_their_line() {
     let settings = settings();
     let line = 1 + settings.lines().position(|line| line.starts_with("tls = ")).expect("both keys are there");

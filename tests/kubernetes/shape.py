@@ -169,7 +169,9 @@ def files():
     for path in k8s_files():
         text, name = path.read_text(), path.relative_to(ROOT)
         # Dashboards and drawings are written by programs, in as many lines as those like.
-        lines = 0 if path.suffix in (".json", ".svg") else len(text.splitlines())
+        # Drawn, exported, or a list whose entries are read one at a time.
+        listed = path.suffix in (".json", ".svg") or path.name in ("rules.yaml", "runbooks.md")
+        lines = 0 if listed else len(text.splitlines())
         assert lines <= LINES_MAX, f"{name} has {lines} lines"
         if path.suffix in (".yaml", ".yml", ".toml"):
             assert text.startswith("# "), f"{name} does not say what it is"
