@@ -20,21 +20,15 @@ const OTHER_FILES: usize = 512;
 
 /// A listener that holds its port, and the certificates to watch, if it has any.
 pub struct Opened {
-    name: &'static str,
     pub bound: Bound,
     watched: Option<Watched>,
 }
 
 impl Opened {
-    /// Those in use; a clone sees them replaced.
-    pub fn certificates(&self) -> Option<Certificates> {
-        self.watched.as_ref().map(|watched| watched.certificates.clone())
-    }
-
     /// Starts the task that keeps the certificates current.
     pub fn watch(self, tasks: &TaskTracker, end: &CancellationToken, metrics: &Metrics) -> Bound {
         if let Some(watched) = self.watched {
-            let expiry = metrics.certificate_expiry.with_label_values(&[self.name]);
+            let expiry = metrics.certificate_expiry.with_label_values(&[self.bound.name()]);
             tasks.spawn(watched.keep_current(expiry, end.clone()));
         }
         self.bound
@@ -79,7 +73,7 @@ pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartErro
         header_timeout: listener.header_timeout,
         certificates: watched.as_ref().map(|watched| watched.certificates.clone()),
     })?;
-    Ok(Opened { name, bound, watched })
+    Ok(Opened { bound, watched })
 }
 
 fn load(files: &TlsFiles) -> Result<Watched, Problem> {

@@ -150,9 +150,9 @@ impl Instance {
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
         let service = inbound_service(&config, &door, &metrics, &leaving);
         let answer_inbound = move |request, caller| service.clone().call(request, caller);
-        let certificates = doors.inbound.certificates();
-        let inbound = doors.inbound.watch(&tasks, &end, &metrics).serve(answer_inbound, metrics.clone(), drain.clone());
-        let inbound = tokio::spawn(inbound);
+        let inbound = doors.inbound.watch(&tasks, &end, &metrics);
+        let certificates = inbound.certificates();
+        let inbound = tokio::spawn(inbound.serve(answer_inbound, metrics.clone(), drain.clone()));
         if let Some((every, account)) = probed {
             let (inbound, store) = (addresses.inbound, log.embedded());
             let (clock, metrics) = (clock.clone(), metrics.clone());

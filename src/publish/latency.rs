@@ -7,9 +7,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use memchr::memmem;
 use prometheus::{Gauge, GaugeVec};
+
+use super::context::whole_number;
 
 const QUANTILES: [(&str, &[u8]); 2] = [("0.5", b"\"p50\""), ("0.99", b"\"p99\"")];
 const STAGES: [(&str, &[u8]); 3] =
@@ -62,7 +65,7 @@ impl Shared {
         for (stage, gauges) in self.gauges.iter().enumerate() {
             for (quantile, gauge) in gauges.iter().enumerate() {
                 let worst = last.values().map(|windows| windows[stage][quantile]).max().unwrap_or(0);
-                gauge.set(std::time::Duration::from_micros(worst).as_secs_f64());
+                gauge.set(Duration::from_micros(worst).as_secs_f64());
             }
         }
     }
@@ -70,17 +73,17 @@ impl Shared {
 
 /// The worst of all brokers.
 fn windows(statistics: &[u8]) -> Windows {
-    let worst = |stage: &[u8], quantile: &[u8]| {
-        let said = memmem::find_iter(statistics, stage).filter_map(|at| number(&statistics[at..], quantile));
-        said.max().unwrap_or(0)
-    };
-    STAGES.map(|(_, stage)| QUANTILES.map(|(_, quantile)| worst(stage, quantile)))
+    STAGES.map(|(_, stage)| {
+        let places: Vec<usize> = memmem::find_iter(statistics, stage).collect();
+        let worst = |quantile| places.iter().filter_map(|&at| number(&statistics[at..], quantile)).max();
+        QUANTILES.map(|(_, quantile)| worst(quantile).unwrap_or(0))
+    })
 }
 
 /// The whole number behind the first such key.
 fn number(statistics: &[u8], key: &[u8]) -> Option<u64> {
     let place = memmem::find(statistics, key)?;
-    super::context::whole_number(&statistics[place + key.len()..])
+    whole_number(&statistics[place + key.len()..])
 }
 
 #[cfg(test)]

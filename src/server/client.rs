@@ -1,8 +1,7 @@
 //! One HTTP request to a listener of ours, as a carrier or a department would send it.
 //!
-//! Always true: a connection of its own, plain or, to this process itself, TLS that believes its certificate and no other;
-//! time and the answer's bytes are bounded; no
-//! error carries a URL.
+//! Always true: a connection of its own, plain or, to this process itself, TLS that believes its certificate and no
+//! other; time and the answer's bytes are bounded; no error carries a URL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

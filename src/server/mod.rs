@@ -124,6 +124,16 @@ impl Bound {
         self.listener.local_addr().unwrap_or(self.settings.listen)
     }
 
+    /// The word for it in metrics and logs.
+    pub fn name(&self) -> &'static str {
+        self.settings.name
+    }
+
+    /// Those in use; a clone sees them replaced.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.settings.certificates.clone()
+    }
+
     /// Accepts until `drain`, then waits for open connections to finish what they owe.
     pub async fn serve<H, F>(self, handler: H, metrics: Metrics, drain: CancellationToken)
     where

@@ -7,6 +7,7 @@
 //! Not here: secrets, which are files of their own; forgetting: a copy keeps what its store has since deleted, until
 //! `serve` opens it.
 
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -21,20 +22,22 @@ use super::files::{Files, OWNER_ONLY_FILE};
 const ALL_PAGES: i32 = -1;
 
 pub(super) fn copy(from: &Connection, files: &Files, to: &Path) -> Result<(), StoreError> {
-    let refuse = |cause: String| StoreError::NoBackup { file: to.to_owned(), cause };
     let file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY_FILE).open(to);
-    let file = file.map_err(|error| refuse(error.to_string()))?;
-    let copied = fill(from, files, to).and_then(|()| settle(&file, to).map_err(|error| refuse(error.to_string())));
+    let file = file.map_err(|error| no_backup(to, error))?;
+    let copied = fill(from, files, to).and_then(|()| settle(&file, to).map_err(|error| no_backup(to, error)));
     if copied.is_err() {
-        // Half a backup would be taken for one. That it stays where it cannot be removed is said by the error.
+        // Half a backup would be taken for one. The error says already that there is none.
         let _ = fs::remove_file(to);
     }
     copied
 }
 
+fn no_backup(to: &Path, cause: impl Display) -> StoreError {
+    StoreError::NoBackup { file: to.to_owned(), cause: cause.to_string() }
+}
+
 fn fill(from: &Connection, files: &Files, to: &Path) -> Result<(), StoreError> {
-    let refuse = |cause: String| StoreError::NoBackup { file: to.to_owned(), cause };
-    let unusable = |error: rusqlite::Error| refuse(error.to_string());
+    let unusable = |error: rusqlite::Error| no_backup(to, error);
     let mut copy = Connection::open(to).map_err(unusable)?;
     match Backup::new(from, &mut copy).map_err(unusable)?.step(ALL_PAGES) {
         Ok(StepResult::Done) => {}
@@ -45,7 +48,7 @@ fn fill(from: &Connection, files: &Files, to: &Path) -> Result<(), StoreError> {
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(unusable)?;
     let found: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(unusable)?;
     if found != "ok" {
-        return Err(refuse(format!("SQLite finds the copy unsound ({found})")));
+        return Err(no_backup(to, format_args!("SQLite finds the copy unsound ({found})")));
     }
     copy.close().map_err(|(_, error)| unusable(error))
 }
