@@ -9,6 +9,9 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/services/common.sh
+source "$(dirname -- "$0")/../services/common.sh"
+
 program=$1 folder=$2 here=$(dirname -- "$0")/../../k8s/image
 root=$folder/rootfs volume=$folder/volume log=$folder/log status=0
 
@@ -27,8 +30,7 @@ rm -rf "$folder"
 mkdir -p "$folder" "$volume"
 "$here/rootfs" "$program" "$root"
 if find "$root" -name '*sh' -type f | grep -q .; then
-    echo "there is a shell in the image" >&2
-    exit 1
+    fail "there is a shell in the image"
 fi
 chown 65532:65532 "$volume"
 chmod 700 "$volume"
@@ -37,28 +39,17 @@ mount --bind "$volume" "$root/var/lib/sms-router"
 mount -t proc proc "$root/proc"
 mount -o remount,bind,ro "$root"
 
-read -r -a ports < <(python3 - <<'PY'
-import socket
-held = [socket.socket() for _ in range(3)]
-for one in held:
-    one.bind(("127.0.0.1", 0))
-print(*(one.getsockname()[1] for one in held))
-PY
-)
+free_ports 3 "$folder/ports"
+mapfile -t ports <"$folder/ports"
 export SMS_ROUTER__INBOUND__LISTEN=127.0.0.1:${ports[0]} \
     SMS_ROUTER__API__LISTEN=127.0.0.1:${ports[1]} SMS_ROUTER__MONITORING__LISTEN=127.0.0.1:${ports[2]}
 
 inside serve >"$log" 2>&1 &
 pid=$!
-# It says so itself on standard error, within seconds.
-for ((try = 0; try < 300; try++)); do
-    if grep -q ' is ready$' "$log" || ! kill -0 "$pid" 2>/dev/null; then break; fi
-    sleep 0.1
-done
-grep -q ' is ready$' "$log" || {
+# It says so itself on standard error.
+until_true 30 grep -q ' is ready$' "$log" || {
     cat "$log" >&2
-    echo "the image's program is not ready" >&2
-    exit 1
+    fail "the image's program is not ready"
 }
 
 # expect WHAT WANTED FOUND

@@ -5,7 +5,6 @@ Always true: nothing outside this machine is asked; Kafka and Scylla are address
 
 import contextlib
 import json
-import random
 import re
 import socket
 import ssl
@@ -14,19 +13,11 @@ import tomllib
 import files
 from claims import claim, none, some
 from manifests import OVERLAYS, called, container, objects, one, pod, router, workloads
+from router import free_port
 
 FROM, TO = "+447700900123", "86555"
 # Names that /metrics showed so far.
 shown = set()
-
-
-def free_port():
-    """Below 32768, where no outgoing connection takes it between this and the start."""
-    while True:
-        port = random.randrange(10_000, 32_768)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def laid_out(overlay, workload=None, change=lambda found: None):

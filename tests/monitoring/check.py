@@ -12,7 +12,7 @@ import dashboard
 import rules
 import runbooks
 from processes import ROOT, STATE
-from verdicts import Verdicts
+from router import Verdicts
 
 CASES = ROOT / "tests/monitoring/cases.yaml"
 DIVIDE = 60

@@ -13,7 +13,8 @@ import yaml
 
 import carriers
 import rules
-from processes import ROOT, STATE, Process, free_port, get, get_json, run
+from processes import ROOT, STATE, Process, get, get_json, run
+from router import free_port
 
 BINARY = os.environ.get("SMS_ROUTER_BIN", str(ROOT / "target/debug/sms-router"))
 KAFKA_SCRIPT = ROOT / "tests/services/kafka.sh"

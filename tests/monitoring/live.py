@@ -18,7 +18,7 @@ from carriers import Carriers, text_body
 from installation import Installation
 from pager import Pager
 from processes import STATE, Late, wait_until
-from verdicts import Verdicts
+from router import Verdicts
 
 DIVIDE = 60
 TEXTS_A_SECOND = 24

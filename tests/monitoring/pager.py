@@ -4,7 +4,7 @@ import http.server
 import json
 import threading
 
-from processes import free_port
+from router import free_port
 
 
 class Pager:

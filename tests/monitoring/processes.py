@@ -7,9 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,15 +24,6 @@ LOG_TAIL = 3000
 
 class Late(Exception):
     """What was waited for did not come."""
-
-
-def free_port():
-    """A port below 32768, where no outgoing connection takes it between this and the server's start."""
-    while True:
-        port = random.randrange(10_000, 20_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def wait_until(what, seconds, condition, state=lambda: ""):

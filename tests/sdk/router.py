@@ -190,12 +190,17 @@ class Verdicts:
     def __init__(self):
         self.passed = self.failed = 0
 
-    def equal(self, what, found, expected):
-        if found == expected:
+    def holds(self, what, condition, found=""):
+        """One claim; `found` is shown when it does not hold."""
+        if condition:
             self.passed += 1
         else:
             self.failed += 1
-            print(f"FAILED: {what}: found {found!r}, expected {expected!r}")
+            print(f"FAILED: {what}{': ' if found != '' else ''}{found}", flush=True)
+        return bool(condition)
+
+    def equal(self, what, found, expected):
+        return self.holds(what, found == expected, f"found {found!r}, expected {expected!r}")
 
     def end(self):
         print(f"{self.passed} passed, {self.failed} failed")
