@@ -12,6 +12,7 @@ use std::time::Duration;
 use prometheus::{Gauge, Histogram, IntCounter};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::partitions::Place;
 use super::reading::Taken;
@@ -108,7 +109,8 @@ impl Copier {
         let mut guard = Guard { report: Some(report), reports };
         let mut pause = self.retry.0;
         loop {
-            match self.attempt(&job).await {
+            let span = tracing::info_span!("archive", traceparent = job.taken.traceparent);
+            match self.attempt(&job).instrument(span).await {
                 Ok(counter) => {
                     counter.inc();
                     self.trouble_is_over();

@@ -11,6 +11,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use super::partitions::Place;
 use crate::message::{
     AccountName, DeadLetterRecord, Event, EventId, EventKind, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
+    is_traceparent,
 };
 
 /// Before the version in the types of what holds a resident's words.
@@ -36,6 +37,7 @@ pub(super) struct Taken {
     event_type: Option<String>,
     source: Option<String>,
     content_type: Option<String>,
+    pub traceparent: Option<String>,
     pub value: Vec<u8>,
 }
 
@@ -53,6 +55,7 @@ impl Taken {
             event_type: header("ce_type"),
             source: header("ce_source"),
             content_type: header("content-type"),
+            traceparent: header("traceparent").filter(|value| is_traceparent(value)),
             value: message.payload().unwrap_or_default().to_vec(),
         }
     }
@@ -107,7 +110,7 @@ impl Taken {
             received_at: now,
             key: hash,
             fingerprint: hash,
-            traceparent: None,
+            traceparent: self.traceparent.clone(),
             value: serde_json::to_vec(&record).expect("a record of strings and times becomes JSON"),
         }
     }
@@ -143,6 +146,7 @@ mod tests {
             event_type: event_type.map(str::to_owned),
             source: Some("https://sms.example.gov.uk/accounts/demo".to_owned()),
             content_type: Some("application/json".to_owned()),
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
             value: value.as_bytes().to_vec(),
         }
     }
@@ -180,6 +184,7 @@ mod tests {
         let first = taken(None, "Snow").dead_letter("no record", true, &key, now);
         let again = taken(None, "Snow").dead_letter("no record", false, &key, now);
         assert_eq!(first.id, again.id);
+        assert_eq!(first.traceparent, taken(None, "Snow").traceparent, "the trace goes on");
         assert_ne!(first.id, taken(None, "Ice").dead_letter("no record", true, &key, now).id);
         let record: DeadLetterRecord = serde_json::from_slice(&first.value).expect("a dead letter");
         assert_eq!(record.detail, "topic sms.highways partition 2 offset 7: no record; 4 bytes");

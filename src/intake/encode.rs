@@ -10,7 +10,7 @@ use crate::carrier::Account;
 use crate::log::UNHURRIED;
 use crate::message::{
     AccountName, Body, Consent, ConsentRecord, Decision, Destination, Event, EventId, EventKind, Flag, Inbound, Number,
-    Part, Parts, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
+    Part, Parts, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp, Traceparent,
 };
 use crate::parts::Joined;
 
@@ -143,7 +143,10 @@ pub fn encode(text: &InboundText, decision: &Decision, label: Label, key: &Sende
     let own = event(id, kind, destination, to_json(&record(text, decision, label)));
     let consent = decision.consent.map(|consent| {
         let record = ConsentRecord { flags, ..consent_record(text, decision, consent, id) };
-        event(record.id, EventKind::Consent, Destination::Consent, to_json(&record))
+        let consent = event(record.id, EventKind::Consent, Destination::Consent, to_json(&record));
+        // Of one trace with its text.
+        let trace = consent.traceparent.unwrap_or_else(|| Traceparent::of(id).as_str().to_owned());
+        Event { traceparent: Some(trace), ..consent }
     });
     std::iter::once(own).chain(consent).collect()
 }

@@ -15,6 +15,7 @@ mod number;
 mod personal;
 mod record;
 mod sender;
+mod trace;
 
 pub use audit::{Access, AuditCopy, AuditQuery};
 pub use decision::{Consent, Decision, Rule, RuleKind};
@@ -28,6 +29,7 @@ pub use record::{
     ConsentRecord, DeadLetterRecord, Flag, Parts, Record, RecordError, ReplayedRecord, SCHEMA_VERSION, iso,
 };
 pub use sender::SenderKey;
+pub use trace::{Traceparent, is_traceparent};
 
 /// A moment in UTC. Written as RFC 3339 with milliseconds wherever it leaves the process.
 pub type Timestamp = jiff::Timestamp;

@@ -5,6 +5,7 @@
 //! department's long polls are bounded, so that one token cannot take every place of the listener; what
 //! there is to read is given to every caller.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::keyword::Live;
-use crate::message::{DepartmentName, EventId, EventSource, Secret, iso};
+use crate::message::{DepartmentName, EventId, EventSource, Secret, Traceparent, iso};
 use crate::server::{Answer, Caller};
 use crate::store::{Cursor, Entry, Store, StoreError};
 
@@ -181,6 +182,7 @@ impl Feed {
             // Written by us as JSON and checked by SQLite's page checks: only a damaged file gets here.
             tracing::error!(id = %entry.id, "a stored record is not JSON and was left out of the feed");
         }
+        let own_trace = || Cow::Owned(Traceparent::of(entry.id).as_str().to_owned());
         Some(CloudEvent {
             specversion: "1.0",
             id: entry.id,
@@ -190,7 +192,7 @@ impl Feed {
             time: iso::format(entry.received_at),
             dataschema: self.events.data_schema(entry.kind),
             datacontenttype: "application/json",
-            traceparent: entry.traceparent.as_deref(),
+            traceparent: entry.traceparent.as_deref().map_or_else(own_trace, Cow::Borrowed),
             data: data?,
         })
     }
@@ -208,8 +210,7 @@ struct CloudEvent<'a> {
     time: String,
     dataschema: String,
     datacontenttype: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traceparent: Option<&'a str>,
+    traceparent: Cow<'a, str>,
     data: &'a RawValue,
 }
 

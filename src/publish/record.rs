@@ -3,7 +3,7 @@
 //! Comes in: an event whose value is encoded already. Goes out: its headers and its key.
 //! Not here: which topic, and the value.
 
-use crate::message::{Event, EventKind, EventSource, iso};
+use crate::message::{Event, EventKind, EventSource, Traceparent, iso};
 
 /// What the headers of all our records share.
 pub(super) struct Envelope {
@@ -32,7 +32,7 @@ impl Envelope {
         let headers = add(headers, "content-type", "application/json");
         match &event.traceparent {
             Some(traceparent) => add(headers, "traceparent", traceparent),
-            None => headers,
+            None => add(headers, "traceparent", Traceparent::of(event.id).as_str()),
         }
     }
 }

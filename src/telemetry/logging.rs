@@ -39,7 +39,9 @@ pub fn start_logging(directives: &str) -> Result<LogLevel, String> {
     let filter = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
     let (filter, handle) = reload::Layer::new(filter);
     let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
-    // No line shows a span, and a library that opens one for each text would have it formatted all the same.
+    // No line shows a span, and a library that opens one for each text would have it formatted all the same. An exporter
+    // of traces would be one more layer, with a filter of its own that lets spans of `sms_router` through: the archive's
+    // carry the `traceparent` of their text.
     let events = filter_fn(|metadata: &Metadata<'_>| metadata.is_event());
     tracing_subscriber::registry()
         .with(filter)

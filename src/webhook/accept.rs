@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::carrier::{Account, Admission, AuthFailure, Delivery, Webhook, admit};
 use crate::clock::Clock;
 use crate::intake::{InboundText, Intake, Reason, of_request};
-use crate::message::Flag;
+use crate::message::{Flag, is_traceparent};
 
 use super::unstoppable::{Panicked, Unstoppable, Work};
 use super::{Deferral, Limits, Outward, Refusal, Verdict};
@@ -184,14 +184,6 @@ impl Door {
         };
         Step::Left(Box::pin(work), Verdict::Refused(Refusal::Malformed))
     }
-}
-
-/// W3C Trace Context: version, trace id, parent id, flags, all hexadecimal.
-fn is_traceparent(value: &str) -> bool {
-    let lengths = value.split('-').map(str::len);
-    value.len() == 55
-        && lengths.eq([2, 32, 16, 2])
-        && value.bytes().all(|byte| byte == b'-' || matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

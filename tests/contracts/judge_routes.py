@@ -222,7 +222,10 @@ def ask_api(answers, router):
 
     events = json.loads(read(200, "?limit=1000"))
     answers.verdicts.equal("texts are in the feed", len(events) >= 3, True)
-    answers.verdicts.equal("one has a trace", [event for event in events if "traceparent" in event] != [], True)
+    traces = [event["traceparent"].split("-")[1] for event in events]
+    own = [event["id"].replace("-", "") for event in events]
+    answers.verdicts.equal("one has its carrier's trace", "0af7651916cd43dd8448eb211c80319c" in traces, True)
+    answers.verdicts.equal("the others begin their own", sum(a != b for a, b in zip(traces, own, strict=True)), 1)
     for entry in events:
         kind = entry["dataschema"].rpartition("/")[2].removesuffix(".json")
         answers.verdicts.equal("type and schema go together", entry["type"], f"sms-router.{kind}")

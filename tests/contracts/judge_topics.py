@@ -295,6 +295,10 @@ def judge(record, topics, documents, coverage):
         found.append("its key is not the record's")
     if len(sent) != len(pairs):
         found.append("a header is there twice")
+    if sent.get("traceparent") != TRACEPARENT and "relates_to" not in value:
+        begun = sent["ce_id"].replace("-", "")
+        if sent.get("traceparent") != f"00-{begun}-{begun[16:]}-00":
+            found.append("its trace is neither its carrier's nor its own")
     for header, field in (("ce_id", "id"), ("ce_time", "received_at"), ("traceparent", "traceparent")):
         if header in sent and field in value and sent[header] != value[field]:
             found.append(f"{header} is not its {field}")
