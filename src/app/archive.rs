@@ -17,7 +17,7 @@ use crate::publish::{self, Publisher, TopicAdmin};
 use crate::telemetry::{Latches, Metrics};
 
 use super::reload::{Reloader, first_table};
-use super::{Reload, StartError, listeners, reconcile, tell_warnings};
+use super::{Reload, StartError, listeners, reconcile, secrets, tell_warnings};
 
 /// A running `archive run`.
 pub struct ArchiveInstance {
@@ -46,10 +46,11 @@ impl ArchiveInstance {
         let monitoring = listeners::open("monitoring", &config.monitoring)?;
         let address = monitoring.bound.address();
         let (stop_worker, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let settings = archiver::Settings::new(publish::consumer_config(kafka, group));
+        let settings = archiver::Settings::new(publish::ConsumerSettings::new(kafka, group));
         let admin = Arc::new(TopicAdmin::new(kafka)?);
         let (topics, consumed) = watch::channel(Vec::new());
         let routes = Live::new(table);
+        secrets::watch(&config, &metrics, &tasks, &end);
         reconcile::watch(&config, &routes, &clock, &metrics, &tasks, &end);
         let reloader = Reloader {
             config: config.clone(),

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Publish};
 use crate::intake::Intake;
 use crate::joiner::{self, Source, Tools};
-use crate::publish::consumer_config;
+use crate::publish::ConsumerSettings;
 use crate::telemetry::Metrics;
 
 use super::log::OpenLog;
@@ -29,7 +29,7 @@ impl Joining {
         let source = match (log, &config.publish) {
             (OpenLog::Embedded { store, .. }, _) => Source::Embedded(store.clone()),
             (OpenLog::Kafka { .. }, Publish::Kafka { settings, .. }) => {
-                Source::Kafka(consumer_config(settings, &config.joiner.group))
+                Source::Kafka(Box::new(ConsumerSettings::new(settings, &config.joiner.group)))
             }
             (OpenLog::Kafka { .. }, Publish::Local { .. }) => unreachable!("the log is opened as the settings say"),
         };

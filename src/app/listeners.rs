@@ -1,13 +1,13 @@
 //! Listeners with their certificates, and the task that reads those again when the files change.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Listener, Place, Problem, TlsFiles, read_regular};
-use crate::server::{self, Bound, Certificates};
+use crate::config::{Config, Listener, Place, Problem, Stamp, TlsFiles, read_regular};
+use crate::server::{self, Bound, Certificates, Pem};
 use crate::telemetry::Metrics;
 
 use super::StartError;
@@ -77,16 +77,16 @@ pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartErro
 }
 
 fn load(files: &TlsFiles) -> Result<Watched, Problem> {
-    let (chain, key) = read(files)?;
-    let certificates = Certificates::parse(&chain, &key).map_err(|error| problem(files, error.to_string()))?;
+    let certificates = Certificates::parse(&read(files)?).map_err(|error| problem(files, error.to_string()))?;
     Ok(Watched { certificates, files: files.clone() })
 }
 
-fn read(files: &TlsFiles) -> Result<(Vec<u8>, Vec<u8>), Problem> {
+fn read(files: &TlsFiles) -> Result<Pem, Problem> {
     let file = |path: &std::path::Path| {
         read_regular(path).map_err(|error| problem(files, format!("{} cannot be read: {error}", path.display())))
     };
-    Ok((file(&files.certificate)?, file(&files.key)?))
+    let client_ca = files.client_ca.as_deref().map(file).transpose()?;
+    Ok(Pem { chain: file(&files.certificate)?, key: file(&files.key)?, client_ca })
 }
 
 fn problem(files: &TlsFiles, reason: String) -> Problem {
@@ -97,20 +97,20 @@ fn problem(files: &TlsFiles, reason: String) -> Problem {
 impl Watched {
     /// Takes new certificates into use as they appear; bad ones are said and the old stay.
     async fn keep_current(self, expiry: IntGauge, stop: CancellationToken) {
-        let mut seen = self.changed_at();
+        let mut seen = self.stamps();
         loop {
             expiry.set(self.certificates.expires_at());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
-            let now = self.changed_at();
+            let now = self.stamps();
             if now == seen {
                 continue;
             }
             seen = now;
-            let replaced = read(&self.files).and_then(|(chain, key)| {
-                self.certificates.replace(&chain, &key).map_err(|error| problem(&self.files, error.to_string()))
+            let replaced = read(&self.files).and_then(|pem| {
+                self.certificates.replace(&pem).map_err(|error| problem(&self.files, error.to_string()))
             });
             match replaced {
                 Ok(()) => tracing::info!("certificates were read again"),
@@ -119,8 +119,8 @@ impl Watched {
         }
     }
 
-    fn changed_at(&self) -> [Option<SystemTime>; 2] {
-        [&self.files.certificate, &self.files.key]
-            .map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
+    fn stamps(&self) -> [Option<Stamp>; 3] {
+        let TlsFiles { certificate, key, client_ca } = &self.files;
+        [Stamp::of(certificate), Stamp::of(key), client_ca.as_deref().and_then(Stamp::of)]
     }
 }

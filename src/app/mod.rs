@@ -7,6 +7,7 @@
 
 mod archive;
 mod dead_letters;
+mod disk;
 mod joining;
 mod journal;
 mod listeners;
@@ -14,6 +15,7 @@ mod log;
 mod probe;
 mod reconcile;
 mod reload;
+mod secrets;
 mod serve;
 mod signatures;
 mod store_watch;

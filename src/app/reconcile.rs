@@ -27,7 +27,7 @@ pub fn judge(config: &Config, routes: &Live) -> Judge {
                 Archive::Cql { settings, group } => (Some(settings.as_ref().clone()), group.as_str()),
             };
             Judge::Cluster(Box::new(Cluster {
-                consumer: publish::consumer_config(settings, group),
+                consumer: publish::ConsumerSettings::new(settings, group),
                 routes: routes.clone(),
                 retention: topics.retention,
                 archive,

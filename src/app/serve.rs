@@ -31,6 +31,7 @@ use super::log::OpenLog;
 use super::probe::{self, Prober};
 use super::reconcile;
 use super::reload::{Reloader, first_table};
+use super::secrets;
 use super::signatures;
 use super::store_watch;
 use super::topics::TopicWatch;
@@ -144,6 +145,7 @@ impl Instance {
         if log.embedded().is_some() {
             reconcile::watch(&config, &routes, &clock, &metrics, &tasks, &end);
         }
+        secrets::watch(&config, &metrics, &tasks, &end);
         signatures::watch(&config, &clock, &metrics, &tasks, &end);
         let feed = feed(&config, &log, &routes, &drain);
         let health =

@@ -19,6 +19,7 @@ mod reader;
 mod schema;
 mod session;
 mod setup;
+mod tls;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use error::ArchiveError;
 pub use schema::{WINDOW_DAYS_MIN, bytes_gone_after_days, statements};
 pub use session::Archive;
 pub use setup::setup;
+pub use tls::{Tls, TlsError};
 pub use writer::Written;
 
 use crate::message::Secret;
@@ -51,6 +53,8 @@ pub struct Settings {
     /// The datacenter this process is in, for LOCAL_QUORUM; `None` where there is one only.
     pub datacenter: Option<String>,
     pub user: Option<(String, Secret)>,
+    /// `None`: what crosses the network can be read there.
+    pub tls: Option<Tls>,
     /// For connecting, and for one statement with the driver's own retries.
     pub request_timeout: Duration,
     /// Days whose copies share files on disk; not below `WINDOW_DAYS_MIN`, Scylla refuses that.
@@ -68,6 +72,7 @@ impl Settings {
             replication: Replication::Everywhere(3),
             datacenter: None,
             user: None,
+            tls: None,
             request_timeout: Duration::from_secs(5),
             window_days: 10,
             gc_grace: Duration::from_secs(10 * 86_400),

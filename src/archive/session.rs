@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use scylla::authentication::{AuthError, AuthenticatorProvider, AuthenticatorSession, PlainTextAuthenticator};
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -15,6 +17,7 @@ use scylla::statement::prepared::PreparedStatement;
 
 use super::schema::Queries;
 use super::{ArchiveError, Settings};
+use crate::message::Secret;
 
 /// Rows of one page of an answer.
 const PAGE_ROWS: i32 = 500;
@@ -70,9 +73,10 @@ pub(super) async fn open(settings: &Settings) -> Result<Session, ArchiveError> {
     let mut builder = SessionBuilder::new()
         .known_nodes(&settings.nodes)
         .connection_timeout(settings.request_timeout)
+        .tls_context(settings.tls.as_ref().map(|tls| tls.0.clone()))
         .default_execution_profile_handle(profile.into_handle());
-    if let Some((user, password)) = &settings.user {
-        builder = builder.user(user, String::from_utf8_lossy(password.bytes()));
+    if let Some((user, password)) = settings.user.clone() {
+        builder = builder.authenticator_provider(Arc::new(Password { user, password }));
     }
     Ok(builder.build().await?)
 }
@@ -83,4 +87,21 @@ async fn prepare(session: &Session, statement: String) -> Result<PreparedStateme
     // Every insert writes the values it wrote before, so the driver may try another node by itself.
     prepared.set_is_idempotent(true);
     Ok(prepared)
+}
+
+/// Who we are, asked for with each connection that is made: a password that has been replaced is the one in force.
+struct Password {
+    user: String,
+    password: Secret,
+}
+
+#[async_trait]
+impl AuthenticatorProvider for Password {
+    async fn start_authentication_session(
+        &self,
+        authenticator: &str,
+    ) -> Result<(Option<Vec<u8>>, Box<dyn AuthenticatorSession>), AuthError> {
+        let password = String::from_utf8_lossy(&self.password.bytes()).into_owned();
+        PlainTextAuthenticator::new(self.user.clone(), password).start_authentication_session(authenticator).await
+    }
 }

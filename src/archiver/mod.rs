@@ -33,7 +33,6 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -42,14 +41,14 @@ use tokio_util::sync::CancellationToken;
 use crate::archive;
 use crate::clock::Clock;
 use crate::message::SenderKey;
-use crate::publish::Publisher;
+use crate::publish::{ConsumerSettings, Publisher};
 use crate::telemetry::{Latch, Metrics};
 
 /// How the worker reads and how much it holds.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Brokers, security and `group.id`. What this room promises (commits, resets) it sets itself.
-    pub consumer: ClientConfig,
+    pub consumer: ConsumerSettings,
     /// Records on their way into the store at the same time.
     pub in_flight_max: usize,
     /// First and longest pause between two tries of one record.
@@ -60,7 +59,7 @@ pub struct Settings {
 
 impl Settings {
     /// 256 records in flight, pauses of 0.1 to 2 s, 10 s to end.
-    pub fn new(consumer: ClientConfig) -> Self {
+    pub fn new(consumer: ConsumerSettings) -> Self {
         let retry = (Duration::from_millis(100), Duration::from_secs(2));
         Self { consumer, in_flight_max: 256, retry, drain: Duration::from_secs(10) }
     }
@@ -78,6 +77,9 @@ pub enum ArchiverError {
     /// The client reads a partition no further although more is there; another client does.
     #[error("the Kafka consumer does not read {topic}[{partition}] on at {next} although more is there")]
     StandsStill { topic: Arc<str>, partition: i32, next: i64 },
+    /// What it proves itself with has been replaced; another client has the new.
+    #[error("the Kafka consumer has the password of before")]
+    Outdated,
     /// A defect: the thread or a task ended without a word.
     #[error("the archive worker ended unexpectedly")]
     Broken,
@@ -101,7 +103,7 @@ pub struct Parts {
 }
 
 /// Runs until `shutdown`: stops reading, ends the writes under way, commits, leaves the group. A client
-/// that stands still is replaced.
+/// that stands still or has a password of before is replaced.
 pub async fn run(settings: Settings, parts: Parts) -> Result<(), ArchiverError> {
     let runtime = Handle::current();
     let (report, outcome) = oneshot::channel();
@@ -114,9 +116,16 @@ pub async fn run(settings: Settings, parts: Parts) -> Result<(), ArchiverError> 
             let _ended = of_worker.shutdown.clone().drop_guard();
             let worker = worker::Worker::start(settings.clone(), of_worker, runtime.clone(), stood.take());
             let ended = worker.and_then(worker::Worker::run);
-            let Err(ArchiverError::StandsStill { topic, partition, next }) = ended else { break ended };
-            tracing::error!(%topic, partition, next, "Kafka's client does not read on although more is there: the archive takes a new one");
-            stood = Some(((topic, partition), next));
+            match ended {
+                Err(ArchiverError::StandsStill { topic, partition, next }) => {
+                    tracing::error!(%topic, partition, next, "Kafka's client does not read on although more is there: the archive takes a new one");
+                    stood = Some(((topic, partition), next));
+                }
+                Err(ArchiverError::Outdated) => {
+                    tracing::info!("the archive takes a new Kafka client, which has the new password");
+                }
+                ended => break ended,
+            }
         };
         // The receiver is gone only when nobody waits for the worker any more.
         let _ = report.send(result);

@@ -23,7 +23,7 @@ use super::reading::{Reading, Taken};
 use super::topics::Topics;
 use super::{ArchiverError, Parts, Settings};
 use crate::message::EventId;
-use crate::publish::{End, Group, TopicPartition, Watch, commit};
+use crate::publish::{End, Group, Term, TopicPartition, Watch, commit};
 
 /// Longest wait for a record or a report; the rest of the work is looked after that often.
 const WAIT: Duration = Duration::from_millis(100);
@@ -57,6 +57,8 @@ pub(super) struct Worker {
     met_brokers: bool,
     /// A partition stopped, and it is not known which.
     seek_stopped: bool,
+    /// Of what the client proves itself with.
+    term: Term,
     committed_at: Instant,
     leaving_at: Instant,
 }
@@ -69,7 +71,8 @@ impl Worker {
         runtime: Handle,
         stood: Option<(TopicPartition, i64)>,
     ) -> Result<Self, ArchiverError> {
-        let mut config = settings.consumer.clone();
+        let term = settings.consumer.renewals.term();
+        let mut config = settings.consumer.config();
         config
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -107,6 +110,7 @@ impl Worker {
             full_since: None,
             met_brokers: false,
             seek_stopped: false,
+            term,
             committed_at: now,
             leaving_at: now,
         })
@@ -117,7 +121,7 @@ impl Worker {
         let copier = self.copier.clone();
         self.runtime.spawn(async move { copier.meet_store().await });
         let ended = self.take_turns();
-        if matches!(ended, Ok(()) | Err(ArchiverError::StandsStill { .. })) {
+        if matches!(ended, Ok(()) | Err(ArchiverError::StandsStill { .. } | ArchiverError::Outdated)) {
             self.finish();
         }
         ended
@@ -254,6 +258,9 @@ impl Worker {
         self.show();
         self.hear();
         self.ask();
+        if self.term.is_over() {
+            return Err(ArchiverError::Outdated);
+        }
         match self.consumer.client().fatal_error() {
             Some((code, _)) => Err(ArchiverError::Consumer(KafkaError::MessageConsumptionFatal(code))),
             None => Ok(()),

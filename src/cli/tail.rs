@@ -115,7 +115,7 @@ async fn from_feed(arguments: &Arguments, config: &Config, mut window: Window) -
             "the api listener speaks TLS and tail does not: read the feed with curl --cacert instead",
         ));
     }
-    let bearer = format!("Bearer {}", String::from_utf8_lossy(token.bytes()));
+    let bearer = format!("Bearer {}", String::from_utf8_lossy(&token.bytes()));
     let authority = client::reachable(config.api.listener.listen).to_string();
     let (mut last, mut caught_up) = (String::new(), false);
     loop {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::carrier::{Account, Capture, Diagnosis, Finding, Names, Question, diagnose};
 use crate::config::{Environment, SecretsNeeded};
-use crate::message::{Timestamp, iso};
+use crate::message::{Secret, Timestamp, iso};
 
 use super::simulate::account;
 use super::{Failure, Outcome, Output, Settings, print};
@@ -121,10 +121,14 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// A URL, a path or a name may hold a secret that nobody meant to be shown.
-fn without_secrets<'a>(printed: String, accounts: impl Iterator<Item = &'a Account>) -> String {
-    let secrets = accounts.flat_map(|account| &account.secrets).map(|secret| std::str::from_utf8(secret.bytes()));
-    let secrets = secrets.flatten().filter(|secret| secret.len() >= SECRET_LENGTH_MIN);
-    secrets.fold(printed, |printed, secret| printed.replace(secret, "…"))
+fn without_secrets<'a>(mut printed: String, accounts: impl Iterator<Item = &'a Account>) -> String {
+    let secrets = accounts.flat_map(|account| &account.secrets).map(Secret::bytes);
+    for secret in secrets.filter(|secret| secret.len() >= SECRET_LENGTH_MIN) {
+        if let Ok(secret) = std::str::from_utf8(&secret) {
+            printed = printed.replace(secret, "…");
+        }
+    }
+    printed
 }
 
 impl<'a> Report<'a> {

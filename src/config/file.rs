@@ -1,11 +1,11 @@
-//! Files that the settings name, read without waiting for anybody.
+//! Files that the settings name, read without waiting for anybody, and what tells that one has changed.
 //!
 //! A pipe's reader waits for a writer who may never come, and some devices never end: only a regular
 //! file is read, whatever links lead to it.
 
 use std::fs::{File, FileType};
 use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -21,6 +21,32 @@ pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// What tells that a file has changed, following links: a swapped directory shows too. The time of
+/// change is the file system's own, so an edit shows whose length and time of modification are as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// `None` when the file cannot be looked at. Blocks.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
 }
 
 fn must_be_regular(found: FileType) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::server::{Certificates, TlsError};
+use crate::server::{Certificates, Pem, TlsError};
 
 use super::document::{Place, Problem};
 use super::file::read_regular;
@@ -28,6 +28,16 @@ pub struct Listener {
 pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
+    /// Authorities of which every client must show a certificate.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Who connects to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clients {
+    /// Carriers, probes of a kubelet: none of them has a certificate of ours.
+    AreAnybody,
+    MayHaveToProveThemselves,
 }
 
 /// `None` when its address is wrong, which has then been noted.
@@ -35,6 +45,7 @@ pub(super) fn read(
     section: &Section<'_>,
     default: &str,
     connections_max: usize,
+    clients: Clients,
     vault: &Vault<'_>,
 ) -> Option<Listener> {
     let listen = section.string("listen").unwrap_or_else(|| default.to_owned());
@@ -49,19 +60,22 @@ pub(super) fn read(
     let place = section.place_of("listen");
     let connections_max = section.count("connections_max", connections_max, 1..=1_000_000);
     let header_timeout = section.milliseconds("header_timeout_ms", Duration::from_secs(5), 100..=300_000);
-    let tls = tls(section.section("tls"), vault.folder);
+    let tls = tls(section.section("tls"), vault.folder, clients);
     Some(Listener { listen: listen?, place, connections_max, header_timeout, tls })
 }
 
 /// The files named, and whether a listener could use what is in them.
-fn tls(section: Section<'_>, folder: &Path) -> Option<TlsFiles> {
+fn tls(section: Section<'_>, folder: &Path, clients: Clients) -> Option<TlsFiles> {
     if !section.is_present() {
         return None;
     }
-    let (certificate, key) = (section.required("certificate"), section.required("key"));
-    let files = certificate.zip(key);
-    let files =
-        files.map(|(certificate, key)| TlsFiles { certificate: folder.join(certificate), key: folder.join(key) });
+    let path = |name: String| folder.join(name);
+    let (certificate, key) = (section.required("certificate").map(path), section.required("key").map(path));
+    let client_ca = match clients {
+        Clients::MayHaveToProveThemselves => section.string("client_ca").map(path),
+        Clients::AreAnybody => None,
+    };
+    let files = certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key, client_ca });
     if let Some(files) = &files {
         try_certificates(&section, files);
     }
@@ -76,11 +90,13 @@ fn try_certificates(section: &Section<'_>, files: &TlsFiles) {
         content.map_err(|error| refuse(key, path, &format!("cannot be read: {error}"))).ok()
     };
     let (chain, key) = (read("certificate", &files.certificate), read("key", &files.key));
-    let Some((chain, key)) = chain.zip(key) else { return };
-    if let Err(error) = Certificates::parse(&chain, &key) {
+    let client_ca = files.client_ca.as_ref().map(|path| read("client_ca", path));
+    let (Some(chain), Some(key), None | Some(Some(_))) = (chain, key, &client_ca) else { return };
+    if let Err(error) = Certificates::parse(&Pem { chain, key, client_ca: client_ca.flatten() }) {
         let (name, path) = match &error {
             TlsError::NoCertificate | TlsError::Unreadable(_) => ("certificate", &files.certificate),
             TlsError::NoKey | TlsError::Mismatch(_) => ("key", &files.key),
+            TlsError::ClientAuthorities => ("client_ca", files.client_ca.as_ref().unwrap_or(&files.certificate)),
         };
         refuse(name, path, &format!("cannot be used: {error}"));
     }

@@ -9,6 +9,7 @@
 //! and `routes` what it means.
 
 mod accounts;
+mod archive;
 mod document;
 mod file;
 mod form;
@@ -27,19 +28,25 @@ mod signature;
 mod stanzas;
 mod tokens;
 mod watching;
+mod written;
 
 pub use accounts::AccountNote;
+pub use archive::Archive;
 pub use document::{Place, Problem};
-pub use file::read_regular;
+pub use file::{Stamp, read_regular};
 pub use listener::{Listener, TlsFiles};
 pub use origin::{Environment, Origin};
 pub use publish::{Journal, Publish};
-pub use routes::{RoutesFile, Stamp};
+pub use routes::RoutesFile;
 pub use secrets::{operator_token, signing_key};
-pub use settings::{Api, Archive, Config, Inbound, Shutdown, Standing};
+pub use settings::{Api, Config, Inbound, Shutdown, Standing};
 pub use watching::Reconcile;
+pub use written::Stamps;
+
+use std::sync::Arc;
 
 use read::{Problems, Section};
+use written::Written;
 
 /// What a command needs of the secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,22 +64,7 @@ pub enum SecretsNeeded {
 /// Reads everything. `Err` holds every problem found, in the order of the file.
 pub fn load(origin: &Origin, environment: &Environment, secrets: SecretsNeeded) -> Result<Config, Vec<Problem>> {
     let (file, text) = origin.read(environment)?;
-    let mut root = document::parse(&file, &text).map_err(|problem| vec![problem])?;
-    let mut overlaid = Vec::new();
-    document::overlay(&mut root, environment.iter(), &mut overlaid);
-    let problems = Problems::default();
-    problems.extend(overlaid);
-    let section = Section::root(&root, &problems);
-    let config = settings::read(section, origin, environment, secrets, &problems);
-    let mut problems = problems.into_vec();
-    match config {
-        Some(config) if problems.is_empty() => Ok(config),
-        _ => {
-            problems.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
-            problems.dedup();
-            Err(problems)
-        }
-    }
+    Arc::new(Written { origin: origin.clone(), file, text, environment: environment.clone() }).understand(secrets)
 }
 
 /// Where the routes are, as far as settings that have problems still tell: for `check`.

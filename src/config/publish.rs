@@ -90,6 +90,7 @@ fn kafka(
     let settings = publish::Settings {
         properties,
         credentials,
+        renewals: publish::Renewals::default(),
         producers: section.count("producers", 1, 1..=64),
         in_flight_max,
         department_in_flight_max: section.count("department_in_flight_max", in_flight_max / 4, 1..=1_000_000),

@@ -11,7 +11,7 @@ use crate::keyword::{ConsentSpec, DepartmentSpec, FailoverSpec, KeywordSpec, Mod
 use crate::message::{Consent, Country, DepartmentName};
 
 use super::document::{self, Place, Problem};
-use super::file::read_regular;
+use super::file::{Stamp, read_regular};
 use super::read::{Problems, Section};
 use super::sample;
 use super::stanzas;
@@ -31,18 +31,6 @@ pub enum RoutesFile {
     Sample,
 }
 
-/// What tells that a file has changed, following links: a swapped directory shows too. The time of
-/// change is the file system's own, so an edit shows whose length and time of modification are as before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
 impl RoutesFile {
     /// How problems name it.
     pub fn name(&self) -> Arc<str> {
@@ -54,16 +42,8 @@ impl RoutesFile {
 
     /// Changes whenever the file does; `None` when it cannot be looked at. Blocks.
     pub fn stamp(&self) -> Option<Stamp> {
-        use std::os::unix::fs::MetadataExt;
         let Self::File(path) = self else { return None };
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+        Stamp::of(path)
     }
 
     /// Reads the table. `country` is whose national numbers it is written in.

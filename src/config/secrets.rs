@@ -1,11 +1,13 @@
 //! Secrets: from files or the environment, never from the settings themselves.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use crate::message::Secret;
 
 use super::document::{Node, Place, Value};
 use super::read::{Problems, Section};
+use super::written::Followed;
 use super::{Environment, SecretsNeeded, sample};
 
 /// Everything needed to follow `{ file = … }` and `{ env = … }`.
@@ -18,6 +20,8 @@ pub struct Vault<'a> {
     pub data: &'a Path,
     /// What works and should be known all the same.
     pub warnings: &'a Problems,
+    /// What came from files so far.
+    pub followed: &'a RefCell<Vec<Followed>>,
 }
 
 impl Vault<'_> {
@@ -47,17 +51,21 @@ impl Vault<'_> {
             Value::Table(table) if table.len() == 1 => match table.first_key_value() {
                 Some((kind, Node { value: Value::String(path) | Value::Override(path), .. })) if kind == "file" => {
                     self.warn_of_readers(section, key, &node.place, path);
-                    self.in_file(path)
+                    self.in_file(path).map(|secret| (secret, Some(self.folder.join(path))))
                 }
                 Some((kind, Node { value: Value::String(name) | Value::Override(name), .. })) if kind == "env" => {
-                    self.in_environment(name)
+                    self.in_environment(name).map(|secret| (secret, None))
                 }
                 _ => Err(HOW.to_owned()),
             },
             _ => Err(HOW.to_owned()),
         };
         match found {
-            Ok(secret) => Some(secret),
+            Ok((secret, path)) => {
+                let followed = |path| Followed { key: section.key(key), path, secret: secret.clone() };
+                self.followed.borrow_mut().extend(path.map(followed));
+                Some(secret)
+            }
             Err(reason) => {
                 section.refuse_at(&node.place, key, reason);
                 None

@@ -1,11 +1,11 @@
 //! `sms-router.toml`: every section read, every key known, into what the rooms need.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive;
 use crate::carrier::Account;
 use crate::joiner;
 use crate::message::{Country, DepartmentName, EventSource, Secret, SenderKey};
@@ -14,17 +14,19 @@ use crate::telemetry::check_directives;
 use crate::webhook::Proxies;
 
 use super::accounts::{self, AccountNote};
+use super::archive::{self, Archive};
 use super::document::{Place, Problem};
-use super::listener::{self, Listener};
+use super::listener::{self, Clients, Listener};
 use super::parts;
 use super::proxies;
-use super::publish::{self, Publish, credentials};
+use super::publish::{self, Publish};
 use super::read::{DAY, HOUR, Problems, Section};
 use super::routes::RoutesFile;
 use super::secrets::{Vault, open_to_others};
 use super::tokens;
 use super::watching::{self, Reconcile};
-use super::{Environment, Origin, SecretsNeeded, sample};
+use super::written::{Followed, Written};
+use super::{Origin, SecretsNeeded, sample};
 
 /// Longest time a text may wait for its log, whatever the carrier allows.
 const DEADLINE_MAX: Duration = Duration::from_secs(10);
@@ -53,6 +55,9 @@ pub struct Config {
     pub probe: Option<Duration>,
     pub reconcile: Reconcile,
     pub shutdown: Shutdown,
+    /// Those that came from files, in the order in which the settings were read.
+    pub(super) secrets: Vec<Followed>,
+    pub(super) written: Arc<Written>,
     /// What works and should be known all the same.
     pub warnings: Vec<Problem>,
 }
@@ -97,15 +102,8 @@ pub struct Api {
 impl Api {
     /// Tries every token, also after one has fitted, so that the time does not tell which.
     pub fn is_operator(&self, token: &Secret) -> bool {
-        self.operators.iter().fold(false, |found, operator| operator.matches(token.bytes()) | found)
+        self.operators.iter().fold(false, |found, operator| operator.matches(&token.bytes()) | found)
     }
-}
-
-/// Where audit copies live.
-#[derive(Debug, Clone)]
-pub enum Archive {
-    Local,
-    Cql { settings: Box<archive::Settings>, group: String },
 }
 
 /// What identifies this installation's events and hides its senders.
@@ -119,16 +117,25 @@ pub struct Standing {
 
 pub(super) fn read(
     root: Section<'_>,
-    origin: &Origin,
-    environment: &Environment,
+    written: &Arc<Written>,
     needed: SecretsNeeded,
     problems: &Problems,
 ) -> Option<Config> {
+    let Written { origin, environment, .. } = written.as_ref();
     let (folder, root_place) = (origin.folder(), root.place().clone());
     let warnings = Problems::default();
     let data = data_folder(&root, &folder, &warnings);
     let is_sample = origin.is_sample();
-    let vault = Vault { folder: &folder, environment, is_sample, needed, data: &data, warnings: &warnings };
+    let followed = RefCell::default();
+    let vault = Vault {
+        folder: &folder,
+        environment,
+        is_sample,
+        needed,
+        data: &data,
+        warnings: &warnings,
+        followed: &followed,
+    };
     let routes = match (origin, root.string("routes")) {
         (Origin::Sample, Some(path)) if path != sample::ROUTES_FILE => RoutesFile::File(folder.join(path)),
         (Origin::Sample, _) => RoutesFile::Sample,
@@ -144,14 +151,14 @@ pub(super) fn read(
     let inbound = inbound(root.section("inbound"), &vault);
     let api = api(root.section("api"), &vault);
     let monitoring_section = root.section("monitoring");
-    let monitoring = listener::read(&monitoring_section, "127.0.0.1:9464", 256, &vault);
+    let monitoring = listener::read(&monitoring_section, "127.0.0.1:9464", 256, Clients::AreAnybody, &vault);
     monitoring_section.finish();
     let deadline_max = inbound.as_ref().map_or(DEADLINE_MAX, |inbound| inbound.deadline_max);
     let publish = publish::read(root.section("publish"), &vault, &data, deadline_max);
     let archive_section = root.section("archive");
     let origin_url = inbound.as_ref().map(|inbound| inbound.url.clone()).unwrap_or_default();
     let standing = standing(&archive_section, &root.section("publish"), &origin_url, &vault);
-    let archive = archive(archive_section, &vault);
+    let archive = archive::read(archive_section, &vault);
     let joiner = parts::read(root.section("parts"));
     let accounts: Vec<_> = root
         .named("accounts")
@@ -188,6 +195,8 @@ pub(super) fn read(
         probe,
         reconcile,
         shutdown,
+        secrets: followed.into_inner(),
+        written: written.clone(),
         warnings: warnings.into_vec(),
     };
     problems.extend(config.contradictions());
@@ -205,7 +214,7 @@ fn data_folder(root: &Section<'_>, folder: &Path, warnings: &Problems) -> PathBu
 }
 
 fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
-    let listener = listener::read(&section, "127.0.0.1:8080", 10_000, vault);
+    let listener = listener::read(&section, "127.0.0.1:8080", 10_000, Clients::AreAnybody, vault);
     let url = section.required("url");
     if let Some(url) = &url
         && !(url.starts_with("https://") || url.starts_with("http://"))
@@ -240,7 +249,7 @@ fn inbound(section: Section<'_>, vault: &Vault<'_>) -> Option<Inbound> {
 }
 
 fn api(section: Section<'_>, vault: &Vault<'_>) -> Option<Api> {
-    let listener = listener::read(&section, "127.0.0.1:8081", 1_024, vault);
+    let listener = listener::read(&section, "127.0.0.1:8081", 1_024, Clients::MayHaveToProveThemselves, vault);
     let plaintext = section.boolean("plaintext", false);
     if let Some(listener) = &listener
         && !listener.listen.ip().is_loopback()
@@ -259,7 +268,7 @@ fn api(section: Section<'_>, vault: &Vault<'_>) -> Option<Api> {
 
 fn standing(archive: &Section<'_>, publish: &Section<'_>, url: &str, vault: &Vault<'_>) -> Option<Standing> {
     let key = |secret: &Secret| {
-        let key = SenderKey::new(secret.bytes());
+        let key = SenderKey::new(&secret.bytes());
         if key.is_none() {
             archive.refuse("sender_key", "is too short: 16 bytes or more, kept secret and never changed lightly");
         }
@@ -284,51 +293,10 @@ fn public_origin(url: &str) -> String {
     format!("{scheme}://{host}")
 }
 
-fn archive(section: Section<'_>, vault: &Vault<'_>) -> Option<Archive> {
-    let to = section.string("to").unwrap_or_else(|| "local".to_owned());
-    let archive = match to.as_str() {
-        "local" => Some(Archive::Local),
-        "cql" => cql(&section, vault),
-        other => {
-            section.refuse("to", format!("{other:?} is neither \"local\" nor \"cql\""));
-            None
-        }
-    };
-    section.finish();
-    archive
-}
-
-fn cql(section: &Section<'_>, vault: &Vault<'_>) -> Option<Archive> {
-    let nodes = section.strings("nodes").unwrap_or_default();
-    if nodes.is_empty() {
-        section.refuse("nodes", "is missing: addresses of the cluster ([\"127.0.0.1:9042\"])");
-    }
-    let keyspace = section.string("keyspace").unwrap_or_else(|| "sms".to_owned());
-    let mut settings = archive::Settings::new(nodes, keyspace);
-    let copies = section.integer("replication", 3, 1..=100);
-    settings.replication = archive::Replication::Everywhere(u32::try_from(copies).unwrap_or(3));
-    let datacenters = section.properties("datacenters");
-    if !datacenters.is_empty() {
-        let mut copies_by_name = BTreeMap::new();
-        for (name, copies) in datacenters {
-            match copies.parse::<u32>() {
-                Ok(copies @ 1..=100) => drop(copies_by_name.insert(name, copies)),
-                _ => section.refuse("datacenters", format!("{name}: {copies:?} is not a number of copies (1 to 100)")),
-            }
-        }
-        settings.replication = archive::Replication::Datacenters(copies_by_name);
-    }
-    settings.datacenter = section.string("datacenter");
-    settings.user = credentials(section, vault);
-    settings.request_timeout = section.milliseconds("request_timeout_ms", settings.request_timeout, 100..=60_000);
-    let group = section.string("group").unwrap_or_else(|| "sms-router-archive".to_owned());
-    Some(Archive::Cql { settings: Box::new(settings), group })
-}
-
 fn log_level(section: Section<'_>) -> String {
     let level = section.parsed("level", |level| check_directives(level).map(|()| level.to_owned()));
     section.finish();
-    level.unwrap_or_else(|| "info,librdkafka=error,scylla=warn".to_owned())
+    level.unwrap_or_else(|| "info,librdkafka=error,rustls=error,scylla=warn".to_owned())
 }
 
 impl Config {

@@ -24,8 +24,8 @@ pub(super) fn departments(
     vault: &Vault<'_>,
 ) -> BTreeMap<DepartmentName, Vec<Secret>> {
     // Secrets are compared in constant time where somebody waits for the answer; here nobody does.
-    let mut opens: BTreeMap<Box<[u8]>, String> =
-        operators.iter().map(|token| (token.bytes().into(), "the words in dead-letter".to_owned())).collect();
+    let mut opens: BTreeMap<Vec<u8>, String> =
+        operators.iter().map(|token| (token.bytes().to_vec(), "the words in dead-letter".to_owned())).collect();
     let mut departments = BTreeMap::new();
     for (name, section) in root.named("departments") {
         let department = DepartmentName::parse(name).map_err(|error| section.refuse("", error.to_string()));
@@ -33,7 +33,7 @@ pub(super) fn departments(
         warn_of_short(&section, "tokens", &tokens, vault);
         let own = format!("the feed of {name}");
         for token in &tokens {
-            let other = opens.entry(token.bytes().into()).or_insert_with(|| own.clone());
+            let other = opens.entry(token.bytes().to_vec()).or_insert_with(|| own.clone());
             // Of the sample's some may not be made yet, and one value stands for all of those.
             if *other != own && !vault.is_sample {
                 vault.warn(&section, "tokens", format!("holds a token that opens {other} as well: give each its own"));

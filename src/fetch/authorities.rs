@@ -9,15 +9,21 @@ use rustls_pki_types::pem::PemObject;
 
 use super::FetchError;
 
-pub(super) fn client_config(authorities: Option<&[u8]>) -> Result<ClientConfig, FetchError> {
-    let roots = match authorities {
-        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-        Some(pem) => read(pem)?,
-    };
+/// For TLS 1.2 and 1.3, without a certificate of its own. Errors: `Authorities`.
+pub fn client_config(authorities: Option<&[u8]>) -> Result<ClientConfig, FetchError> {
+    let roots = roots(authorities)?;
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider has the suites of TLS 1.2 and 1.3");
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The authorities themselves. Errors: `Authorities`.
+pub fn roots(authorities: Option<&[u8]>) -> Result<RootCertStore, FetchError> {
+    match authorities {
+        None => Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }),
+        Some(pem) => read(pem),
+    }
 }
 
 fn read(pem: &[u8]) -> Result<RootCertStore, FetchError> {

@@ -10,6 +10,8 @@
 mod authorities;
 mod names;
 
+pub use authorities::{client_config, roots};
+
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -21,7 +21,6 @@ mod letter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +29,7 @@ use crate::intake::Intake;
 use crate::log::Log;
 use crate::message::SenderKey;
 use crate::parts;
+use crate::publish::ConsumerSettings;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -56,7 +56,7 @@ pub struct Settings {
 pub enum Source {
     Embedded(Store),
     /// Brokers and security; what this room promises it sets itself.
-    Kafka(ClientConfig),
+    Kafka(Box<ConsumerSettings>),
 }
 
 /// What the worker works with.
@@ -82,6 +82,9 @@ enum JoinerError {
     StandsStill(i32),
     #[error("the stream of pieces could not be read: {0}")]
     Store(#[from] StoreError),
+    /// What it proves itself with has been replaced; another client has the new.
+    #[error("the Kafka consumer has the password of before")]
+    Outdated,
     /// A defect: a task died.
     #[error("a text or marker got lost on its way")]
     Broken,
@@ -92,9 +95,11 @@ pub async fn run(settings: Settings, source: Source, tools: Tools) {
     while !tools.stop.is_cancelled() {
         let ended = match &source {
             Source::Embedded(store) => embedded::run(&settings, store.clone(), tools.clone()).await,
-            Source::Kafka(config) => kafka::run(&settings, config.clone(), tools.clone()).await,
+            Source::Kafka(config) => kafka::run(&settings, config, tools.clone()).await,
         };
-        if let Err(error) = ended {
+        if matches!(ended, Err(JoinerError::Outdated)) {
+            tracing::info!("the joining of long texts takes a new Kafka client, which has the new password");
+        } else if let Err(error) = ended {
             tracing::error!(%error, "the joining of long texts begins again");
             tools.stop.run_until_cancelled(tokio::time::sleep(RESTART_PAUSE)).await;
         }

@@ -2,8 +2,10 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
+use arc_swap::{ArcSwap, Guard};
 use serde::{Deserialize, Serialize};
 
 /// What a resident wrote, exactly as received. `Debug` shows its length only.
@@ -35,41 +37,61 @@ impl fmt::Debug for Text {
     }
 }
 
-/// A password, token or signing key. `Debug` shows nothing of it; compared in constant time.
-pub struct Secret {
+/// A password, token or signing key, cheap to clone; every clone sees a replacement. `Debug` shows nothing of it;
+/// compared in constant time.
+#[derive(Clone)]
+pub struct Secret(Arc<ArcSwap<Content>>);
+
+struct Content {
     bytes: Box<[u8]>,
     prepared: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
+/// What a secret was when it was asked for.
+pub struct SecretBytes(Guard<Arc<Content>>);
+
+impl Deref for SecretBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
 impl Secret {
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self { bytes: bytes.into(), prepared: OnceLock::new() }
+        Self(Arc::new(ArcSwap::from_pointee(Content { bytes: bytes.into(), prepared: OnceLock::new() })))
+    }
+
+    /// From now on every clone is the other secret, and whoever is being compared with the old one is done with that
+    /// first. Whether that changed anything.
+    pub fn become_as(&self, other: &Self) -> bool {
+        let is_new = !self.matches(&other.bytes());
+        if is_new {
+            self.0.store(other.0.load_full());
+        }
+        is_new
     }
 
     /// The key made of this secret, made once: setting one up costs as much as checking a short
     /// request with it. A secret is one kind of key; asked for a second kind it makes that each time.
     pub fn with_key<K: Any + Send + Sync, R>(&self, make: impl Fn(&[u8]) -> K, with: impl FnOnce(&K) -> R) -> R {
-        let prepared = self.prepared.get_or_init(|| Box::new(make(&self.bytes)));
+        let content = self.0.load();
+        let prepared = content.prepared.get_or_init(|| Box::new(make(&content.bytes)));
         match prepared.downcast_ref() {
             Some(key) => with(key),
-            None => with(&make(&self.bytes)),
+            None => with(&make(&content.bytes)),
         }
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub fn bytes(&self) -> SecretBytes {
+        SecretBytes(self.0.load())
     }
 
     /// Whether `candidate` is this secret, in a time that tells nothing of where they differ.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         use subtle::ConstantTimeEq;
-        self.bytes.ct_eq(candidate).into()
-    }
-}
-
-impl Clone for Secret {
-    fn clone(&self) -> Self {
-        Self::new(self.bytes.clone())
+        self.bytes().ct_eq(candidate).into()
     }
 }
 
@@ -98,7 +120,18 @@ mod tests {
         assert_eq!(made.get(), 1);
         assert_eq!(secret.with_key(<[u8]>::to_vec, Vec::clone), b"hush");
         assert_eq!(secret.clone().with_key(count, |length| *length), 4);
-        assert_eq!(made.get(), 2);
+        assert_eq!(made.get(), 1);
+    }
+
+    #[test]
+    fn every_clone_of_a_secret_sees_its_replacement_and_so_does_its_key() {
+        let secret = Secret::new(*b"hush");
+        let clone = secret.clone();
+        assert_eq!(clone.with_key(<[u8]>::len, |length| *length), 4);
+        assert!(secret.become_as(&Secret::new(*b"silence")));
+        assert!(clone.matches(b"silence") && !clone.matches(b"hush"));
+        assert_eq!(clone.with_key(<[u8]>::len, |length| *length), 7);
+        assert!(!secret.become_as(&Secret::new(*b"silence")), "nothing new");
     }
 
     #[test]

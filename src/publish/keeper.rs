@@ -31,6 +31,8 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a producer knows of topics it has not used it forgets after `metadata.max.age.ms`, 15
 /// minutes unless set: it is told again well before.
 const REMIND_INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// How long a producer with a new password may take to be known to the brokers before that is said.
+const RENEWAL_MAX: Duration = Duration::from_secs(10);
 
 pub(super) struct Keeper {
     shared: Arc<Shared>,
@@ -107,15 +109,27 @@ impl Shared {
 
     fn run(&self, left: &Receiver<Arc<Engine>>) {
         let mut retiring: Vec<Arc<Engine>> = Vec::new();
+        let mut renewal = Renewal::default();
+        let mut term = self.settings.renewals.term();
         let mut remind_at = Instant::now();
         loop {
+            if term.is_over() {
+                term = self.settings.renewals.term();
+                renewal = Renewal::of(self.lanes.len());
+                // Nobody has handed it a record.
+                drop(lock(&self.spare).take());
+            }
+            if retiring.len() < RETIRING_MAX {
+                retiring.extend(self.renew(&mut renewal));
+            }
             self.keep_spare();
             let remind = Instant::now() >= remind_at;
             self.teach(remind);
             if remind {
                 remind_at = Instant::now() + REMIND_INTERVAL;
             }
-            match left.recv_timeout(if retiring.is_empty() { IDLE_INTERVAL } else { LOOK_INTERVAL }) {
+            let is_idle = retiring.is_empty() && renewal.is_over();
+            match left.recv_timeout(if is_idle { IDLE_INTERVAL } else { LOOK_INTERVAL }) {
                 Ok(engine) => retiring.push(engine),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -123,6 +137,32 @@ impl Shared {
             retiring.retain(still_needed);
             self.retiring.store(retiring.len(), Ordering::Release);
         }
+    }
+
+    /// Takes the next step towards producers that all have the new password; gives the one that was replaced.
+    fn renew(&self, renewal: &mut Renewal) -> Option<Arc<Engine>> {
+        let lane = self.lanes.get(renewal.done).filter(|_| !renewal.is_over())?;
+        let Some(next) = &renewal.next else {
+            match lane.another(&self.settings, &self.traffic) {
+                Ok(engine) => (renewal.next, renewal.since) = (Some(Arc::new(engine)), Some(Instant::now())),
+                Err(error) => tracing::error!(%error, "no Kafka producer could be made with the new password"),
+            }
+            return None;
+        };
+        if !next.knows_topics() {
+            next.learn_topics(QUESTION_TIMEOUT);
+        }
+        if !next.is_warm() {
+            renewal.tell_of_delay();
+            return None;
+        }
+        let replaced = lane.change(renewal.next.take()?);
+        renewal.done += 1;
+        renewal.is_told = false;
+        if renewal.is_over() {
+            tracing::info!("Kafka's producers have the new password");
+        }
+        Some(replaced)
     }
 
     fn keep_spare(&self) {
@@ -145,6 +185,38 @@ impl Shared {
             if remind || !engine.knows_topics() {
                 engine.learn_topics(QUESTION_TIMEOUT);
             }
+        }
+    }
+}
+
+/// Lanes that are given producers with a new password, one after the other. Each goes on with the one it has until the
+/// brokers have taken the other's word: a wrong password in a file stops nothing.
+#[derive(Default)]
+struct Renewal {
+    lanes: usize,
+    done: usize,
+    next: Option<Arc<Engine>>,
+    since: Option<Instant>,
+    is_told: bool,
+}
+
+impl Renewal {
+    fn of(lanes: usize) -> Self {
+        Self { lanes, ..Self::default() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.done == self.lanes
+    }
+
+    fn tell_of_delay(&mut self) {
+        if !self.is_told && self.since.is_some_and(|since| since.elapsed() > RENEWAL_MAX) {
+            self.is_told = true;
+            let seconds = RENEWAL_MAX.as_secs();
+            tracing::error!(
+                seconds,
+                "the brokers do not take the new password: what is connected with the one before goes on, and nothing else"
+            );
         }
     }
 }

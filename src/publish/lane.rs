@@ -20,6 +20,7 @@ use super::keeper::Keeper;
 pub(super) struct Lane {
     engine: ArcSwap<Engine>,
     name: String,
+    batching: Batching,
 }
 
 impl Lane {
@@ -30,7 +31,17 @@ impl Lane {
         traffic: &Traffic,
     ) -> Result<Self, KafkaError> {
         let engine = Engine::start(settings, name, batching, traffic)?;
-        Ok(Self { engine: ArcSwap::from_pointee(engine), name: name.to_owned() })
+        Ok(Self { engine: ArcSwap::from_pointee(engine), name: name.to_owned(), batching })
+    }
+
+    /// A producer like the one at the time, of settings as they are now.
+    pub(super) fn another(&self, settings: &Settings, traffic: &Traffic) -> Result<Engine, KafkaError> {
+        Engine::start(settings, &self.name, self.batching, traffic)
+    }
+
+    /// Goes on with that producer; the one it leaves may still hold records.
+    pub(super) fn change(&self, engine: Arc<Engine>) -> Arc<Engine> {
+        self.engine.swap(engine)
     }
 
     /// Whether the brokers have given the producer its id.

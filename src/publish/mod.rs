@@ -45,7 +45,9 @@ mod watch;
 
 pub use aside::Aside;
 pub use breaker::BreakerState;
-pub use client::{Client, FORBIDDEN, Settings, consumer_config, producer_config};
+pub use client::{
+    Client, ConsumerSettings, FILES, FORBIDDEN, Renewals, Settings, Term, consumer_config, producer_config,
+};
 pub use context::Calm;
 pub use engine::check_properties;
 pub use group::{Group, Member, commit};

@@ -1,8 +1,10 @@
 //! Topics as an operator sees them: made by `setup`, held against their promises while running.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
@@ -11,7 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{Settings, client_config};
+use super::client::{Settings, Term, client_config};
 use super::context::Calm;
 
 /// Time for one question to the brokers.
@@ -77,21 +79,47 @@ impl TopicFault {
 
 /// Questions and orders to the brokers about topics.
 pub struct TopicAdmin {
+    settings: Settings,
+    clients: ArcSwap<Clients>,
+}
+
+struct Clients {
     admin: AdminClient<Calm>,
     metadata: BaseConsumer<Calm>,
+    /// Of what they prove themselves with.
+    term: Term,
+}
+
+impl Clients {
+    fn new(settings: &Settings) -> Result<Self, KafkaError> {
+        let term = settings.renewals.term();
+        let mut config = client_config(settings);
+        config.set("client.id", "sms-router-admin");
+        let context = Calm::default();
+        let (admin, metadata) = (config.create_with_context(context.clone())?, config.create_with_context(context)?);
+        Ok(Self { admin, metadata, term })
+    }
 }
 
 impl TopicAdmin {
     pub fn new(settings: &Settings) -> Result<Self, KafkaError> {
-        let mut config = client_config(settings);
-        config.set("client.id", "sms-router-admin");
-        let context = Calm::default();
-        Ok(Self { admin: config.create_with_context(context.clone())?, metadata: config.create_with_context(context)? })
+        Ok(Self { settings: settings.clone(), clients: ArcSwap::from_pointee(Clients::new(settings)?) })
+    }
+
+    /// Those there are, or others where these have a password of before.
+    fn clients(&self) -> Result<Arc<Clients>, KafkaError> {
+        let clients = self.clients.load_full();
+        if !clients.term.is_over() {
+            return Ok(clients);
+        }
+        let new = Arc::new(Clients::new(&self.settings)?);
+        self.clients.store(new.clone());
+        Ok(new)
     }
 
     /// Which of the topics the cluster has, with partitions and replication. Blocks up to `timeout`.
     pub fn existing(&self, timeout: Duration) -> Result<HashMap<String, (usize, usize)>, KafkaError> {
-        let metadata: Metadata = self.metadata.fetch_metadata(None, timeout)?;
+        let metadata: Metadata = self.clients()?.metadata.fetch_metadata(None, timeout)?;
         let shape = |topic: &rdkafka::metadata::MetadataTopic| {
             let replicas = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
             (topic.name().to_owned(), (topic.partitions().len(), replicas.unwrap_or(0)))
@@ -113,7 +141,7 @@ impl TopicAdmin {
         for (name, value) in &properties {
             new = new.set(name, value);
         }
-        let results = self.admin.create_topics([&new], &options()).await?;
+        let results = self.clients()?.admin.create_topics([&new], &options()).await?;
         match results.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
@@ -138,7 +166,7 @@ impl TopicAdmin {
             for (name, value) in &all {
                 alter = alter.set(name, value);
             }
-            for result in self.admin.alter_configs([&alter], &options()).await? {
+            for result in self.clients()?.admin.alter_configs([&alter], &options()).await? {
                 result.map_err(|(_, code)| KafkaError::AdminOp(code))?;
             }
             return Ok(Change::Altered(differing));
@@ -159,7 +187,7 @@ impl TopicAdmin {
 
     /// All values in force, and those that are the topic's own.
     async fn describe(&self, topic: &str) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>), KafkaError> {
-        let results = self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await?;
+        let results = self.clients()?.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await?;
         let resource = results
             .into_iter()
             .next()

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use rdkafka::ClientConfig;
 use rdkafka::message::Message;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +22,7 @@ use super::{ReconcileError, Verdict, Window, journal};
 use crate::archive::{self, Archive};
 use crate::keyword::{DepartmentSpec, Live};
 use crate::message::{EventId, EventKind, Timestamp, expires_at, topics};
+use crate::publish::ConsumerSettings;
 
 /// Ids looked up in the archive at the same time: few, for the archive has other work.
 const LOOKUPS_AT_ONCE: usize = 16;
@@ -30,7 +30,7 @@ const LOOKUPS_AT_ONCE: usize = 16;
 /// Where the evidence is.
 pub struct Cluster {
     /// Brokers, security and the archive's group.
-    pub consumer: ClientConfig,
+    pub consumer: ConsumerSettings,
     /// Which departments there are, and on which topics.
     pub routes: Live,
     /// How long departments' topics keep a record.
@@ -83,7 +83,7 @@ impl Cluster {
 
     async fn open(&self, window: Window) -> Result<Topics, ReconcileError> {
         let names = self.topics();
-        let config = self.consumer.clone();
+        let config = self.consumer.config();
         let opening = move || {
             let wanted: Vec<&str> = names.iter().map(String::as_str).chain(topics::OWN).collect();
             let opened = Topics::open(&config, &wanted, window)?;

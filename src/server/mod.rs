@@ -14,7 +14,7 @@ mod shape;
 mod tls;
 
 pub use files::allow_open_files;
-pub use tls::{Certificates, TlsError};
+pub use tls::{Certificates, Pem, TlsError};
 
 use std::convert::Infallible;
 use std::future::Future;

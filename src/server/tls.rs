@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -22,6 +23,18 @@ pub enum TlsError {
     Unreadable(String),
     #[error("certificate and key do not work together: {0}")]
     Mismatch(rustls::Error),
+    #[error("no certificate of an authority in the file: it needs PEM")]
+    ClientAuthorities,
+}
+
+/// What a listener proves itself with, and whom it wants proof of: PEM texts.
+#[derive(Debug, Clone)]
+pub struct Pem {
+    /// The server's certificate and what leads to its root.
+    pub chain: Vec<u8>,
+    pub key: Vec<u8>,
+    /// Authorities of which every client must show a certificate; `None`: clients need none.
+    pub client_ca: Option<Vec<u8>>,
 }
 
 /// A certificate and its key in use, cheap to clone; every clone sees a replacement.
@@ -36,14 +49,13 @@ struct Shown {
 }
 
 impl Certificates {
-    /// Takes the PEM text of the chain and of the key.
-    pub fn parse(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        Ok(Self(Arc::new(ArcSwap::from_pointee(Shown::new(chain, key)?))))
+    pub fn parse(pem: &Pem) -> Result<Self, TlsError> {
+        Ok(Self(Arc::new(ArcSwap::from_pointee(Shown::new(pem)?))))
     }
 
     /// New handshakes use these from now on; open connections go on with the old.
-    pub fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
-        self.0.store(Arc::new(Shown::new(chain, key)?));
+    pub fn replace(&self, pem: &Pem) -> Result<(), TlsError> {
+        self.0.store(Arc::new(Shown::new(pem)?));
         Ok(())
     }
 
@@ -72,12 +84,12 @@ impl Certificates {
 }
 
 impl Shown {
-    fn new(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        let chain = read_chain(chain)?;
+    fn new(pem: &Pem) -> Result<Self, TlsError> {
+        let chain = read_chain(&pem.chain)?;
         let own = chain.first().ok_or(TlsError::NoCertificate)?.clone();
         let (_, parsed) = parse_x509_certificate(&own).map_err(|error| TlsError::Unreadable(error.to_string()))?;
         let expires_at = parsed.validity().not_after.timestamp();
-        Ok(Self { config: Arc::new(configure(chain, key)?), own, expires_at })
+        Ok(Self { config: Arc::new(configure(chain, pem)?), own, expires_at })
     }
 }
 
@@ -128,12 +140,30 @@ fn read_chain(chain: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| TlsError::NoCertificate)
 }
 
-fn configure(chain: Vec<CertificateDer<'static>>, key: &[u8]) -> Result<ServerConfig, TlsError> {
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey)?;
-    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+fn configure(chain: Vec<CertificateDer<'static>>, pem: &Pem) -> Result<ServerConfig, TlsError> {
+    let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|_| TlsError::NoKey)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let clients = match &pem.client_ca {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(authorities) => {
+            let roots = read_roots(authorities)?;
+            let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+            clients.map_err(|_| TlsError::ClientAuthorities)?
+        }
+    };
+    ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Mismatch)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
         .map_err(TlsError::Mismatch)
+}
+
+fn read_roots(authorities: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authorities) {
+        let certificate = certificate.map_err(|_| TlsError::ClientAuthorities)?;
+        roots.add(certificate).map_err(|_| TlsError::ClientAuthorities)?;
+    }
+    Ok(roots)
 }

@@ -53,6 +53,7 @@ pub struct Metrics {
     pub swept: IntCounterVec,
     pub routes_info: IntGaugeVec,
     pub routes_last_reload_successful: IntGauge,
+    pub secrets_last_reload_successful: IntGauge,
     pub connections: IntGaugeVec,
     pub connections_refused: IntCounterVec,
     pub reconcile_differences: IntGaugeVec,
@@ -207,6 +208,8 @@ impl Metrics {
             routes_info: make.gauges("sms_router_routes_info", "1 for the table in force", &["version"]),
             routes_last_reload_successful: make
                 .gauge("sms_router_routes_last_reload_successful", "0 while the routes file on disk is refused"),
+            secrets_last_reload_successful: make
+                .gauge("sms_router_secrets_last_reload_successful", "0 while a secret's file on disk is refused"),
             connections: make.gauges("sms_router_connections", "Open connections", &["listener"]),
             connections_refused: make.counters(
                 "sms_router_connections_refused_total",

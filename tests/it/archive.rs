@@ -2,6 +2,7 @@
 
 mod lab;
 mod reconcile;
+mod rotation;
 
 use std::time::{Duration, Instant};
 

@@ -24,5 +24,6 @@ mod overload;
 mod parts;
 mod reconcile;
 mod routes;
+mod secrets;
 mod standalone;
 mod tls;

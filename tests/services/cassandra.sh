@@ -2,7 +2,8 @@
 # A real Apache Cassandra node on loopback. It stands in for Scylla, which no package registry has:
 # the CQL that the archive uses is understood by both.
 #
-#   cassandra.sh start NAME [--set 'KEY: VALUE']…   starts, waits until it answers, prints host:port;
+#   cassandra.sh start NAME [--tls] [--set 'KEY: VALUE']…   starts, waits until it answers, prints host:port;
+#                                --tls: by TLS only, and with a password (cassandra, cassandra);
 #                                --set adds a line to cassandra.yaml
 #   cassandra.sh stop NAME       SIGTERM, and forgets its data
 #   cassandra.sh kill NAME       kill -9; the data stay
@@ -10,6 +11,7 @@
 #   cassandra.sh thaw NAME       SIGCONT
 #   cassandra.sh restart NAME    starts it again on the same port and data (SIGTERM first if it runs)
 #   cassandra.sh address NAME    host:port of the CQL listener
+#   cassandra.sh ca NAME         path of the certificate it is checked against (only with --tls)
 #   cassandra.sh log NAME        path of its log
 #   cassandra.sh resolve         downloads the jars and does no more
 #
@@ -20,13 +22,16 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 start() {
-    local name=${1:-} dir extra=()
+    local name=${1:-} dir tls='' extra=()
     [[ -n $name ]] || usage
     shift
     while (($#)); do
-        [[ $1 == --set && -n ${2:-} ]] || usage
-        extra+=("$2")
-        shift 2
+        case $1 in
+        --tls) tls=yes ;;
+        --set) extra+=("${2:?--set 'KEY: VALUE'}") && shift ;;
+        *) usage ;;
+        esac
+        shift
     done
     dir=$(state "$name")
     if running "$dir"; then fail "$name runs already; stop it first"; fi
@@ -35,6 +40,10 @@ start() {
     class_path cassandra >"$dir/class-path"
     free_ports 2 "$dir/ports"
     settings "$dir" >"$dir/cassandra.yaml"
+    if [[ $tls ]]; then
+        certificates "$dir"
+        secure "$dir" >>"$dir/cassandra.yaml"
+    fi
     if ((${#extra[@]})); then printf '%s\n' "${extra[@]}" >>"$dir/cassandra.yaml"; fi
     echo "127.0.0.1:$(port "$dir" 1)" >"$dir/address"
     launch "$dir"
@@ -73,6 +82,17 @@ storage_compatibility_mode: NONE
 END
 }
 
+secure() {
+    cat <<END
+authenticator: {class_name: PasswordAuthenticator}
+client_encryption_options:
+  enabled: true
+  optional: false
+  keystore: $1/server.pem
+  ssl_context_factory: {class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}
+END
+}
+
 launch() {
     local dir=$1 each
     for each in 1 2; do
@@ -101,16 +121,24 @@ launch() {
 
 ready_or_gone() {
     running "$1" || return 0
-    [[ $(startup_answer "$(port "$1" 1)") == [23] ]]
+    if [[ -e $1/ca.pem ]]; then
+        [[ $(startup | timeout 2 openssl s_client -quiet -connect "127.0.0.1:$(port "$1" 1)" 2>/dev/null | opcode) == [23] ]]
+    else
+        [[ $(startup_answer "$(port "$1" 1)") == [23] ]]
+    fi
 }
 
-# startup_answer PORT: the opcode answered to a STARTUP frame: 2 is READY, 3 asks for a password.
+# A STARTUP frame, and the opcode of its answer: 2 is READY, 3 asks for a password.
+startup() { printf '\x04\0\0\0\x01\0\0\0\x16\0\x01\0\x0bCQL_VERSION\0\x053.0.0'; }
+opcode() { head -c 5 | od -An -tu1 -j4 2>/dev/null | tr -d ' '; }
+
+# startup_answer PORT
 startup_answer() {
     {
         exec 3<>"/dev/tcp/127.0.0.1/$1"
-        printf '\x04\0\0\0\x01\0\0\0\x16\0\x01\0\x0bCQL_VERSION\0\x053.0.0' >&3
-        timeout 2 head -c 5 <&3 | od -An -tu1 -j4
-    } 2>/dev/null | tr -d ' ' || true
+        startup >&3
+        timeout 2 head -c 5 <&3 | opcode
+    } 2>/dev/null || true
 }
 
 stop() {
@@ -142,6 +170,7 @@ kill) force "$(started "${1:?}")" ;;
 freeze) signal_node STOP "$@" ;;
 thaw) signal_node CONT "$@" ;;
 restart) restart "$@" ;;
+ca) ls "$(started "${1:?}")/ca.pem" ;;
 address) cat "$(started "${1:?}")/address" ;;
 log) echo "$(started "${1:?}")/log" ;;
 resolve) class_path cassandra >/dev/null ;;

@@ -200,3 +200,20 @@ resolve() {
     tail -n 20 "$2.log" | cut -c 1-300 >&2
     fail "Maven could not resolve $1; log: $2.log"
 }
+
+# certificates FOLDER: an authority (ca.pem) and one certificate for 127.0.0.1, made anew at every start; servers in
+# Java want key (PKCS#8), certificate and authority in one file (server.pem).
+certificates() {
+    local dir=$1 key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+    command -v openssl >/dev/null || fail "openssl is needed: apt-get install openssl"
+    (
+        cd "$dir"
+        umask 077
+        openssl req -x509 "${key[@]}" -days 7 -subj '/CN=authority of the tests' \
+            -keyout ca.key -out ca.pem
+        openssl req -new "${key[@]}" -subj '/CN=127.0.0.1' -keyout server.key -out server.csr
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 7 \
+            -extfile <(echo 'subjectAltName=IP:127.0.0.1,DNS:localhost') -out server.crt
+        cat server.key server.crt ca.pem >server.pem
+    ) >"$dir/openssl.log" 2>&1 || fail "openssl failed; log: $dir/openssl.log"
+}

@@ -14,6 +14,7 @@
 #   kafka.sh address NAME [ID]  plaintext addresses, for `bootstrap.servers`
 #   kafka.sh tls-address NAME   SASL_SSL addresses (only with --tls)
 #   kafka.sh ca NAME            path of the certificate they are checked against
+#   kafka.sh password NAME NEW  from now on the password for SCRAM-SHA-512; what is connected stays so
 #   kafka.sh user NAME          one line: name, password for SCRAM-SHA-512, password for PLAIN
 #   kafka.sh log NAME ID        path of a broker's log
 #   kafka.sh resolve            downloads the jars and does no more
@@ -134,23 +135,13 @@ ssl.truststore.location=$dir/ca.pem
 END
 }
 
-# An authority and one certificate for 127.0.0.1, made anew at every start; the broker wants key
-# (PKCS#8), certificate and authority in one file.
-certificates() {
-    local dir=$1 key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
-    command -v openssl >/dev/null || fail "openssl is needed: apt-get install openssl"
-    (
-        cd "$dir"
-        umask 077
-        openssl req -x509 "${key[@]}" -days 7 -subj '/CN=authority of the tests' \
-            -keyout ca.key -out ca.pem
-        openssl req -new "${key[@]}" -subj '/CN=127.0.0.1' -keyout server.key -out server.csr
-        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 7 \
-            -extfile <(echo 'subjectAltName=IP:127.0.0.1,DNS:localhost') -out server.crt
-        cat server.key server.crt ca.pem >server.pem
-    ) >"$dir/openssl.log" 2>&1 || fail "openssl failed; log: $dir/openssl.log"
+# Only SCRAM's: PLAIN's is a line of the brokers' settings.
+password() {
+    local dir=$1 new=$2
+    java -XX:TieredStopAtLevel=1 -cp "$(<"$dir/class-path")" kafka.admin.ConfigCommand \
+        --bootstrap-server "$(<"$dir/address")" --alter --entity-type users --entity-name "$USER_NAME" \
+        --add-config "SCRAM-SHA-512=[password=$new]" >"$dir/password.log" 2>&1 || fail "log: $dir/password.log"
 }
-
 
 # All brokers at once: each is a JVM of its own. An id may begin with a dash, hence --cluster-id=.
 format() {
@@ -287,6 +278,7 @@ restart) restart "$@" ;;
 address) address "$@" ;;
 tls-address) cat "$(started "$1")/tls-address" ;;
 ca) ls "$(started "$1")/ca.pem" ;;
+password) password "$(started "$1")" "${2:?}" ;;
 user) echo "$USER_NAME $SCRAM_PASSWORD $PLAIN_PASSWORD" ;;
 log) echo "$(started "$1")/${2:?}/log" ;;
 resolve) class_path kafka >/dev/null ;;

@@ -163,7 +163,7 @@ impl Carrier for AwsSns {
     fn sign(&self, request: &mut Signed, account: &Account, _now: Timestamp) -> Result<(), SigningError> {
         let bad = SigningError::BadSigningKey;
         let pem = proof::signing_key(account)?;
-        let key = PrivatePkcs8KeyDer::from_pem_slice(pem.bytes()).map_err(|_| bad("it is not PKCS#8 in PEM"))?;
+        let key = PrivatePkcs8KeyDer::from_pem_slice(&pem.bytes()).map_err(|_| bad("it is not PKCS#8 in PEM"))?;
         let key = KeyPair::from_pkcs8(key.secret_pkcs8_der()).map_err(|_| bad("it is not RSA"))?;
         let file = account.certificates.name_of(key.public_key().as_ref());
         let file = file.filter(|_| account.certificates.is_closed());

@@ -106,7 +106,7 @@ impl Carrier for Generic {
 
     fn sign(&self, request: &mut Signed, account: &Account, now: Timestamp) -> Result<(), SigningError> {
         let key =
-            key(proof::secret(account)?.bytes()).map_err(|why| SigningError::BadSecret(account.name.clone(), why))?;
+            key(&proof::secret(account)?.bytes()).map_err(|why| SigningError::BadSecret(account.name.clone(), why))?;
         // The same body is the same delivery, as a retry is.
         let hash = digest::digest(&digest::SHA256, &request.body);
         let hash: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -119,7 +119,7 @@ impl Carrier for Generic {
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), &'static str> {
-        key(secret.bytes()).map(drop)
+        key(&secret.bytes()).map(drop)
     }
 }
 

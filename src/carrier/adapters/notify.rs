@@ -131,15 +131,16 @@ impl Listing for Notify {
     }
 
     fn check(&self, _account: Option<&str>, key: Option<&Secret>) -> Result<(), (&'static str, &'static str)> {
-        match key.map(|key| ApiKey::parse(key.bytes())) {
-            Some(None) => Err(("key", "is not an API key of Notify: NAME-UUID-UUID, as its page shows it once")),
-            Some(Some(_)) | None => Ok(()),
+        match key.map(|key| ApiKey::parse(&key.bytes()).is_some()) {
+            Some(false) => Err(("key", "is not an API key of Notify: NAME-UUID-UUID, as its page shows it once")),
+            Some(true) | None => Ok(()),
         }
     }
 
     /// A JSON Web Token (RFC 7519), which Notify takes for 30 s.
     fn authorization(&self, access: &ApiAccess, now: Timestamp) -> String {
-        let key = ApiKey::parse(access.key.bytes()).unwrap_or(ApiKey { service: "", secret: "" });
+        let key = access.key.bytes();
+        let key = ApiKey::parse(&key).unwrap_or(ApiKey { service: "", secret: "" });
         let claims = serde_json::json!({ "iss": key.service, "iat": now.as_second() }).to_string();
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let signed = format!("{}.{}", encode(br#"{"typ":"JWT","alg":"HS256"}"#), encode(claims.as_bytes()));

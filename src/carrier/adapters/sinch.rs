@@ -103,7 +103,7 @@ impl Carrier for Sinch {
         let hash = digest::digest(&digest::SHA256, &request.body);
         let nonce: String = hash.as_ref()[..13].iter().map(|byte| format!("{byte:02X}")).collect();
         let time = now.as_second().to_string();
-        let tag = tag(&key(proof::secret(account)?.bytes()), &request.body, &nonce, &time);
+        let tag = tag(&key(&proof::secret(account)?.bytes()), &request.body, &nonce, &time);
         let signature = STANDARD.encode(tag);
         for (name, value) in
             [(SIGNATURE, signature), (NONCE, nonce), (TIMESTAMP, time), (ALGORITHM, HMAC_SHA256.to_owned())]

@@ -100,9 +100,9 @@ impl Carrier for Telnyx {
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, now: Timestamp) -> Result<(), SigningError> {
-        let key = key_pair(proof::signing_key(account)?.bytes()).map_err(SigningError::BadSigningKey)?;
+        let key = key_pair(&proof::signing_key(account)?.bytes()).map_err(SigningError::BadSigningKey)?;
         let public = key.public_key().as_ref();
-        if !account.secrets.iter().any(|secret| public_key(secret.bytes()).is_some_and(|known| known == public)) {
+        if !account.secrets.iter().any(|secret| public_key(&secret.bytes()).is_some_and(|known| known == public)) {
             return Err(SigningError::BadSigningKey("none of the account's secrets is the public key for it"));
         }
         let time = now.as_second().to_string();

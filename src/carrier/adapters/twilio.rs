@@ -99,7 +99,7 @@ impl Carrier for Twilio {
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, _now: Timestamp) -> Result<(), SigningError> {
-        let key = key(proof::secret(account)?.bytes());
+        let key = key(&proof::secret(account)?.bytes());
         let content_type = request.header("content-type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         let parameters = if request.method == Method::GET {

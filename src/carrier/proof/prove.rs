@@ -20,11 +20,12 @@ pub fn prove(request: &mut Signed, account: &Account, now: Timestamp) -> Result<
     match account.auth {
         Auth::Signature => account.carrier.sign(request, account, now)?,
         Auth::Basic => {
-            let pair = STANDARD.encode(secret(account)?.bytes());
+            let pair = STANDARD.encode(&*secret(account)?.bytes());
             request.headers.push(("authorization".to_owned(), format!("Basic {pair}")));
         }
         Auth::Bearer => {
-            let token = std::str::from_utf8(secret(account)?.bytes())
+            let token = secret(account)?.bytes();
+            let token = std::str::from_utf8(&token)
                 .map_err(|_| SigningError::BadSecret(account.name.clone(), "a bearer token is printable ASCII"))?;
             request.headers.push(("authorization".to_owned(), format!("Bearer {token}")));
         }
@@ -67,5 +68,5 @@ pub fn check_secret(carrier: &dyn Carrier, auth: Auth, secret: &Secret) -> Resul
 }
 
 fn escaped(secret: &Secret) -> String {
-    percent_encode(secret.bytes(), ESCAPED).to_string()
+    percent_encode(&secret.bytes(), ESCAPED).to_string()
 }

@@ -14,15 +14,15 @@ mod member;
 mod partition;
 mod worker;
 
-use rdkafka::ClientConfig;
 use tokio::sync::oneshot;
 
 use super::crew::Crew;
 use super::{JoinerError, Settings, Tools};
+use crate::publish::ConsumerSettings;
 
-pub(super) async fn run(settings: &Settings, config: ClientConfig, tools: Tools) -> Result<(), JoinerError> {
+pub(super) async fn run(settings: &Settings, consumer: &ConsumerSettings, tools: Tools) -> Result<(), JoinerError> {
     let crew = Crew::new(settings, tools.clone());
-    let worker = worker::Worker::start(settings, config, tools, crew.clone())?;
+    let worker = worker::Worker::start(settings, consumer, tools, crew.clone())?;
     let (report, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name("joiner".to_owned());
     let work = move || {

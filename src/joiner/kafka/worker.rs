@@ -7,7 +7,6 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -18,7 +17,7 @@ use super::member::Pieces;
 use super::partition::{Turn, understand};
 use super::{Crew, JoinerError, Settings, Tools};
 use crate::message::topics::PARTS;
-use crate::publish::{Group, Watch, commit};
+use crate::publish::{ConsumerSettings, Group, Term, Watch, commit};
 
 /// Longest wait for a record; the rest of the work is looked after that often.
 const WAIT: Duration = Duration::from_millis(50);
@@ -30,6 +29,8 @@ const TICK_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Worker {
     consumer: Arc<BaseConsumer<Group<Pieces>>>,
     watch: Watch<Pieces>,
+    /// Of what the client proves itself with.
+    term: Term,
     tools: Tools,
     crew: Crew,
     runtime: Handle,
@@ -42,10 +43,12 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn start(
         settings: &Settings,
-        mut config: ClientConfig,
+        made_of: &ConsumerSettings,
         tools: Tools,
         crew: Crew,
     ) -> Result<Self, JoinerError> {
+        let term = made_of.renewals.term();
+        let mut config = made_of.config();
         config
             .set("group.id", &settings.group)
             .set("enable.auto.commit", "false")
@@ -65,7 +68,7 @@ impl Worker {
         let (consumer, runtime) = (Arc::new(consumer), Handle::current());
         let watch = Watch::new(consumer.clone(), runtime.clone(), None);
         let tick = TICK_MAX.min(settings.groups.wait / 4);
-        Ok(Self { consumer, watch, tools, crew, runtime, tick, ticked_at: Instant::now(), evicted: 0 })
+        Ok(Self { consumer, watch, term, tools, crew, runtime, tick, ticked_at: Instant::now(), evicted: 0 })
     }
 
     pub(super) fn run(mut self) -> Result<(), JoinerError> {
@@ -170,6 +173,9 @@ impl Worker {
         let other = ends.iter().find(|at| at.end < at.next).map(|at| at.partition.1);
         if let Some(number) = other.or_else(|| self.watch.stands_still().map(|((_, number), _)| *number)) {
             return Err(JoinerError::StandsStill(number));
+        }
+        if self.term.is_over() {
+            return Err(JoinerError::Outdated);
         }
         match self.consumer.client().fatal_error() {
             Some((code, _)) => Err(JoinerError::Consumer(KafkaError::MessageConsumptionFatal(code))),

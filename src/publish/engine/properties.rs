@@ -114,7 +114,8 @@ fn security(properties: &mut Properties, settings: &Settings) -> Result<AuthConf
 fn sasl(properties: &mut Properties, settings: &Settings) -> Result<AuthConfig, String> {
     let mechanism = properties.take(&["sasl.mechanism", "sasl.mechanisms"]).unwrap_or_default();
     let (user, password) = settings.credentials.as_ref().ok_or("SASL needs publish.user and publish.password")?;
-    let password = String::from_utf8_lossy(password.bytes());
+    let password = password.bytes();
+    let password = String::from_utf8_lossy(&password);
     match mechanism.to_uppercase().as_str() {
         "PLAIN" => Ok(AuthConfig::sasl_plain(user, password)),
         "SCRAM-SHA-256" => Ok(AuthConfig::sasl_scram_sha256(user, password)),
@@ -158,7 +159,7 @@ fn linger(properties: &mut Properties) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use crate::message::Secret;
-    use crate::publish::Client;
+    use crate::publish::{Client, Renewals};
 
     fn read(properties: &[(&str, &str)], user: Option<&str>) -> Result<Wanted, String> {
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -167,6 +168,7 @@ mod tests {
             client: Client::Krafka,
             properties,
             credentials: user.map(|user| (user.to_owned(), Secret::new(b"hidden".to_vec()))),
+            renewals: Renewals::default(),
             producers: 1,
             in_flight_max: 16,
             department_in_flight_max: 16,

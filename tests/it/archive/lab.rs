@@ -21,7 +21,7 @@ use sms_router::message::{
     AccountName, DepartmentName, Destination, Event, EventId, EventKind, EventSource, Record, SenderKey, Timestamp,
     topics,
 };
-use sms_router::publish::{self, Publisher};
+use sms_router::publish::{self, Publisher, Renewals};
 use sms_router::telemetry::{Latches, Metrics};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -75,6 +75,7 @@ impl Lab {
             client: publish::Client::Librdkafka,
             brokers: brokers.clone(),
             properties: [].into(),
+            renewals: Renewals::default(),
             credentials: None,
             producers: 1,
             in_flight_max: 10_000,
@@ -176,7 +177,7 @@ impl Lab {
             ready: Latches::default().latch("archive"),
             shutdown: shutdown.clone(),
         };
-        let done = tokio::spawn(archiver::run(archiver::Settings::new(self.consumer()), parts));
+        let done = tokio::spawn(archiver::run(archiver::Settings::new(self.consumer().into()), parts));
         Work { metrics, routes, shutdown, done }
     }
 }

@@ -303,9 +303,14 @@ pub fn push_body(server: SocketAddr, account: &str, body: &[u8]) -> Answer {
 
 /// Standard Webhooks headers for a body, made now.
 pub fn signature(body: &[u8]) -> Vec<(String, String)> {
+    signature_with(SECRET, body)
+}
+
+/// The same with another secret.
+pub fn signature_with(secret: &str, body: &[u8]) -> Vec<(String, String)> {
     let timestamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
     let id = format!("msg_{timestamp}_{}", body.len());
-    let key = STANDARD.decode(SECRET.trim_start_matches("whsec_")).expect("base64");
+    let key = STANDARD.decode(secret.trim_start_matches("whsec_")).expect("base64");
     let mut signed = format!("{id}.{timestamp}.").into_bytes();
     signed.extend_from_slice(body);
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &signed);

@@ -47,7 +47,7 @@ impl Listing for Twilio {
     /// HTTP Basic: the account's SID and its auth token, or an API key's SID and secret.
     fn authorization(&self, access: &ApiAccess, _now: Timestamp) -> String {
         let user = access.user.as_deref().or(access.account.as_deref()).unwrap_or_default();
-        let pair = [user.as_bytes(), b":", access.key.bytes()].concat();
+        let pair = [user.as_bytes(), b":", &access.key.bytes()].concat();
         format!("Basic {}", STANDARD.encode(pair))
     }
 

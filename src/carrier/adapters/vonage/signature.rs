@@ -116,7 +116,7 @@ fn sign(method: Method, secret: &Secret, message: &[u8]) -> Vec<u8> {
         secret.with_key(Keys::new, |keys| hmac::sign(key(keys), message).as_ref().to_vec())
     };
     match method {
-        Method::Md5Hash => Md5::new().chain_update(message).chain_update(secret.bytes()).finalize().to_vec(),
+        Method::Md5Hash => Md5::new().chain_update(message).chain_update(&*secret.bytes()).finalize().to_vec(),
         Method::Md5 => secret.with_key(Keys::new, |keys| keys.md5.sign(message)),
         Method::Sha1 => by(|keys| &keys.sha1),
         Method::Sha256 => by(|keys| &keys.sha256),

@@ -1,0 +1,89 @@
+//! `[archive]`: where audit copies live, and the way there.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::archive;
+
+use super::file::read_regular;
+use super::publish::credentials;
+use super::read::Section;
+use super::secrets::Vault;
+
+/// Where audit copies live.
+#[derive(Debug, Clone)]
+pub enum Archive {
+    Local,
+    Cql { settings: Box<archive::Settings>, group: String },
+}
+
+pub(super) fn read(section: Section<'_>, vault: &Vault<'_>) -> Option<Archive> {
+    let to = section.string("to").unwrap_or_else(|| "local".to_owned());
+    let archive = match to.as_str() {
+        "local" => Some(Archive::Local),
+        "cql" => cql(&section, vault),
+        other => {
+            section.refuse("to", format!("{other:?} is neither \"local\" nor \"cql\""));
+            None
+        }
+    };
+    section.finish();
+    archive
+}
+
+fn cql(section: &Section<'_>, vault: &Vault<'_>) -> Option<Archive> {
+    let nodes = section.strings("nodes").unwrap_or_default();
+    if nodes.is_empty() {
+        section.refuse("nodes", "is missing: addresses of the cluster ([\"127.0.0.1:9042\"])");
+    }
+    let keyspace = section.string("keyspace").unwrap_or_else(|| "sms".to_owned());
+    let mut settings = archive::Settings::new(nodes, keyspace);
+    let copies = section.integer("replication", 3, 1..=100);
+    settings.replication = archive::Replication::Everywhere(u32::try_from(copies).unwrap_or(3));
+    let datacenters = section.properties("datacenters");
+    if !datacenters.is_empty() {
+        let mut copies_by_name = BTreeMap::new();
+        for (name, copies) in datacenters {
+            match copies.parse::<u32>() {
+                Ok(copies @ 1..=100) => drop(copies_by_name.insert(name, copies)),
+                _ => section.refuse("datacenters", format!("{name}: {copies:?} is not a number of copies (1 to 100)")),
+            }
+        }
+        settings.replication = archive::Replication::Datacenters(copies_by_name);
+    }
+    settings.datacenter = section.string("datacenter");
+    settings.user = credentials(section, vault);
+    settings.tls = tls(section.section("tls"), vault);
+    let is_elsewhere = |node: &String| !node.parse::<SocketAddr>().is_ok_and(|node| node.ip().is_loopback());
+    if settings.tls.is_none() && settings.nodes.iter().any(is_elsewhere) {
+        vault.warn(section, "tls", "is missing: copies of residents' words cross the network unencrypted");
+    }
+    settings.request_timeout = section.milliseconds("request_timeout_ms", settings.request_timeout, 100..=60_000);
+    let group = section.string("group").unwrap_or_else(|| "sms-router-archive".to_owned());
+    Some(Archive::Cql { settings: Box::new(settings), group })
+}
+
+fn tls(section: Section<'_>, vault: &Vault<'_>) -> Option<archive::Tls> {
+    if !section.is_present() {
+        return None;
+    }
+    let (ca, name) = (section.string("ca"), section.string("server_name"));
+    let tls = match ca.map(|ca| vault.folder.join(ca)).map(|path| (read_regular(&path), path)) {
+        None => Some(archive::Tls::new(None, name.as_deref())),
+        Some((Ok(pem), _)) => Some(archive::Tls::new(Some(&pem), name.as_deref())),
+        Some((Err(error), path)) => {
+            section.refuse("ca", format!("{} cannot be read: {error}", path.display()));
+            None
+        }
+    };
+    let refuse = |error: archive::TlsError| {
+        let key = match error {
+            archive::TlsError::Authorities => "ca",
+            archive::TlsError::Name => "server_name",
+        };
+        section.refuse(key, format!("cannot be used: {error}"));
+    };
+    let tls = tls.and_then(|tls| tls.map_err(refuse).ok());
+    section.finish();
+    tls
+}

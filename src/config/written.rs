@@ -1,0 +1,104 @@
+//! Settings as they were written, understood at the start and again when a file that they name is another.
+//!
+//! Comes in: the text, the environment, the secrets' files as they are now. Goes out: a `Config`; later, the same
+//! secrets with what their files hold by then.
+//! Always true: what is read again is the text of the start, so that only secrets can change, and they change together
+//! or, where one of them has a problem, not at all.
+//! Not here: when that is looked at (`app`).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::message::Secret;
+use crate::publish::FILES;
+
+use super::document::{self, Problem};
+use super::file::Stamp;
+use super::read::{Problems, Section};
+use super::{Config, Environment, Origin, Publish, SecretsNeeded, settings};
+
+/// The settings' text with all that it is understood by. `Debug` shows the file's name only.
+pub struct Written {
+    pub origin: Origin,
+    /// How problems name it.
+    pub file: Arc<str>,
+    pub text: String,
+    pub environment: Environment,
+}
+
+/// A secret and the file it came from.
+#[derive(Debug, Clone)]
+pub struct Followed {
+    /// In the settings.
+    pub key: String,
+    pub path: PathBuf,
+    pub secret: Secret,
+}
+
+/// What tells that one of the files has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamps {
+    secrets: Vec<Option<Stamp>>,
+    /// Certificates and keys that librdkafka reads by itself.
+    of_kafka: Vec<Option<Stamp>>,
+}
+
+impl Written {
+    pub(super) fn understand(self: &Arc<Self>, needed: SecretsNeeded) -> Result<Config, Vec<Problem>> {
+        let mut root = document::parse(&self.file, &self.text).map_err(|problem| vec![problem])?;
+        let mut overlaid = Vec::new();
+        document::overlay(&mut root, self.environment.iter(), &mut overlaid);
+        let problems = Problems::default();
+        problems.extend(overlaid);
+        let config = settings::read(Section::root(&root, &problems), self, needed, &problems);
+        let mut problems = problems.into_vec();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => {
+                problems.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
+                problems.dedup();
+                Err(problems)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Written").field(&self.file).finish()
+    }
+}
+
+impl Config {
+    /// What the files are by now. Blocks for as long as the file system does.
+    pub fn stamps(&self) -> Stamps {
+        let stamp = |path: &Path| Stamp::of(path);
+        Stamps {
+            secrets: self.secrets.iter().map(|followed| stamp(&followed.path)).collect(),
+            of_kafka: self.files_of_kafka().iter().map(|path| stamp(path)).collect(),
+        }
+    }
+
+    /// Reads the files again: every clone of a secret is what its file holds now. The keys of those that have changed;
+    /// with a problem in any of them nothing changes. Blocks.
+    pub fn renew_secrets(&self, before: &Stamps, now: &Stamps) -> Result<Vec<&str>, Vec<Problem>> {
+        // None of them is to be made now: it was there.
+        let new = self.written.understand(SecretsNeeded::Must)?;
+        let pairs = self.secrets.iter().zip(&new.secrets).filter(|(old, new)| old.key == new.key);
+        let changed = pairs.filter(|(old, new)| old.secret.become_as(&new.secret));
+        let mut keys: Vec<&str> = changed.map(|(old, _)| old.key.as_str()).collect();
+        keys.dedup();
+        if let Publish::Kafka { settings, .. } = &self.publish
+            && (keys.contains(&"publish.password") || before.of_kafka != now.of_kafka)
+        {
+            settings.renewals.renew();
+        }
+        Ok(keys)
+    }
+
+    fn files_of_kafka(&self) -> Vec<PathBuf> {
+        let Publish::Kafka { settings, .. } = &self.publish else { return Vec::new() };
+        FILES.iter().filter_map(|name| settings.properties.get(*name)).map(PathBuf::from).collect()
+    }
+}
