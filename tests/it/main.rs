@@ -26,4 +26,5 @@ mod reconcile;
 mod routes;
 mod secrets;
 mod standalone;
+mod testssl;
 mod tls;

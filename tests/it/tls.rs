@@ -1,12 +1,14 @@
-//! TLS on a listener: spoken with a certificate of ours, replaced while running, refused when wrong.
+//! TLS on a listener: spoken with a certificate of ours, replaced while running, refused when wrong; clients that have
+//! to prove themselves.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, Issuer, KeyPair, generate_simple_self_signed};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, http, said, signature, wait_until};
@@ -24,19 +26,36 @@ fn settings() -> String {
     SETTINGS.replacen("[api]", "tls = { certificate = \"chain.pem\", key = \"key.pem\" }\n[api]", 1)
 }
 
-/// The status that a client which trusts `root` gets, or why it got none.
-fn push(server: SocketAddr, root: &CertificateDer<'static>, text: &Sms) -> std::io::Result<String> {
+/// What a client shows of itself.
+type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+/// A connection to the server by a client that trusts `root`.
+fn connect(
+    server: SocketAddr,
+    root: &CertificateDer<'static>,
+    identity: Option<&Identity>,
+) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).expect("a root");
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            config.with_client_auth_cert(vec![certificate.clone()], key.clone_key()).expect("an identity")
+        }
+    };
     let name = ServerName::try_from("localhost").expect("a name");
     let client = ClientConnection::new(Arc::new(config), name).expect("a client");
-    let mut stream = StreamOwned::new(client, http::connect(server));
+    StreamOwned::new(client, http::connect(server))
+}
+
+/// The status that a client which trusts `root` gets, or why it got none.
+fn push(server: SocketAddr, root: &CertificateDer<'static>, text: &Sms) -> std::io::Result<String> {
+    let mut stream = connect(server, root, None);
     let body = text.body();
     let mut head =
         format!("POST /inbound/demo HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
@@ -45,9 +64,94 @@ fn push(server: SocketAddr, root: &CertificateDer<'static>, text: &Sms) -> std::
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     stream.write_all(&body)?;
+    status(&mut stream)
+}
+
+/// The beginning of the answer's first line.
+fn status(stream: &mut impl Read) -> std::io::Result<String> {
     let mut status = [0; 12];
     stream.read_exact(&mut status)?;
     Ok(String::from_utf8_lossy(&status).into_owned())
+}
+
+/// An authority and a client's certificate that it has signed.
+fn department() -> (String, Identity) {
+    let mut parameters = CertificateParams::new(Vec::new()).expect("parameters");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let authority = parameters.self_signed(&key).expect("an authority").pem();
+    let issuer = Issuer::new(parameters, key);
+    let key = KeyPair::generate().expect("a key");
+    let client = CertificateParams::new(vec!["highways".to_owned()]).expect("parameters");
+    let certificate = client.signed_by(&key, &issuer).expect("a certificate").der().clone();
+    (authority, (certificate, PrivateKeyDer::Pkcs8(key.serialize_der().into())))
+}
+
+/// The status that a department gets from the feed.
+fn read_feed(api: SocketAddr, root: &CertificateDer<'static>, identity: Option<&Identity>) -> std::io::Result<String> {
+    let mut stream = connect(api, root, identity);
+    let head = "GET /v1/departments/highways/messages HTTP/1.1\r\nhost: test\r\n";
+    let token = "authorization: Bearer token of highways\r\nconnection: close\r\n\r\n";
+    stream.write_all(format!("{head}{token}").as_bytes())?;
+    status(&mut stream)
+}
+
+#[test]
+fn the_feed_may_want_a_certificate_of_every_client() {
+    let tls = "tls = { certificate = \"chain.pem\", key = \"key.pem\", client_ca = \"clients.pem\" }";
+    let folder = Folder::with(&SETTINGS.replacen("[monitoring]", &format!("{tls}\n[monitoring]"), 1), ROUTES);
+    let root = certify(&folder);
+    let (authority, highways) = department();
+    let (other_authority, other) = department();
+    folder.write("clients.pem", &authority);
+    let server = Server::start(folder).ready();
+    assert_eq!(read_feed(server.api, &root, Some(&highways)).expect("an answer"), "HTTP/1.1 200");
+    assert!(read_feed(server.api, &root, None).is_err(), "without a certificate");
+    assert!(read_feed(server.api, &root, Some(&other)).is_err(), "a certificate of somebody else");
+    server.folder.write("clients.pem", &other_authority);
+    wait_until("the other authority is believed", || read_feed(server.api, &root, Some(&other)).is_ok());
+    assert!(read_feed(server.api, &root, Some(&highways)).is_err(), "and the first no more");
+    server.folder.write("clients.pem", "no certificate");
+    let (code, out, err) = said(&server.folder.run(&["check"]));
+    assert_eq!(code, Some(1));
+    let told = format!("{out}{err}");
+    assert!(told.contains("api.tls.client_ca: ") && told.contains("no certificate of an authority"), "{told}");
+}
+
+/// What a handshake of one version came to, in openssl's words.
+fn handshake(server: SocketAddr, version: &str) -> Option<String> {
+    let mut command = Command::new("openssl");
+    // The client's own settings may forbid old versions: they are to be refused by the server.
+    command.args(["s_client", "-connect", &server.to_string(), version, "-cipher", "ALL:@SECLEVEL=0"]);
+    let output = command.stdin(Stdio::null()).output().ok()?;
+    Some(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+}
+
+/// A server all of whose listeners speak TLS.
+pub fn all_by_tls() -> Server {
+    let tls = "tls = { certificate = \"chain.pem\", key = \"key.pem\" }";
+    let sections = ["[api]", "[monitoring]", "[archive]"].into_iter();
+    let settings =
+        sections.fold(SETTINGS.to_owned(), |settings, next| settings.replacen(next, &format!("{tls}\n{next}"), 1));
+    let folder = Folder::with(&settings, ROUTES);
+    certify(&folder);
+    Server::start(folder)
+}
+
+#[test]
+fn every_listener_speaks_tls_1_2_and_1_3_and_nothing_older() {
+    let server = all_by_tls();
+    for listener in [server.inbound, server.api, server.monitoring] {
+        for (version, name) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+            let Some(said) = handshake(listener, version) else { return println!("skipped: openssl is not installed") };
+            assert!(said.contains(&format!("New, {name}, Cipher is ")), "{version}: {said}");
+        }
+        for version in ["-tls1", "-tls1_1"] {
+            let said = handshake(listener, version).expect("openssl");
+            let refused = said.contains("SSL alert number") && said.contains("Cipher is (NONE)");
+            assert!(refused, "the server refuses {version}: {said}");
+        }
+    }
 }
 
 #[test]
