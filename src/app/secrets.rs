@@ -38,11 +38,11 @@ struct Keeper {
 
 impl Keeper {
     async fn keep_current(&self) {
-        let mut seen = self.from_disk(|config| config.stamps()).await;
+        let mut seen = self.ask(|config| config.stamps()).await;
         let mut last_look = seen.clone();
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            let Some(now) = self.from_disk(|config| config.stamps()).await else { continue };
+            let Some(now) = self.ask(|config| config.stamps()).await else { continue };
             // One that is still being written changes between two looks.
             let rests = last_look.replace(now.clone()).is_some_and(|before| before == now);
             let Some(before) = seen.clone() else {
@@ -61,7 +61,7 @@ impl Keeper {
             let changed = config.renew_secrets(&before, &now)?;
             Ok::<Vec<String>, Vec<Problem>>(changed.into_iter().map(str::to_owned).collect())
         };
-        match self.from_disk(read).await {
+        match self.ask(read).await {
             None => return false,
             Some(Ok(changed)) => {
                 self.metrics.secrets_last_reload_successful.set(1);
@@ -77,9 +77,9 @@ impl Keeper {
         true
     }
 
-    async fn from_disk<T: Send + 'static>(&self, ask: impl FnOnce(&Config) -> T + Send + 'static) -> Option<T> {
+    async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Config) -> T + Send + 'static) -> Option<T> {
         let config = self.config.clone();
-        match self.disk.ask(move || ask(&config)).await {
+        match self.disk.ask(move || question(&config)).await {
             Ok(answer) => Some(answer),
             Err(Late) => {
                 self.metrics.secrets_last_reload_successful.set(0);

@@ -136,15 +136,7 @@ pub(super) fn read(
         warnings: &warnings,
         followed: &followed,
     };
-    let routes = match (origin, root.string("routes")) {
-        (Origin::Sample, Some(path)) if path != sample::ROUTES_FILE => RoutesFile::File(folder.join(path)),
-        (Origin::Sample, _) => RoutesFile::Sample,
-        (Origin::File(_), Some(path)) => RoutesFile::File(folder.join(path)),
-        (Origin::File(_), None) => {
-            root.refuse("routes", "is missing: the keyword table's file");
-            RoutesFile::Sample
-        }
-    };
+    let routes = routes_file(&root, origin, &folder);
     let country = root
         .parsed("country", |code| Country::parse(code).ok_or_else(|| format!("{code:?} is not a country of ISO 3166")))
         .unwrap_or(Country::GB);
@@ -169,10 +161,7 @@ pub(super) fn read(
     let departments = tokens::departments(&root, operators, &vault);
     let log_level = log_level(root.section("log"));
     let (probe, reconcile) = (watching::probe(root.section("probe")), watching::reconcile(root.section("reconcile")));
-    let shutdown = Shutdown {
-        drain_delay: root.milliseconds("drain_delay_ms", Duration::ZERO, 0..=120_000),
-        grace: root.milliseconds("grace_ms", Duration::from_secs(25), 1_000..=600_000),
-    };
+    let shutdown = shutdown(&root);
     root.finish();
     let (inbound, api, monitoring, publish, archive, standing) =
         (inbound?, api?, monitoring?, publish?, archive?, standing?);
@@ -201,6 +190,25 @@ pub(super) fn read(
     };
     problems.extend(config.contradictions());
     Some(config)
+}
+
+fn shutdown(root: &Section<'_>) -> Shutdown {
+    Shutdown {
+        drain_delay: root.milliseconds("drain_delay_ms", Duration::ZERO, 0..=120_000),
+        grace: root.milliseconds("grace_ms", Duration::from_secs(25), 1_000..=600_000),
+    }
+}
+
+fn routes_file(root: &Section<'_>, origin: &Origin, folder: &Path) -> RoutesFile {
+    match (origin, root.string("routes")) {
+        (Origin::Sample, Some(path)) if path != sample::ROUTES_FILE => RoutesFile::File(folder.join(path)),
+        (Origin::Sample, _) => RoutesFile::Sample,
+        (Origin::File(_), Some(path)) => RoutesFile::File(folder.join(path)),
+        (Origin::File(_), None) => {
+            root.refuse("routes", "is missing: the keyword table's file");
+            RoutesFile::Sample
+        }
+    }
 }
 
 fn data_folder(root: &Section<'_>, folder: &Path, warnings: &Problems) -> PathBuf {

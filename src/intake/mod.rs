@@ -34,7 +34,7 @@ use crate::log::{Addressed, Log, LogError, Logged};
 use crate::message::{
     AccountName, Body, Decision, Event, EventId, EventKind, Flag, Inbound, PROBE_ACCOUNT, SenderKey, Timestamp,
 };
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Told};
 
 use counters::{Counters, Fate};
 
@@ -95,12 +95,13 @@ pub struct Intake {
     counters: Counters,
     /// What the ids of an account's texts are made in; as many as there are accounts.
     namespaces: DashMap<AccountName, EventId>,
+    told: Told,
 }
 
 impl Intake {
     pub fn new(settings: Settings) -> Arc<Self> {
         let counters = Counters::new(&settings.metrics);
-        Arc::new(Self { settings, counters, namespaces: DashMap::new() })
+        Arc::new(Self { settings, counters, namespaces: DashMap::new(), told: Told::new() })
     }
 
     pub fn sender_key(&self) -> &SenderKey {
@@ -175,7 +176,9 @@ impl Intake {
             Ok(Logged::Reused) | Err(_) => return Err(Deferral::DeadLetter),
         }
         self.settings.metrics.dead_letters.with_label_values(&[account.as_str(), reason.label()]).inc();
-        tracing::error!(%account, reason = reason.label(), "kept in dead-letter");
+        if let Some(untold) = self.told.is_due(reason.label(), Instant::now()) {
+            tracing::error!(%account, reason = reason.label(), untold, "kept in dead-letter");
+        }
         Ok(())
     }
 

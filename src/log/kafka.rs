@@ -7,7 +7,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
@@ -18,6 +18,7 @@ use super::{Addressed, LogError, Logged, Standby};
 use crate::message::{Event, Flag, Record};
 use crate::publish::{PublishError, Publisher};
 use crate::store::Cursor;
+use crate::telemetry::Told;
 
 /// The cluster's log, cheap to clone.
 #[derive(Clone)]
@@ -138,8 +139,11 @@ impl Kafka {
         let (journal, shared) = (journal.clone(), shared.clone());
         self.unreported.spawn(async move {
             let (Ok(()), Ok(place)) = (publishing.await, told.await) else { return };
-            if let Err(error) = journal.settle(&shared.0, vec![(place, shared.1.key)]).await {
-                tracing::warn!(%error, "a text reported late stays in the journal and is published again");
+            static TOLD: Told = Told::new();
+            if let Err(error) = journal.settle(&shared.0, vec![(place, shared.1.key)]).await
+                && let Some(untold) = TOLD.is_due("unsettled", Instant::now())
+            {
+                tracing::warn!(%error, untold, "a text reported late stays in the journal and is published again");
             }
         });
         tell

@@ -24,11 +24,12 @@ pub use replay::Replay;
 
 pub use crate::keyword::Standby;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::keyword::{Delivery, Table};
 use crate::message::{Destination, Event};
 use crate::store::{Appended, Beside, Store, StoreError};
+use crate::telemetry::Told;
 
 /// The patience of our own work, for which no carrier waits.
 pub const UNHURRIED: Duration = Duration::MAX;
@@ -143,7 +144,10 @@ fn refused_by_store(error: &StoreError) -> LogError {
             LogError::Unavailable
         }
         _ => {
-            tracing::warn!(%error, "the embedded store did not take a text");
+            static TOLD: Told = Told::new();
+            if let Some(untold) = TOLD.is_due("refused", Instant::now()) {
+                tracing::warn!(%error, untold, "the embedded store did not take a text");
+            }
             LogError::Unavailable
         }
     }

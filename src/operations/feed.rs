@@ -23,6 +23,7 @@ use crate::keyword::Live;
 use crate::message::{DepartmentName, EventId, EventSource, Secret, Traceparent, iso};
 use crate::server::{Answer, Caller};
 use crate::store::{Cursor, Entry, Store, StoreError};
+use crate::telemetry::Told;
 
 use super::reply;
 
@@ -108,8 +109,11 @@ impl Feed {
             Err(error) => Err(error),
         };
         answer.unwrap_or_else(|error| {
-            tracing::error!(%error, "the feed could not be read");
-            reply::text(StatusCode::SERVICE_UNAVAILABLE, "the log cannot be read at the moment: try again\n")
+            static TOLD: Told = Told::new();
+            if let Some(untold) = TOLD.is_due("unreadable", Instant::now().into_std()) {
+                tracing::error!(%error, untold, "the feed could not be read");
+            }
+            try_again("the log cannot be read at the moment: try again\n")
         })
     }
 
@@ -159,7 +163,7 @@ impl Feed {
             }
             place = place.or_else(|| self.polls.place(department));
             if place.is_none() {
-                return Ok(too_many_polls());
+                return Ok(try_again(TOO_MANY_POLLS));
             }
             tokio::select! {
                 changed = appended.changed() => if changed.is_err() {
@@ -216,8 +220,8 @@ struct CloudEvent<'a> {
 
 const GONE: &str = "lastEventId is not in the feed any more (entries leave it after the time set): leave it out to start with the oldest entry\n";
 
-fn too_many_polls() -> Answer {
-    let mut answer = reply::text(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_POLLS);
+fn try_again(why: &'static str) -> Answer {
+    let mut answer = reply::text(StatusCode::SERVICE_UNAVAILABLE, why);
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     answer
 }

@@ -8,7 +8,9 @@
 mod latches;
 mod logging;
 mod metrics;
+mod told;
 
 pub use latches::{Latch, Latches};
 pub use logging::{LogLevel, check_directives, start_logging};
 pub use metrics::Metrics;
+pub use told::Told;

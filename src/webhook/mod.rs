@@ -18,7 +18,6 @@ mod limits;
 mod outward;
 mod proxies;
 mod service;
-mod told;
 mod unstoppable;
 mod verdict;
 mod within;

@@ -19,10 +19,9 @@ use crate::carrier::{Account, Admission, AuthFailure, Reply, Webhook, authentica
 use crate::intake;
 use crate::message::AccountName;
 use crate::server::{Answer, Caller};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Told};
 
 use super::accept::patience;
-use super::told::Told;
 use super::within::within;
 use super::{Deferral, Door, Proxies, Refusal, Verdict};
 
@@ -87,7 +86,7 @@ impl Service {
             proxies,
             leaving,
             metrics,
-            told: Told::default(),
+            told: Told::new(),
             jitter: RandomState::new(),
         }))
     }
