@@ -13,7 +13,7 @@ use scylla::value::CqlTimestamp;
 
 use super::writer::{FORMAT_PLAIN, timestamp};
 use super::{Archive, ArchiveError, calendar, schema};
-use crate::message::{AuditCopy, AuditQuery, DepartmentName, EventId, Number, Record, SenderKey, Timestamp};
+use crate::message::{AuditCopy, AuditQuery, DepartmentName, EventId, Number, SenderKey, Timestamp};
 
 /// Copies one answer may hold: about 100 MB.
 const FOUND_MAX: usize = 100_000;
@@ -97,7 +97,6 @@ fn copy((id, _, expires_at, content): Row) -> Result<AuditCopy, ArchiveError> {
         Some((format, _)) => return Err(unreadable(format!("its format {format} is newer than this build"))),
         None => return Err(unreadable("it is empty".to_owned())),
     };
-    let record = Record::from_json(value).map_err(|error| unreadable(error.to_string()))?;
     let expires_at = Timestamp::from_millisecond(expires_at.0).map_err(|error| unreadable(error.to_string()))?;
-    Ok(AuditCopy { record, expires_at })
+    AuditCopy::read(value, expires_at).map_err(|error| unreadable(error.to_string()))
 }

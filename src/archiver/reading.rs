@@ -167,6 +167,11 @@ mod tests {
         check(Some("council.message.received.v1"), RECORD, "copy for highways");
         check(Some("sms-router.message.addendum.v1"), RECORD, "copy for highways");
         check(None, RECORD, "copy for highways");
+        let next = RECORD
+            .replace(r#"{"kind":"default"}"#, r#"{"kind":"phrase","phrase":["ice"]},"consent":"pause","language":"cy""#)
+            .replace("\"routes_version\"", "\"flags\":[\"translated\"],\"routes_version\"");
+        assert!(next.contains("pause") && next.contains("translated"));
+        check(Some("sms-router.message.received.v1"), &next, "copy for highways");
         check(Some("council.probe.v1"), RECORD, "probe of demo");
         check(Some("sms-router.probe.v1"), "{}", "the value is not a record: line 1 column 2");
         check(Some("sms-router.consent.v1"), "{}", "other");

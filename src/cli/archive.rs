@@ -66,7 +66,7 @@ async fn answer(arguments: &Arguments, environment: &Environment, config: &Confi
         who: config::user(environment),
         why: arguments.reason.clone(),
         query: query.describe(),
-        ids: found.iter().map(|copy| copy.record.id).collect(),
+        ids: found.iter().map(|copy| copy.id).collect(),
         text_shown: arguments.show_text,
     };
     // Written down before anything is shown: a reading that cannot be accounted for does not happen.
@@ -163,15 +163,15 @@ impl Copies {
 /// One JSON object a line: the whole record, or only what is not personal.
 fn show(copy: &AuditCopy, show_text: bool) -> Outcome {
     let expires_at = iso::format(copy.expires_at);
-    let record = &copy.record;
     if show_text {
+        let record: serde_json::Value = serde_json::from_str(copy.json()).map_err(Failure::of)?;
         return print(serde_json::json!({ "expires_at": expires_at, "record": record }));
     }
     print(serde_json::json!({
         "expires_at": expires_at,
-        "id": record.id,
-        "department": record.department,
-        "to": record.to,
-        "received_at": iso::format(record.received_at),
+        "id": copy.id,
+        "department": copy.department,
+        "to": copy.to,
+        "received_at": iso::format(copy.received_at),
     }))
 }

@@ -15,8 +15,8 @@ use uuid::Builder;
 
 use crate::carrier::{Account, Webhook};
 use crate::message::{
-    AccountName, Body, DeadLetterRecord, Destination, Event, EventId, EventKind, Flag, Inbound, Media, Part, Parts,
-    ReplayedRecord, SCHEMA_VERSION, SenderKey, Text, Timestamp, iso,
+    AccountName, Body, DeadLetterRecord, Destination, Event, EventId, EventKind, Flag, Inbound, Media, Open, Part,
+    Parts, ReplayedRecord, SCHEMA_VERSION, SenderKey, Text, Timestamp, iso,
 };
 
 use super::encode::{InboundText, Label, to_json};
@@ -69,7 +69,7 @@ pub(super) struct TextContent {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub media: Vec<Media>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub flags: Vec<Flag>,
+    pub flags: Vec<Open<Flag>>,
     /// The text that this one completes, for what came too late to be part of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub completes: Option<EventId>,
@@ -138,7 +138,7 @@ impl TextContent {
 
 /// A request that could not be read: its body, or its query without our secret where it has no body.
 /// The id is a keyed hash of the content, so a carrier's retries add nothing. `flags` are those of its texts.
-pub fn of_request(account: &Account, webhook: &Webhook<'_>, detail: &str, flags: Vec<Flag>, key: &SenderKey) -> Event {
+pub fn of_request(account: &Account, webhook: &Webhook<'_>, detail: &str, flags: &[Flag], key: &SenderKey) -> Event {
     let query = without_secret(webhook.query);
     let content = if webhook.body.is_empty() { query.as_bytes() } else { webhook.body };
     let name = account.name.as_str().as_bytes();
@@ -154,7 +154,7 @@ pub fn of_request(account: &Account, webhook: &Webhook<'_>, detail: &str, flags:
         content_type: webhook.header("content-type").map(str::to_owned),
         method: Some(webhook.method.as_str().to_owned()),
         query,
-        flags,
+        flags: flags.iter().copied().map(Open::Known).collect(),
         ..letter(
             &account.name,
             Builder::from_custom_bytes(id).into_uuid(),

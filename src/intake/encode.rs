@@ -10,7 +10,7 @@ use crate::carrier::Account;
 use crate::log::UNHURRIED;
 use crate::message::{
     AccountName, Body, Consent, ConsentRecord, Decision, Destination, Event, EventId, EventKind, Flag, Inbound, Number,
-    Part, Parts, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp, Traceparent,
+    Open, Part, Parts, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp, Traceparent,
 };
 use crate::parts::Joined;
 
@@ -35,7 +35,7 @@ pub struct InboundText {
     /// Tells equal texts from different ones; see `fingerprint`.
     pub fingerprint: [u8; 16],
     /// What its request says of it, before anything is decided.
-    pub flags: Vec<Flag>,
+    pub flags: Vec<Open<Flag>>,
     /// How long whoever brought it waits until it is durable.
     pub patience: Duration,
 }
@@ -108,13 +108,13 @@ fn fingerprint(key: &SenderKey, from: &Number, to: &Number, body: &Body, part: O
 pub struct Label {
     pub id: EventId,
     pub kind: EventKind,
-    pub flags: Vec<Flag>,
+    pub flags: Vec<Open<Flag>>,
     /// The text that this one completes.
     pub relates_to: Option<EventId>,
 }
 
 impl Label {
-    pub fn message(id: EventId, flags: Vec<Flag>) -> Self {
+    pub fn message(id: EventId, flags: Vec<Open<Flag>>) -> Self {
         Self { id, kind: EventKind::Message, flags, relates_to: None }
     }
 }
@@ -139,7 +139,7 @@ pub fn encode(text: &InboundText, decision: &Decision, label: Label, key: &Sende
         EventKind::Probe => Destination::Probe,
         _ => Destination::Department(decision.department.clone()),
     };
-    let flags = label.flags.iter().copied().filter(|flag| *flag == Flag::Unverified).collect();
+    let flags = label.flags.iter().filter(|flag| flag.is(Flag::Unverified)).cloned().collect();
     let own = event(id, kind, destination, to_json(&record(text, decision, label)));
     let consent = decision.consent.map(|consent| {
         let record = ConsentRecord { flags, ..consent_record(text, decision, consent, id) };
@@ -157,12 +157,12 @@ fn record(text: &InboundText, decision: &Decision, label: Label) -> Record {
     let (words, raw) = match &inbound.body {
         Body::Text(words) => (words.clone(), None),
         Body::Undecodable(bytes) => {
-            flags.push(Flag::Undecodable);
+            flags.push(Flag::Undecodable.into());
             (Text::default(), Some(Text::from(STANDARD.encode(bytes))))
         }
     };
     if inbound.part.is_some() {
-        flags.push(Flag::Part);
+        flags.push(Flag::Part.into());
     }
     let rest = decision.rest.and_then(|offset| words.as_str().get(offset..)).map(Text::from);
     Record {
@@ -180,8 +180,8 @@ fn record(text: &InboundText, decision: &Decision, label: Label) -> Record {
         keyword: decision.keyword.clone(),
         rest,
         department: decision.department.clone(),
-        rule: decision.rule.clone(),
-        consent: decision.consent,
+        rule: decision.rule.clone().into(),
+        consent: decision.consent.map(Open::Known),
         routes_version: decision.routes_version.clone(),
         sent_at: inbound.sent_at,
         received_at: text.received_at,
@@ -208,7 +208,7 @@ fn consent_record(text: &InboundText, decision: &Decision, consent: Consent, id:
         account: text.account.clone(),
         from: text.from.clone(),
         to: text.to.clone(),
-        consent,
+        consent: consent.into(),
         routes_version: decision.routes_version.clone(),
         received_at: text.received_at,
         relates_to: id,
@@ -336,6 +336,6 @@ mod tests {
         assert_eq!(events[1].destination, Destination::Consent);
         assert_eq!(events[1].id, EventId::new_v5(&id, b"consent"));
         let record: ConsentRecord = serde_json::from_slice(&events[1].value).expect("JSON");
-        assert_eq!((record.consent, record.relates_to), (Consent::Stop, id));
+        assert_eq!((record.consent, record.relates_to), (Consent::Stop.into(), id));
     }
 }

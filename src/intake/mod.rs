@@ -32,7 +32,7 @@ use crate::dedup::{Claim, Claims, Recent};
 use crate::keyword::{Live, Table};
 use crate::log::{Addressed, Log, LogError, Logged};
 use crate::message::{
-    AccountName, Body, Decision, Event, EventId, EventKind, Flag, Inbound, PROBE_ACCOUNT, SenderKey, Timestamp,
+    AccountName, Body, Decision, Event, EventId, EventKind, Flag, Inbound, Open, PROBE_ACCOUNT, SenderKey, Timestamp,
 };
 use crate::telemetry::{Metrics, Told};
 
@@ -216,7 +216,7 @@ impl Intake {
     /// again: from a keyed hash that nobody without the key can undo.
     fn label_of_reused(&self, text: &InboundText, mut label: Label) -> Label {
         label.id = EventId::new_v5(&label.id, &self.settings.sender_key.digest(&[&text.fingerprint]));
-        label.flags.push(Flag::CarrierIdReused);
+        label.flags.push(Flag::CarrierIdReused.into());
         label
     }
 
@@ -284,11 +284,11 @@ impl Intake {
     }
 
     /// Without an id an equal text may be a retry or a resident who wrote twice: published, flagged.
-    fn note_repeat(&self, text: &InboundText) -> Vec<Flag> {
+    fn note_repeat(&self, text: &InboundText) -> Vec<Open<Flag>> {
         let mut flags = text.flags.clone();
         if self.settings.repeats.insert(text.fingerprint, text.fingerprint).is_some() {
             self.settings.metrics.possible_repeats.with_label_values(&[text.account.as_str()]).inc();
-            flags.push(Flag::PossibleRepeat);
+            flags.push(Flag::PossibleRepeat.into());
         }
         flags
     }

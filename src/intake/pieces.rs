@@ -65,7 +65,7 @@ fn label(joined: &Joined) -> Label {
     let kind = match joined.outcome {
         Outcome::Complete => EventKind::Message,
         Outcome::Incomplete => {
-            flags.push(Flag::Incomplete);
+            flags.push(Flag::Incomplete.into());
             EventKind::Message
         }
         Outcome::Addendum => EventKind::Addendum,

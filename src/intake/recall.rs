@@ -21,8 +21,8 @@ use crate::dedup::Claim;
 use crate::keyword::Table;
 use crate::log::{LogError, Logged};
 use crate::message::{
-    Body, DeadLetterRecord, Decision, DepartmentName, EventId, EventKind, Flag, Inbound, Record, Timestamp, expires_at,
-    time_to_live,
+    Body, DeadLetterRecord, Decision, DepartmentName, EventId, EventKind, Flag, Inbound, Open, Record, Timestamp,
+    expires_at, time_to_live,
 };
 
 /// One text that is where it belongs.
@@ -174,7 +174,7 @@ impl Intake {
 }
 
 /// What completes another text came too late to be part of it.
-fn label(id: EventId, flags: Vec<Flag>, completes: Option<EventId>) -> Label {
+fn label(id: EventId, flags: Vec<Open<Flag>>, completes: Option<EventId>) -> Label {
     let kind = if completes.is_some() { EventKind::Addendum } else { EventKind::Message };
     Label { id, kind, flags, relates_to: completes }
 }
@@ -188,7 +188,8 @@ fn of_record(record: Record) -> Result<(Inbound, Label), NotRecalled> {
             Body::Undecodable(bytes.map_err(|_| NotRecalled::Unreadable("its text is not base64"))?)
         }
     };
-    let flags = record.flags.into_iter().filter(|flag| !matches!(flag, Flag::Undecodable | Flag::Failover)).collect();
+    let is_found_again = |flag: &Open<Flag>| matches!(flag, Open::Known(Flag::Undecodable | Flag::Failover));
+    let flags = record.flags.into_iter().filter(|flag| !is_found_again(flag)).collect();
     let inbound = Inbound {
         carrier_message_id: record.carrier_message_id,
         from: record.from_raw,

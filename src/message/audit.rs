@@ -1,12 +1,36 @@
 //! Audit copies and the log of who read them: the same words for both stores.
 
-use super::{DepartmentName, EventId, Number, Record, Timestamp};
+use super::{DepartmentName, EventId, Number, Record, RecordError, Text, Timestamp};
 
-/// One audit copy, as either store gives it back.
+/// One audit copy, as either store gives it back: what it is found and told by, and the record as it was published,
+/// by whichever release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditCopy {
-    pub record: Record,
+    pub id: EventId,
+    pub department: DepartmentName,
+    pub to: Number,
+    pub received_at: Timestamp,
     pub expires_at: Timestamp,
+    json: Text,
+}
+
+impl AuditCopy {
+    /// The error names the place, never the content.
+    pub fn read(json: &[u8], expires_at: Timestamp) -> Result<Self, RecordError> {
+        let Record { id, department, to, received_at, .. } = Record::from_json(json)?;
+        let json = String::from_utf8(json.to_vec()).map_err(|_| RecordError::Malformed("not UTF-8".to_owned()))?;
+        Ok(Self { id, department, to, received_at, expires_at, json: Text::from(json) })
+    }
+
+    /// The record's JSON, fields and words of later releases included.
+    pub fn json(&self) -> &str {
+        self.json.as_str()
+    }
+
+    /// As far as this build knows it.
+    pub fn record(&self) -> Record {
+        Record::from_json(self.json().as_bytes()).expect("what was read can be read again")
+    }
 }
 
 /// The three questions an archive answers.

@@ -29,8 +29,10 @@ pub enum RuleKind {
     Default,
 }
 
-/// The rule that decided: its kind, and the word or alias as the routes write it.
+/// The rule that decided: its kind, and the word or alias as the routes write it. What has a field more is a rule of a
+/// later release, and kept whole (`Open`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     pub kind: RuleKind,
     #[serde(rename = "match", skip_serializing_if = "Option::is_none", default)]

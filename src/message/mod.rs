@@ -12,6 +12,7 @@ mod expiry;
 mod inbound;
 mod name;
 mod number;
+mod open;
 mod personal;
 mod record;
 mod sender;
@@ -24,6 +25,7 @@ pub use expiry::{PROBE_LIFE, expires_at, time_to_live};
 pub use inbound::{Body, Inbound, Media, Part};
 pub use name::{AccountName, DepartmentName, NameError};
 pub use number::{Country, Number};
+pub use open::Open;
 pub use personal::{Secret, Text};
 pub use record::{
     ConsentRecord, DeadLetterRecord, Flag, Parts, Record, RecordError, ReplayedRecord, SCHEMA_VERSION, iso,

@@ -1,18 +1,21 @@
 //! The wire form: the JSON value of every record, in both profiles.
 //!
 //! A field without a value is absent, never null; times are RFC 3339 UTC with milliseconds.
-//! Fields may be added; one that is there keeps its name and meaning while `schema_version` is 1.
+//! Fields and words may be added; what is there keeps its name and meaning while `schema_version` is 1. What that
+//! asks of every reader stands in `open.rs`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::{AccountName, Consent, DepartmentName, EventId, Media, Number, Rule, Text, Timestamp};
+use super::{AccountName, Consent, DepartmentName, EventId, Media, Number, Open, Rule, Text, Timestamp};
 
 /// The major version of the record's shape; `ce_type` carries it too.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// What else a reader should know about a text. A closed list: a new word is a new release.
+/// What else a reader should know about a text. A later release may have more words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
@@ -64,9 +67,9 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rest: Option<Text>,
     pub department: DepartmentName,
-    pub rule: Rule,
+    pub rule: Open<Rule>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub consent: Option<Consent>,
+    pub consent: Option<Open<Consent>>,
     pub routes_version: Arc<str>,
     #[serde(with = "iso::option", skip_serializing_if = "Option::is_none", default)]
     pub sent_at: Option<Timestamp>,
@@ -79,7 +82,7 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub relates_to: Option<EventId>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub flags: Vec<Flag>,
+    pub flags: Vec<Open<Flag>>,
 }
 
 /// A resident's wish about being contacted: the value of a record on `sms-router.consent`.
@@ -90,7 +93,7 @@ pub struct ConsentRecord {
     pub account: AccountName,
     pub from: Number,
     pub to: Number,
-    pub consent: Consent,
+    pub consent: Open<Consent>,
     pub routes_version: Arc<str>,
     #[serde(with = "iso")]
     pub received_at: Timestamp,
@@ -98,7 +101,7 @@ pub struct ConsentRecord {
     pub relates_to: EventId,
     /// `unverified`, where that text is.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub flags: Vec<Flag>,
+    pub flags: Vec<Open<Flag>>,
 }
 
 /// What was authenticated and could not be understood, or could not be delivered for good.
@@ -107,7 +110,7 @@ pub struct DeadLetterRecord {
     pub schema_version: u32,
     pub id: EventId,
     pub account: AccountName,
-    /// A word of a closed list: `malformed`, `unknown_number`, `too_large`, `unreadable_record`.
+    /// `malformed`, `unknown_number`, `too_large`, `unreadable_record`, or a word of a later release.
     pub reason: Arc<str>,
     /// What exactly was wrong, without any of the content.
     pub detail: String,
@@ -123,7 +126,7 @@ pub struct DeadLetterRecord {
     pub query: Option<Text>,
     /// What its texts will be flagged with if a request that could not be read is called back.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub flags: Vec<Flag>,
+    pub flags: Vec<Open<Flag>>,
     /// The id that the text would have had, and will have if it is called back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub relates_to: Option<EventId>,
@@ -160,13 +163,16 @@ impl Record {
         known(record.schema_version).map(|()| record)
     }
 
-    /// The same value with one more flag.
+    /// The same value with one more flag. Every other member stays as it was written, known or not.
     pub fn flagged(value: &[u8], flag: Flag) -> Result<Vec<u8>, RecordError> {
-        let mut record = Self::from_json(value)?;
-        if !record.flags.contains(&flag) {
-            record.flags.push(flag);
+        let mut flags = Self::from_json(value)?.flags;
+        if flags.contains(&flag.into()) {
+            return Ok(value.to_vec());
         }
-        Ok(serde_json::to_vec(&record).expect("a record has only string keys and finite numbers"))
+        flags.push(flag.into());
+        let mut members: BTreeMap<String, Box<RawValue>> = read(value)?;
+        members.insert("flags".to_owned(), to_raw_value(&flags).expect("words and what was JSON"));
+        Ok(serde_json::to_vec(&members).expect("what was JSON, under string keys"))
     }
 }
 

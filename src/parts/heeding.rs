@@ -10,7 +10,7 @@ use super::joined::Outcome;
 use super::marker::{Marker, MarkerRecord, PieceRef};
 use super::placing::Closing;
 use super::record::JoinKey;
-use crate::message::{EventId, Timestamp};
+use crate::message::{EventId, Open, Timestamp};
 
 impl<P: Copy + Ord> Groups<P> {
     pub(super) fn heed(&mut self, at: P, marker: MarkerRecord, now: Timestamp) {
@@ -26,7 +26,7 @@ impl<P: Copy + Ord> Groups<P> {
                 let leaving = self.take_apart(key, group, &pieces);
                 self.place_again(leaving, now);
             }
-            Marker::Sent { outcome: Outcome::Addendum, pieces, .. } => {
+            Marker::Sent { outcome: Open::Known(Outcome::Addendum), pieces, .. } => {
                 let leaving = self.take_apart(key, group, &pieces);
                 if self.find(key, group).is_some() {
                     find(&mut self.keys, key, group).settled.extend(&pieces);
@@ -38,9 +38,12 @@ impl<P: Copy + Ord> Groups<P> {
                     self.remember_unread(at, key, group, received_at, total);
                 }
                 let mut leaving = self.take_apart(key, group, &pieces);
+                // What a later release has made of it: pieces that come now are late ones.
+                let outcome = outcome.known().copied().unwrap_or(Outcome::Incomplete);
                 leaving.extend(self.settle_text(key, group, Phase::Sent { outcome, text: id, department }, &pieces));
                 self.place_again(leaving, now);
             }
+            Marker::Later => {}
         }
     }
 

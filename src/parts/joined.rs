@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::marker::{self, Marker, MarkerRecord, PieceRef};
 use super::record::{JoinKey, PartRecord};
-use crate::message::{AccountName, Body, DepartmentName, EventId, Flag, Inbound, Number, Parts, Text, Timestamp};
+use crate::message::{AccountName, Body, DepartmentName, EventId, Flag, Inbound, Number, Open, Parts, Text, Timestamp};
 
 /// What became of a text's pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Joined {
     /// When the first piece on the stream was received: expiry hangs on it, and a replay never changes it.
     pub received_at: Timestamp,
     pub parts: Parts,
-    pub flags: Vec<Flag>,
+    pub flags: Vec<Open<Flag>>,
     pub traceparent: Option<String>,
     /// Whether the words begin with piece 1, where a keyword would be.
     pub has_beginning: bool,
@@ -56,7 +56,7 @@ impl Joined {
     pub fn sent(&self, department: Option<DepartmentName>, needed: Option<EventId>) -> MarkerRecord {
         let sent = Marker::Sent {
             id: self.id,
-            outcome: self.outcome,
+            outcome: self.outcome.into(),
             total: self.parts.total,
             department,
             pieces: self.pieces.clone(),
@@ -86,7 +86,7 @@ impl Joined {
         let mut flags = Vec::new();
         for flag in pieces.values().flat_map(|piece| &piece.flags) {
             if !flags.contains(flag) {
-                flags.push(*flag);
+                flags.push(flag.clone());
             }
         }
         let media = pieces.values().flat_map(|piece| piece.media.iter().cloned()).collect();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::joined::Outcome;
 use super::record::{JoinKey, hex};
 use crate::message::{
-    AccountName, DepartmentName, Destination, Event, EventId, EventKind, Number, RecordError, SCHEMA_VERSION,
+    AccountName, DepartmentName, Destination, Event, EventId, EventKind, Number, Open, RecordError, SCHEMA_VERSION,
     Timestamp, iso,
 };
 
@@ -35,7 +35,7 @@ pub enum Marker {
         /// Its id.
         #[serde(rename = "text")]
         id: EventId,
-        outcome: Outcome,
+        outcome: Open<Outcome>,
         total: u16,
         /// Where it went; absent when it has no department (dead-letter).
         #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -44,6 +44,9 @@ pub enum Marker {
     },
     /// These pieces were there already in a text that is sent: they add nothing.
     Repeated { pieces: Vec<PieceRef> },
+    /// What a later release says: nothing to this one, which never writes it.
+    #[serde(other)]
+    Later,
 }
 
 /// The value of an event of kind `Joined`.
@@ -100,6 +103,7 @@ impl MarkerRecord {
                 let ids: Vec<u8> = pieces.iter().flat_map(|piece| *piece.id.as_bytes()).collect();
                 EventId::new_v5(&self.group, &[b"repeated", ids.as_slice()].concat())
             }
+            Marker::Later => EventId::new_v5(&self.group, b"later"),
         }
     }
 }

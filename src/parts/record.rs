@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::message::{
-    AccountName, Body, Destination, Event, EventId, EventKind, Flag, Inbound, Media, Number, Part, RecordError,
+    AccountName, Body, Destination, Event, EventId, EventKind, Flag, Inbound, Media, Number, Open, Part, RecordError,
     SCHEMA_VERSION, SenderKey, Text, Timestamp, iso,
 };
 
@@ -100,7 +100,7 @@ pub struct PartRecord {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub media: Vec<Media>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub flags: Vec<Flag>,
+    pub flags: Vec<Open<Flag>>,
     /// W3C trace context of the carrier's request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub traceparent: Option<String>,
@@ -116,7 +116,7 @@ pub struct Received<'a> {
     pub received_at: Timestamp,
     pub fingerprint: [u8; 16],
     pub traceparent: Option<&'a str>,
-    pub flags: Vec<Flag>,
+    pub flags: Vec<Open<Flag>>,
 }
 
 impl PartRecord {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Params, Row, params};
 
 use super::append::PLAIN;
 use super::error::{Fault, StoreError};
-use crate::message::{Access, AuditCopy, AuditQuery, EventId, Record, SenderKey, Timestamp};
+use crate::message::{Access, AuditCopy, AuditQuery, EventId, SenderKey, Timestamp};
 
 /// Most copies that one question gives; beyond it the question is refused, never cut short.
 pub const COPIES_MAX: usize = 50_000;
@@ -50,7 +50,7 @@ pub(super) fn find(
         )?,
     }
     // Several keys (after a rotation) give several runs; the sort keeps the order inside each.
-    found.copies.sort_by_key(|copy| copy.record.received_at);
+    found.copies.sort_by_key(|copy| copy.received_at);
     Ok(found.copies)
 }
 
@@ -79,13 +79,13 @@ impl Found {
 fn copy_of(row: &Row<'_>, content: &[u8]) -> Result<AuditCopy, Fault> {
     let id = EventId::from_bytes(row.get(0)?);
     let unreadable = |cause: String| StoreError::Unreadable { id, cause };
-    let record = match content.split_first() {
-        Some((&PLAIN, json)) => Record::from_json(json).map_err(|error| unreadable(error.to_string()))?,
+    let json = match content.split_first() {
+        Some((&PLAIN, json)) => json,
         Some((format, _)) => return Err(unreadable(format!("this build does not know its format {format}")).into()),
         None => return Err(unreadable("it is empty".to_owned()).into()),
     };
     let expires_at = Timestamp::from_millisecond(row.get(1)?).map_err(|error| unreadable(error.to_string()))?;
-    Ok(AuditCopy { record, expires_at })
+    Ok(AuditCopy::read(json, expires_at).map_err(|error| unreadable(error.to_string()))?)
 }
 
 pub(super) fn record_access(connection: &Connection, access: &Access) -> rusqlite::Result<()> {

@@ -3,7 +3,9 @@
 //! Comes in: a connection. Goes out: tables as this build expects them, or the refusal of newer data
 //! and of data that is damaged.
 //! Always true: `user_version` counts the steps of `MIGRATIONS` that the file has seen; a step that
-//! has been released is never changed, only followed by another.
+//! has been released is never changed, only followed by another. What an older build could not read needs a step of
+//! its own even where no table changes, such as a new kind of event or format of a copy: it then refuses the file by
+//! name, where it would call a row damaged.
 //! Not here: statements that read or write rows.
 //!
 //! Five tables:

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::carrier::{Account, Admission, AuthFailure, Delivery, Webhook, admit};
 use crate::clock::Clock;
 use crate::intake::{InboundText, Intake, Reason, of_request};
-use crate::message::{Flag, is_traceparent};
+use crate::message::{Flag, Open, is_traceparent};
 
 use super::unstoppable::{Panicked, Unstoppable, Work};
 use super::{Deferral, Limits, Outward, Refusal, Verdict};
@@ -87,7 +87,7 @@ impl Door {
         let intake = self.settings.intake.clone();
         let read = |inbound| {
             let text = intake.read(account, inbound, webhook.received_at, traceparent);
-            InboundText { flags: flags.to_vec(), ..text }
+            InboundText { flags: flags.iter().copied().map(Open::Known).collect(), ..text }
         };
         let texts: Vec<_> = texts.into_iter().map(read).collect();
         let new = || texts.iter().filter(|text| !intake.knows(text)).count();
@@ -175,7 +175,7 @@ impl Door {
             Err(deferral) => return Step::Done(Verdict::Deferred(deferral)),
         };
         let intake = self.settings.intake.clone();
-        let event = of_request(account, webhook, detail, flags.to_vec(), intake.sender_key());
+        let event = of_request(account, webhook, detail, flags, intake.sender_key());
         let patience = account.patience();
         let work = async move {
             let kept = intake.keep(event, Reason::Malformed, patience).await;

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, feed, http, push, push_body, wait_until};
+use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, feed, http, push, push_body, said, wait_until};
 
 fn texts(server: &Server, department: &str) -> Vec<String> {
     let text = |record: Value| record["text"].as_str().expect("a text").to_owned();
@@ -154,6 +155,36 @@ fn a_wish_about_contact_is_routed_and_recorded() {
     let record = feed::records(server.api, "contact-centre").remove(0);
     assert_eq!(record["consent"], "stop");
     assert_eq!(record["text"], " Stop. ", "exactly as received");
+}
+
+#[test]
+fn what_a_later_release_wrote_is_handed_on_as_it_is() {
+    let server = Server::start(Folder::new()).ready();
+    assert_eq!(server.push(&Sms::new("1", "Snow on Main St")).status, 200);
+    let mut expected = feed::records(server.api, "highways").remove(0);
+    let folder = server.kill();
+    expected["rule"] = serde_json::json!({"kind": "phrase", "phrase": ["snow", "main st"], "score": 0.25});
+    expected["consent"] = "pause".into();
+    expected["flags"] = serde_json::json!(["translated"]);
+    expected["media"] = serde_json::json!([{"url": "https://media.example/1", "bytes": 7}]);
+    expected["language"] = "cy".into();
+    let value = expected.to_string().into_bytes();
+    let store = Connection::open(folder.path("data/sms-router.sqlite")).expect("the store");
+    let changed = store.execute("UPDATE log SET value = ?1 WHERE stream = 'highways'", [&value]).expect("changed");
+    let copied = store.execute("UPDATE audit SET content = ?1", [[&[0], &value[..]].concat()]).expect("changed");
+    assert_eq!((changed, copied), (1, 1));
+    drop(store);
+    let server = Server::start(folder).ready();
+    assert_eq!(feed::records(server.api, "highways"), [expected.clone()]);
+    let json = |arguments: &[&str]| {
+        let (code, out, err) = said(&server.folder.run(arguments));
+        assert_eq!((code, out.lines().count()), (Some(0), 1), "{arguments:?}: {out}{err}");
+        serde_json::from_str::<Value>(&out).expect("JSON")
+    };
+    let id = expected["id"].as_str().expect("an id");
+    let question = ["archive", "get", "--id", id, "--reason", "a request"];
+    assert_eq!(json(&question)["department"], "highways");
+    assert_eq!(json(&[&question[..], &["--show-text"]].concat())["record"], expected);
 }
 
 #[test]

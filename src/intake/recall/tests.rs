@@ -108,8 +108,9 @@ async fn a_text_comes_back_from_its_letter_as_it_was() {
     let (id, other) = (EventId::now_v7(), EventId::now_v7());
     let rows = [
         (inbound(Some("1"), "Snow on Main St"), None, label(id, vec![], None)),
-        (inbound(None, ""), None, label(id, vec![Flag::PossibleRepeat], None)),
-        (Inbound { to: None, ..inbound(None, "\u{0}❄") }, None, label(id, vec![Flag::CarrierIdReused], None)),
+        (inbound(None, ""), None, label(id, vec![Flag::PossibleRepeat.into()], None)),
+        (inbound(None, "hia"), None, label(id, vec![crate::message::Open::Later("translated".into())], None)),
+        (Inbound { to: None, ..inbound(None, "\u{0}❄") }, None, label(id, vec![Flag::CarrierIdReused.into()], None)),
         (Inbound { body: Body::Undecodable(vec![0xff, 0]), ..inbound(None, "") }, None, label(id, vec![], None)),
         (Inbound { part, ..inbound(Some("2"), "piece") }, None, label(id, vec![], None)),
         (inbound(Some("3"), "joined"), Some(Parts { received: 2, total: 3 }), label(id, vec![], None)),
@@ -134,7 +135,7 @@ async fn a_record_that_its_topic_refused_comes_back_as_it_was() {
     let (open, account) = (open(&["86555"]), account("generic"));
     for body in [Body::Text(Text::from("Snow")), Body::Undecodable(vec![0xff])] {
         let text = open.intake.read(&account, Inbound { body, ..inbound(Some("1"), "") }, at(RECEIVED), None);
-        let label = label(EventId::now_v7(), vec![Flag::CarrierIdReused], None);
+        let label = label(EventId::now_v7(), vec![Flag::CarrierIdReused.into()], None);
         let value = published(&text, label.clone()).remove(0).2;
         let letter = DeadLetterRecord {
             body: Text::from(STANDARD.encode(&value)),
@@ -169,7 +170,7 @@ fn a_request_comes_back_from_its_letter_as_it_was() {
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
             received_at: at(RECEIVED),
         };
-        let event = of_request(&account("kannel"), &webhook, "detail", Vec::new(), &key());
+        let event = of_request(&account("kannel"), &webhook, "detail", &[], &key());
         assert!(!String::from_utf8_lossy(&event.value).contains("hush"));
         let kept = letter(&event);
         let content = STANDARD.decode(kept.body.as_str()).unwrap();
@@ -188,7 +189,7 @@ fn what_was_let_in_unverified_stays_so_when_it_is_called_back() {
     let webhook =
         Webhook { method: &method, query, headers: &headers, body: b"", path_secret: None, peer, received_at };
     for flags in [vec![], vec![Flag::Unverified]] {
-        let letter = letter(&of_request(&account, &webhook, "to missing", flags.clone(), &key()));
+        let letter = letter(&of_request(&account, &webhook, "to missing", &flags, &key()));
         let (text, label) = open.intake.texts_of(&letter, &account).unwrap().remove(0);
         assert_eq!(label.flags, flags);
         // And when it then has nowhere to go.
@@ -206,7 +207,7 @@ fn requests_that_differ_in_their_query_only_are_two_letters() {
     let id = |query| {
         let (method, received_at) = (&Method::POST, at(RECEIVED));
         let webhook = Webhook { method, query, headers: &headers, body: b"same", path_secret: None, peer, received_at };
-        of_request(&account("kannel"), &webhook, "detail", Vec::new(), &key()).id
+        of_request(&account("kannel"), &webhook, "detail", &[], &key()).id
     };
     assert_ne!(id("sender=1"), id("sender=2"));
     assert_eq!(id("sender=1"), id("sender=1&secret=hush"), "a new secret makes no new letter");
@@ -252,7 +253,7 @@ async fn a_batch_that_can_be_read_now_is_called_by_the_same_ids_each_time() {
         peer,
         received_at: at(RECEIVED),
     };
-    let letter = letter(&of_request(&account, &webhook, "to missing", Vec::new(), &key()));
+    let letter = letter(&of_request(&account, &webhook, "to missing", &[], &key()));
     let unread = open.intake.recall(&letter, &account, now).await;
     assert_eq!(unread, Err(NotRecalled::Unreadable("to missing")));
     let mended = Account { number: Some(crate::message::Number::normalise("86555", Country::GB)), ..account };

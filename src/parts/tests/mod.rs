@@ -4,7 +4,9 @@ mod streams;
 mod world;
 
 use super::*;
-use crate::message::{AccountName, Body, Country, EventId, Inbound, Media, Number, Part, SenderKey, Text, Timestamp};
+use crate::message::{
+    AccountName, Body, Country, EventId, Flag, Inbound, Media, Number, Open, Part, SenderKey, Text, Timestamp,
+};
 
 pub(super) const START: &str = "2026-11-21T10:00:00.000Z";
 

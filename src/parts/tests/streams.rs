@@ -182,6 +182,50 @@ fn values_of_the_stream_are_read_back_or_refused_without_their_content() {
     assert!(!format!("{record:?}").contains("65535"));
 }
 
+#[test]
+fn what_a_later_release_says_of_pieces_stays_with_their_text() {
+    let mut world = World::new(Settings::default());
+    for number in 1..=2 {
+        let (words, id) = (Body::Text(Text::from("a")), number.to_string());
+        let mut piece = piece(&Sketch { id: &id, reference: "7", number, total: 2, words, received_at: at(0) });
+        piece.flags = vec![Open::Later("translated".into()), Flag::Unverified.into()];
+        let json = String::from_utf8(piece.event().value).expect("JSON");
+        let later = json.replace("\"reference\"", "\"language\":\"cy\",\"reference\"");
+        world.push(&PartRecord::from_json(later.as_bytes()).expect("a piece"));
+    }
+    let mut reader = world.reader(0);
+    while world.read(&mut reader) {}
+    let Some(Todo::Publish(joined)) = reader.groups.next_todo() else { panic!("the text is whole") };
+    assert_eq!(serde_json::to_value(&joined.flags).expect("JSON"), serde_json::json!(["translated", "unverified"]));
+}
+
+#[test]
+fn a_marker_of_a_later_release_says_nothing_and_a_later_outcome_says_that_the_text_is_sent() {
+    let mut world = World::new(Settings::default());
+    let words = || Body::Text(Text::from("a"));
+    let sketch = |number, id| Sketch { id, reference: "7", number, total: 2, words: words(), received_at: at(0) };
+    world.push(&piece(&sketch(1, "1")));
+    world.push(&piece(&sketch(2, "2")));
+    let mut reader = world.reader(0);
+    while world.read(&mut reader) {}
+    let Some(Todo::Publish(joined)) = reader.groups.next_todo() else { panic!("the text is whole") };
+    let sent = String::from_utf8(joined.sent(None, None).event(&joined.to).value).expect("JSON");
+    let check = |from: &str, to: &str, is_given_out_again: bool| {
+        let mut reader = world.reader(0);
+        while reader.next < 2 {
+            assert!(world.read(&mut reader));
+        }
+        let marker = Entry::marker(sent.replace(from, to).as_bytes()).expect("a marker");
+        reader.groups.read(2, marker, at(1));
+        reader.groups.go_live();
+        assert_eq!(reader.groups.next_todo().is_some(), is_given_out_again, "{to}");
+    };
+    check("\"sent\"", "\"translated\"", true);
+    check("\"complete\"", "\"shortened\"", false);
+    check("\"sent\"", "\"sent\"", false);
+    assert!(Entry::marker(sent.replace("\"pieces\"", "\"peaces\"").as_bytes()).is_err());
+}
+
 /// Texts with references of their own, some pieces lost, some repeated, in any order.
 fn shuffled() -> impl Strategy<Value = (Vec<Vec<bool>>, Vec<(usize, usize)>)> {
     let texts = proptest::collection::vec(proptest::collection::vec(any::<bool>(), 2..6), 1..6);

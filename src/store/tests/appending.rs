@@ -55,7 +55,7 @@ async fn a_known_id_adds_nothing() {
     assert_eq!(ids_of(&open.store, "parking").await, []);
     let copies = open.store.find(&crate::message::AuditQuery::Id(first.id)).await.expect("its copy");
     assert_eq!(copies.len(), 1);
-    assert_eq!(copies[0].record.department, department("highways"));
+    assert_eq!(copies[0].department, department("highways"));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ const OTHER: &str = "+447700900999";
 
 async fn found(store: &Store, query: AuditQuery) -> Vec<u128> {
     let copies = store.find(&query).await.expect("an answer");
-    copies.iter().map(|copy| copy.record.id.as_u128()).collect()
+    copies.iter().map(|copy| copy.id.as_u128()).collect()
 }
 
 async fn three_texts(store: &Store) {
@@ -54,8 +54,24 @@ async fn a_copy_is_the_record_and_its_expiry() {
     let event = text(1, "highways", "+447700900123", received, "Snow \u{2603} on Main St\n");
     stored(&open.store, vec![event.clone()]).await;
     let copies = open.store.find(&AuditQuery::Id(event.id)).await.expect("its copy");
-    assert_eq!(serde_json::to_vec(&copies[0].record).expect("JSON"), event.value);
+    assert_eq!(copies[0].json().as_bytes(), event.value);
     assert_eq!(copies[0].expires_at, at("2028-03-01T00:00:00.001Z"));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_later_release_is_given_back_as_it_was_written() {
+    let folder = folder();
+    let open = open(folder.path());
+    let mut event = text(1, "highways", "+447700900123", at(NOW), "Snow on Main St");
+    let value = String::from_utf8(event.value).expect("JSON");
+    let value =
+        value.replace(r#"{"kind":"default"}"#, r#"{"kind":"phrase","score":1.50},"language":"cy","consent":"pause""#);
+    event.value = value.into_bytes();
+    stored(&open.store, vec![event.clone()]).await;
+    let copies = open.store.find(&AuditQuery::Id(event.id)).await.expect("its copy");
+    assert!(copies[0].json().contains("1.50"));
+    assert_eq!(copies[0].json().as_bytes(), event.value);
+    assert_eq!(copies[0].record().text.as_str(), "Snow on Main St");
 }
 
 #[tokio::test]
@@ -81,7 +97,7 @@ async fn a_command_beside_the_server_reads_and_leaves_its_name() {
     let older_key = SenderKey::new(b"the key before the rotation").expect("long enough");
     for (keys, expected) in [(vec![older_key.clone(), key()], vec![1, 2]), (vec![older_key], vec![])] {
         let copies = reader.find(&AuditQuery::Sender(number.clone()), &keys, at(NOW)).expect("an answer");
-        assert_eq!(copies.iter().map(|copy| copy.record.id.as_u128()).collect::<Vec<_>>(), expected);
+        assert_eq!(copies.iter().map(|copy| copy.id.as_u128()).collect::<Vec<_>>(), expected);
     }
     let access = |why: &str, ids: Vec<EventId>| Access {
         at: at(NOW),

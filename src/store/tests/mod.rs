@@ -84,7 +84,7 @@ pub(super) fn text(id: u128, to: &str, from: &str, received_at: Timestamp, words
         keyword: None,
         rest: None,
         department: department(to),
-        rule: Rule { kind: RuleKind::Default, matched: None },
+        rule: Rule { kind: RuleKind::Default, matched: None }.into(),
         consent: None,
         routes_version: Arc::from("test"),
         sent_at: None,

@@ -153,7 +153,7 @@ async fn data_of_version_1_is_opened() {
     let entries = open.store.read("highways", crate::store::Cursor::START, 10).await.expect("the feed");
     assert_eq!((entries[0].id, entries[0].value.as_slice()), (id, b"{}".as_slice()));
     let copies = open.store.find(&AuditQuery::Id(id)).await.expect("the copy");
-    assert_eq!(copies[0].record.text.as_str(), "Snow");
+    assert_eq!(copies[0].record().text.as_str(), "Snow");
     assert_eq!(copies[0].expires_at, at("2027-11-21T10:00:00.123Z"));
     assert_eq!(open.store.append(vec![some_text(1)]).await, Ok(vec![Appended::Conflicting]));
     stored(&open.store, vec![some_text(2)]).await;

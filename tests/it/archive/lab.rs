@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -18,8 +20,8 @@ use sms_router::archive::{self, Archive, Replication};
 use sms_router::archiver::{self, ArchiverError};
 use sms_router::clock::Clock;
 use sms_router::message::{
-    AccountName, DepartmentName, Destination, Event, EventId, EventKind, EventSource, Record, SenderKey, Timestamp,
-    topics,
+    AccountName, DeadLetterRecord, DepartmentName, Destination, Event, EventId, EventKind, EventSource, Record,
+    SenderKey, Timestamp, topics,
 };
 use sms_router::publish::{self, Publisher, Renewals};
 use sms_router::telemetry::{Latches, Metrics};
@@ -179,6 +181,24 @@ impl Lab {
         };
         let done = tokio::spawn(archiver::run(archiver::Settings::new(self.consumer().into()), parts));
         Work { metrics, routes, shutdown, done }
+    }
+
+    /// Letters about what lies on the topic.
+    pub fn letters_about(&self, topic: &str, count: usize) -> Vec<DeadLetterRecord> {
+        let mut config = self.consumer();
+        config.set("group.id", format!("{}-letters", self.name)).set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        consumer.subscribe(&[topics::DEAD_LETTER]).expect("subscribed");
+        let end = Instant::now() + Duration::from_secs(60);
+        let mut found = Vec::new();
+        while found.len() < count {
+            assert!(Instant::now() < end, "{} of {count} letters", found.len());
+            let Some(Ok(message)) = consumer.poll(Duration::from_secs(1)) else { continue };
+            // Between the letters are records that close those which were called back.
+            let letter: Option<DeadLetterRecord> = serde_json::from_slice(message.payload().unwrap_or_default()).ok();
+            found.extend(letter.filter(|letter| letter.detail.contains(topic)));
+        }
+        found
     }
 }
 

@@ -15,7 +15,7 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::Statement;
 use scylla::value::CqlTimestamp;
 use sms_router::archive::Archive;
-use sms_router::message::{AuditCopy, AuditQuery, EventId, Record, Timestamp};
+use sms_router::message::{AuditCopy, AuditQuery, EventId, Timestamp};
 use sms_router::store;
 
 use super::faults_of;
@@ -85,12 +85,12 @@ fn copy(id: EventId, expires_at: CqlTimestamp, content: &[u8]) -> anyhow::Result
     let (format, value) = content.split_first().with_context(|| format!("{id} has an empty copy"))?;
     ensure!(*format == 0, "{id} has a copy of format {format}");
     let expires_at = Timestamp::from_millisecond(expires_at.0)?;
-    Ok(AuditCopy { record: Record::from_json(value)?, expires_at })
+    Ok(AuditCopy::read(value, expires_at)?)
 }
 
 impl Archived {
     fn look_at(&mut self, script: Script, table: &str, copy: &AuditCopy, received_ms: Option<i64>) {
-        let record = &copy.record;
+        let record = &copy.record();
         let key = script.key_of(record);
         let department = DEPARTMENTS.iter().position(|name| *name == record.department.as_str());
         match (key, department) {
@@ -117,7 +117,7 @@ impl Archived {
         let left = copy.expires_at.as_second() - Timestamp::now().as_second();
         let off = ttl.map(|ttl| (i64::from(ttl) - left).abs());
         if off.is_none_or(|off| off > TTL_TOLERANCE_SECONDS) {
-            let detail = format!("{table}: {} lives {ttl:?} s and should {left}", copy.record.id);
+            let detail = format!("{table}: {} lives {ttl:?} s and should {left}", copy.id);
             self.violations.push(Violation { kind: Kind::Expiry, key: None, detail });
         }
     }
