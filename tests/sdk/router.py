@@ -62,9 +62,12 @@ def free_port():
 
 
 class Router:
-    """`accounts`: TOML of the account sections, and of others; `secrets`: file name under secrets/ to content."""
+    """`accounts`: TOML of the account sections, and of others; `secrets`: file name under secrets/ to content;
+    `archive`: more keys of that section.
+    `binary` may be another when the `with` block is entered again, on the same folder and ports."""
 
-    def __init__(self, accounts, secrets, routes=ROUTES):
+    def __init__(self, accounts, secrets, routes=ROUTES, archive="", binary=BINARY):
+        self.binary = binary
         self.folder = tempfile.TemporaryDirectory(prefix="sms-router-sdk-")
         self.inbound, self.api, self.monitoring = free_port(), free_port(), free_port()
         home = pathlib.Path(self.folder.name)
@@ -88,15 +91,17 @@ listen = "127.0.0.1:{self.api}"
 listen = "127.0.0.1:{self.monitoring}"
 [archive]
 sender_key = {{ file = "secrets/sender-key" }}
+{archive}
 {accounts}
 {departments}
 """)
         self.log = home / "log"
 
     def __enter__(self):
+        self.killed = False
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "-c", str(self.config)],
+                [self.binary, "serve", "-c", str(self.config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             self._wait_until_ready()
@@ -107,7 +112,7 @@ sender_key = {{ file = "secrets/sender-key" }}
 
     def __exit__(self, *_):
         code = self._stop()
-        if code != 0:
+        if code != 0 and not self.killed:
             self._show_log()
             sys.exit(f"serve ended with {code} after SIGTERM")
 
@@ -121,7 +126,13 @@ sender_key = {{ file = "secrets/sender-key" }}
                     return
             time.sleep(0.05)
         self._show_log()
-        sys.exit(f"{BINARY} serve is not ready (exit status {self.process.poll()})")
+        sys.exit(f"{self.binary} serve is not ready (exit status {self.process.poll()})")
+
+    def kill(self):
+        """With -9; the `with` block then ends without a word."""
+        self.killed = True
+        self.process.kill()
+        self.process.wait()
 
     def _stop(self):
         if self.process.poll() is None:
@@ -143,7 +154,7 @@ sender_key = {{ file = "secrets/sender-key" }}
     def run(self, *arguments):
         """Another command of the binary with these settings, to its end."""
         return subprocess.run(
-            [BINARY, *arguments, "-c", str(self.config)], capture_output=True, timeout=60, check=False)
+            [self.binary, *arguments, "-c", str(self.config)], capture_output=True, timeout=60, check=False)
 
     def secret(self, name):
         """The path of a secret's file."""
@@ -152,26 +163,27 @@ sender_key = {{ file = "secrets/sender-key" }}
     def simulate(self, account, url, sender, text, *options):
         """What `sms-router simulate` sends goes to `url`; its exit status comes back."""
         return subprocess.run(
-            [BINARY, "simulate", "-c", str(self.config), "--account", account, "--to", NUMBER,
+            [self.binary, "simulate", "-c", str(self.config), "--account", account, "--to", NUMBER,
              "--from", sender, "--url", url, *options, "-"],
             input=text.encode(), capture_output=True, timeout=60, check=False)
 
     def texts(self):
         """Every text of every department's feed, oldest first: (department, text)."""
+        return [(department, event["data"]["text"]) for department in DEPARTMENTS for event in self.events(department)]
+
+    def events(self, department, after=""):
+        """A department's feed after that id, oldest first."""
         found = []
-        for department in DEPARTMENTS:
-            last = ""
-            while True:
-                query = f"?limit=500&timeout=0{last}"
-                status, body = request(
-                    self.api, "GET", f"/v1/departments/{department}/messages{query}",
-                    headers={"Authorization": f"Bearer {FEED_TOKEN}"})
-                events = json.loads(body) if status == 200 else sys.exit(f"the feed answered {status}: {body!r}")
-                if not events:
-                    break
-                found += [(department, event["data"]["text"]) for event in events]
-                last = f"&lastEventId={events[-1]['id']}"
-        return found
+        while True:
+            last = found[-1]["id"] if found else after
+            query = f"?limit=500&timeout=0{last and f'&lastEventId={last}'}"
+            status, body = request(
+                self.api, "GET", f"/v1/departments/{department}/messages{query}",
+                headers={"Authorization": f"Bearer {FEED_TOKEN}"})
+            events = json.loads(body) if status == 200 else sys.exit(f"the feed answered {status}: {body!r}")
+            if not events:
+                return found
+            found += events
 
 
 def request(port, method, path, body=b"", headers=None):
