@@ -15,6 +15,7 @@
 //!   feed, `tail`, the journal, `archive get`; `Record::flagged` changes one member and leaves the others;
 //! - **what is made anew** by this build, a text joined of pieces or called back from dead-letter, is a record of
 //!   this build that carries the flags it was given, known or not;
+//! - an event of a type that is not known is passed over, wherever events of several types lie;
 //! - a marker that is not known (`parts::Marker`) is passed over: its text goes out once more under the same id, or
 //!   incomplete, and is never lost;
 //! - **the embedded store** counts its steps (`store`'s `MIGRATIONS`) and refuses newer data by name. A new kind of

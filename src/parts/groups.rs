@@ -95,6 +95,7 @@ impl<P: Copy + Ord> Groups<P> {
                 self.place(at, piece, now);
             }
             Entry::Marker(marker) => self.heed(at, *marker, now),
+            Entry::Later => {}
         }
         self.make_room(now);
     }

@@ -80,6 +80,8 @@ impl Default for Settings {
 pub enum Entry {
     Piece(Box<PartRecord>),
     Marker(Box<MarkerRecord>),
+    /// Of a type that a later release has: nothing to this one.
+    Later,
 }
 
 impl Entry {

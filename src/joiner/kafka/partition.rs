@@ -11,6 +11,9 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use crate::message::{EventKind, RecordError, Timestamp};
 use crate::parts::{self, Entry, Groups};
 
+/// Before the version in the types of the stream.
+const PIECES_AND_MARKERS: [&str; 2] = [".part.", ".joined."];
+
 /// Offsets of entries on their way to dead-letter; shared with the tasks that bring them there.
 pub(super) type Unreadable = Arc<Mutex<BTreeSet<i64>>>;
 
@@ -139,12 +142,20 @@ impl Kept {
     }
 }
 
-/// What a record says, by its type; one without a type was put there by hand.
 pub(super) fn understand(message: &BorrowedMessage<'_>) -> Result<Entry, RecordError> {
-    let value = message.payload().unwrap_or_default();
     let header = |name: &str| message.headers()?.iter().find(|header| header.key.eq_ignore_ascii_case(name))?.value;
-    let is_marker = header("ce_type").is_some_and(|kind| kind.ends_with(EventKind::Joined.suffix().as_bytes()));
-    if is_marker { Entry::marker(value) } else { Entry::piece(value) }
+    let kind = header("ce_type").map(String::from_utf8_lossy);
+    entry(kind.as_deref(), message.payload().unwrap_or_default())
+}
+
+/// What a record says, by its type; one without a type was put there by hand. A piece of a newer major version is
+/// an error and no stranger: its text must not be passed over.
+fn entry(kind: Option<&str>, value: &[u8]) -> Result<Entry, RecordError> {
+    match kind {
+        Some(kind) if kind.ends_with(EventKind::Joined.suffix()) => Entry::marker(value),
+        Some(kind) if !PIECES_AND_MARKERS.iter().any(|known| kind.contains(known)) => Ok(Entry::Later),
+        _ => Entry::piece(value),
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +171,25 @@ mod tests {
         }
         let kept = Kept { offset: 7, needed: 3 };
         assert_eq!(Kept::start(kept.offset, &kept.metadata()), 3);
+    }
+
+    #[test]
+    fn types_of_a_later_release_are_passed_over_and_newer_versions_of_known_ones_are_not() {
+        for (kind, is_passed_over) in [
+            (Some("council.note.v1"), true),
+            (Some("sms-router.part.v1"), false),
+            (Some("sms-router.part.v2"), false),
+            (Some("sms-router.joined.v1"), false),
+            (Some("sms-router.joined.v2"), false),
+            (None, false),
+        ] {
+            let entry = entry(kind, br#"{"schema_version":2}"#);
+            assert_eq!(
+                (matches!(entry, Ok(Entry::Later)), entry.is_err()),
+                (is_passed_over, !is_passed_over),
+                "{kind:?}"
+            );
+        }
     }
 
     #[test]
