@@ -143,11 +143,23 @@ impl OpenLog {
                 let _ = tokio::task::spawn_blocking(move || publisher.flush(FLUSH_TIMEOUT)).await;
                 if let Some(OpenJournal { store, writer, replay, .. }) = journal {
                     let _ = replay.await;
+                    tell_left(&kafka);
                     drop((kafka, store));
                     writer.close().await;
                 }
             }
         }
+    }
+}
+
+/// The last word of a process that leaves texts behind, for whoever looks at its log then.
+fn tell_left(kafka: &Kafka) {
+    match kafka.journal().map_or(0, Journal::messages) {
+        0 => {}
+        texts => tracing::warn!(
+            texts,
+            "texts stay in the journal: keep its volume until `serve` runs on it again, or `journal replay`"
+        ),
     }
 }
 

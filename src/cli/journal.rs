@@ -1,6 +1,7 @@
-//! `journal status` and `journal replay`: what waits on a volume, and getting it to its topics.
+//! `journal status` and `journal replay`: what waits on a volume, until nothing does, and getting it to its topics.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 
@@ -8,16 +9,31 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Environment, Publish, SecretsNeeded};
 use crate::message::iso;
-use crate::store::Reader;
+use crate::store::{JournalState, Reader, StoreError};
 
 use super::{Failure, Outcome, Settings, print};
+
+/// Between two looks at a journal that a running `serve` empties.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Subcommand)]
 pub enum Command {
     /// What waits, for which topic and since when; beside a running `serve` or without one
-    Status(Settings),
+    Status(Status),
     /// Publishes what a `serve` that is gone has left in the data folder
     Replay(Arguments),
+}
+
+#[derive(Args)]
+pub struct Status {
+    #[command(flatten)]
+    settings: Settings,
+    /// Ends with 0 as soon as nothing waits, with 1 if something still does after so long
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
+    /// Looks only after so long: with --wait, until nobody sends this instance new texts
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "wait")]
+    delay: u64,
 }
 
 #[derive(Args)]
@@ -31,19 +47,43 @@ pub struct Arguments {
 
 pub fn journal(command: &Command, environment: &Environment) -> Outcome {
     match command {
-        Command::Status(settings) => status(settings, environment),
+        Command::Status(arguments) => status(arguments, environment),
         Command::Replay(arguments) => replay(arguments, environment),
     }
 }
 
-fn status(settings: &Settings, environment: &Environment) -> Outcome {
-    let config = settings.load(environment, SecretsNeeded::Must)?;
-    let state = Reader::open(&config.data).and_then(|reader| reader.journal_state()).map_err(Failure::of)?;
+fn status(arguments: &Status, environment: &Environment) -> Outcome {
+    let config = arguments.settings.load(environment, SecretsNeeded::Must)?;
+    let patience = Duration::from_secs(arguments.wait.unwrap_or(0));
+    std::thread::sleep(Duration::from_secs(arguments.delay));
+    let state = empty_or_late(&config.data, patience).map_err(Failure::of)?;
     for (topic, line) in &state.topics {
         let since = line.oldest.map(|oldest| iso::format(oldest.journalled_at)).unwrap_or_default();
         print(format_args!("{topic}: {} texts, {} bytes, since {since}", line.messages, line.bytes))?;
     }
-    print(format_args!("{} texts wait in {}", state.all.messages, config.data.display()))
+    let (left, data) = (state.all.messages, config.data.display());
+    print(format_args!("{left} texts wait in {data}"))?;
+    match arguments.wait {
+        Some(waited) if left > 0 => Err(Failure::of(format_args!(
+            "{left} texts still wait in {data} after {waited} s, and only this volume has them: keep it, see that their \
+             topics take texts, then start `serve` on it again or run `sms-router journal replay`"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What the journal holds when it is empty, or when patience has run out; looks once at least.
+fn empty_or_late(data: &Path, patience: Duration) -> Result<JournalState, StoreError> {
+    let reader = Reader::open(data)?;
+    let end = Instant::now() + patience;
+    loop {
+        let state = reader.journal_state()?;
+        let left = end.saturating_duration_since(Instant::now());
+        if state.all.messages == 0 || left.is_zero() {
+            return Ok(state);
+        }
+        std::thread::sleep(left.min(LOOK_EVERY));
+    }
 }
 
 fn replay(arguments: &Arguments, environment: &Environment) -> Outcome {

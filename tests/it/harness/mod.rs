@@ -102,9 +102,14 @@ impl Folder {
 
     /// Runs a command of the binary to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        let config = self.path("sms-router.toml");
-        let command = binary().args(arguments).arg("-c").arg(config).current_dir(self.dir.path()).output();
-        command.expect("the binary")
+        self.command(arguments).output().expect("the binary")
+    }
+
+    /// A command of the binary, with the settings of this folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = binary();
+        command.args(arguments).arg("-c").arg(self.path("sms-router.toml")).current_dir(self.dir.path());
+        command
     }
 }
 

@@ -1,8 +1,9 @@
 //! The journal behind a real Kafka: what is answered 200 while the broker is away reaches its topic.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
 
-use super::{cluster_settings, consume, consume_until, routes, set_up, set_up_with, unique, value};
+use super::{cluster_settings, consume, consume_all, consume_until, routes, set_up, set_up_with, unique, value};
 use crate::harness::services::{Frozen, given};
 use crate::harness::{Folder, Server, Sms, http, said, wait_until};
 
@@ -126,6 +127,35 @@ fn an_orphaned_journal_is_looked_at_and_replayed_by_a_command() {
     assert!(code == Some(0) && out.contains("5 texts published, 0 left"), "{out}{err}");
     let arrived = first_copies(&format!("{prefix}.highways"), 5);
     assert_eq!(arrived, (0..5).map(|number| format!("snow {number}")).collect::<Vec<_>>());
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/run kafka"]
+fn who_waits_for_an_empty_journal_is_told_when_it_is_and_when_it_stays_full() {
+    let prefix = unique("emptied");
+    let folder = set_up(&prefix);
+    let frozen = Frozen::broker("kafka");
+    let mut server = Server::start(folder).ready();
+    for number in 0..5 {
+        assert_eq!(server.push(&Sms::new(&number.to_string(), &format!("snow {number}"))).status, 200);
+    }
+    let mut patient = server.folder.command(&["journal", "status", "--delay", "1", "--wait", "60"]);
+    let mut patient = patient.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");
+    let (code, out, err) = said(&server.folder.run(&["journal", "status", "--wait", "2"]));
+    assert!(code == Some(1) && out.contains(&format!("{prefix}.highways: 5 texts")), "{out}{err}");
+    assert!(err.lines().count() == 1 && err.contains("5 texts still wait"), "{err}");
+    assert!(patient.try_wait().expect("a child").is_none(), "it has looked by now, and goes on waiting");
+    drop(frozen);
+    let (code, out, err) = said(&patient.wait_with_output().expect("a child"));
+    assert!(code == Some(0) && out.starts_with("0 texts wait in"), "{out}{err}");
+    let arrived: BTreeSet<_> =
+        consume_all(&format!("{prefix}.highways")).iter().map(|record| record["text"].to_string()).collect();
+    assert_eq!(arrived.len(), 5, "all were on the topic when it said so");
+    let frozen = Frozen::broker("kafka");
+    assert_eq!(server.push(&Sms::new("last", "snow last")).status, 200);
+    server.signal("TERM");
+    server.wait_for_log("texts stay in the journal");
+    drop(frozen);
 }
 
 #[test]
