@@ -62,6 +62,8 @@ expect() {
 expect "it runs as user 65532" 65532 "$(awk '/^Uid:/ { print $3 }' "$root/proc/$pid/status")"
 expect "its root cannot be written, not even by root" "" "$(if touch "$root/etc/written" 2>/dev/null; then echo written; fi)"
 expect "it takes a text" 200 "$(inside simulate --to 86555 --from +447700900123 Snow | cut -c 1-3)"
+expect "beside it, another says at once that no journal waits" "0 texts wait in data" \
+    "$(inside journal status --wait 20)"
 expect "what it keeps is on the volume" 1 "$(find "$volume/data" -name sms-router.sqlite -size +0 | wc -l)"
 kill -TERM "$pid"
 ended=0

@@ -16,6 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
 TOOLS = pathlib.Path(os.environ.get("SMS_ROUTER_TEST_TOOLS", ROOT / "target/tests/go/bin"))
 OVERLAYS = sorted(path.parent.name for path in (K8S / "overlays").glob("*/kustomization.yaml"))
+# Where the image has it (k8s/image/rootfs).
+PROGRAM = "/usr/bin/sms-router"
 WORKLOADS = ("StatefulSet", "Deployment", "CronJob", "DaemonSet", "Job", "Pod", "ReplicaSet")
 
 
@@ -83,6 +85,23 @@ def container(workload):
     containers = pod(workload)["containers"] + pod(workload).get("initContainers", [])
     assert len(containers) == 1, f"{called(workload)} has {len(containers)} containers"
     return containers[0]
+
+
+def pre_stop(workload):
+    """What the kubelet runs before SIGTERM: the program's arguments, nothing where it only sleeps."""
+    hook = container(workload).get("lifecycle", {}).get("preStop", {})
+    program, *arguments = hook.get("exec", {}).get("command", [PROGRAM])
+    assert program == PROGRAM, f"{called(workload)}: {program} is not in the image"
+    return arguments
+
+
+def pre_stop_s(workload):
+    """Seconds before SIGTERM: until proxies have noticed, and what may follow after that."""
+    arguments = pre_stop(workload)
+    if not arguments:
+        hook = container(workload).get("lifecycle", {}).get("preStop", {})
+        return hook.get("sleep", {}).get("seconds", 0), 0
+    return tuple(int(arguments[arguments.index(option) + 1]) for option in ("--delay", "--wait"))
 
 
 def environment(workload):

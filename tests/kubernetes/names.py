@@ -11,7 +11,7 @@ import subprocess
 import service
 from claims import claim, none, some
 from files import BINARY, request
-from manifests import OVERLAYS, ROOT, called, container, k8s_files, objects, workloads
+from manifests import OVERLAYS, ROOT, called, container, k8s_files, objects, pre_stop, workloads
 
 # Not the names that recording rules make, which have a colon.
 METRIC = re.compile(r"(?<!:)\bsms_router_[a-z0-9_]+\b(?!:)")
@@ -66,7 +66,8 @@ def pages():
 def arguments():
     for overlay in OVERLAYS:
         for each in workloads(objects(overlay)):
-            none(command_problems(container(each)["args"], f"{overlay}, {called(each)}"))
+            for words in (container(each)["args"], pre_stop(each)):
+                none(command_problems(words, f"{overlay}, {called(each)}"))
     for path, text in pages().items():
         for words in spoken_of(text):
             none(command_problems(words, path.relative_to(ROOT)))

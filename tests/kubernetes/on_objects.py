@@ -83,7 +83,7 @@ def restricted():
         changed("production", rules.pods_are_restricted, expected, harm)
 
 
-@claim("the kubelet waits as long as a router may take to end, and that is long enough for any text")
+@claim("the kubelet waits as long as a router may take to end, its journal too, and that is long enough for any text")
 def endings():
     every_overlay(rules.ends_in_time)
 
@@ -94,7 +94,16 @@ def endings():
         del container(router(found))["lifecycle"]
 
     changed("demo", rules.ends_in_time, "killed after", hurried)
+    def unemptied(found):
+        container(router(found))["lifecycle"]["preStop"] = {"sleep": {"seconds": 5}}
+
+    def patient(found):
+        container(router(found))["lifecycle"]["preStop"]["exec"]["command"][-1] = "90"
+
     changed("demo", rules.ends_in_time, "time to notice", unnoticed)
+    changed("production", rules.ends_in_time, "time to notice", unnoticed)
+    changed("production", rules.ends_in_time, "without emptying its journal", unemptied)
+    changed("production", rules.ends_in_time, "killed after", patient)
 
 
 @claim("ports are those of the settings' listeners, everywhere")

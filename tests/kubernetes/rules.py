@@ -7,8 +7,8 @@ import pathlib
 import re
 import tomllib
 
-from manifests import (called, claims_of, container, environment, of_kind, one, pod, router, selects, sources, template,
-                       workloads)
+from manifests import (called, claims_of, container, environment, of_kind, one, pod, pre_stop_s, router, selects,
+                       sources, template, workloads)
 
 # From src/app/log.rs and src/cli/serve.rs: the flush of the producers, threads that block. What is not set has the
 # README's default.
@@ -23,10 +23,15 @@ def settings(found):
     return tomllib.loads(maps[0]["data"]["sms-router.toml"])
 
 
+def journals(found):
+    """Whether texts that Kafka has not taken are on a disk of the router's."""
+    publish = settings(found).get("publish", {})
+    return publish.get("to", "local") == "kafka" and publish.get("journal", True)
+
+
 def keeps_texts(found):
     """Whether texts that were answered 200 are on a disk of the router's."""
-    publish = settings(found).get("publish", {})
-    return publish.get("to", "local") == "local" or publish.get("journal", True)
+    return settings(found).get("publish", {}).get("to", "local") == "local" or journals(found)
 
 
 def kept_texts_stay(found):
@@ -87,11 +92,13 @@ def ends_in_time(found):
     """The kubelet waits longer than a router that ends in order takes at most; that is longer than any text takes."""
     serving, said = router(found), settings(found)
     inbound = said.get("inbound", {})
-    sleep = container(serving).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    sleep, wait = pre_stop_s(serving)
     drain, grace = said.get("drain_delay_ms", DRAIN_DELAY_MS), said.get("grace_ms", GRACE_MS)
     if not sleep or not drain:
         yield "proxies are not given time to notice: preStop and drain_delay_ms"
-    takes = sleep * 1_000 + drain + grace + LINGER_MS
+    if journals(found) and not wait:
+        yield f"{called(serving)}: leaves without emptying its journal"
+    takes = (sleep + wait) * 1_000 + drain + grace + LINGER_MS
     if (allowed := pod(serving).get("terminationGracePeriodSeconds", 30) * 1_000) < takes:
         yield f"killed after {allowed} ms, though ending may take {takes}"
     text = inbound.get("body_timeout_ms", BODY_TIMEOUT_MS) + inbound.get("deadline_max_ms", DEADLINE_MAX_MS) + FLUSH_MS

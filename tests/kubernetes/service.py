@@ -12,7 +12,7 @@ import tomllib
 
 import files
 from claims import claim, none, some
-from manifests import OVERLAYS, called, container, objects, one, pod, router, workloads
+from manifests import OVERLAYS, called, container, objects, one, pod, pre_stop, pre_stop_s, router, workloads
 from router import free_port
 
 FROM, TO = "+447700900123", "86555"
@@ -121,8 +121,7 @@ def fits_its_request(laid, process):
 
 def ends_in_time(laid, process):
     code, seconds = files.stop(process)
-    sleep = container(laid.workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
-    allowed = pod(laid.workload)["terminationGracePeriodSeconds"] - sleep
+    allowed = pod(laid.workload)["terminationGracePeriodSeconds"] - sum(pre_stop_s(laid.workload))
     assert code == 0, f"exit code {code}"
     assert seconds < allowed, f"{seconds:.0f} s, {allowed} allowed"
     drain = settings_of(laid)["drain_delay_ms"] / 1000
@@ -194,7 +193,16 @@ def notify(laid, ports, text):
     return files.request(url, json.dumps(body).encode(), headers, trusting())[0]
 
 
-@claim("production runs without Kafka: 200 over TLS, the journal outlives the pod, its job fails visibly")
+def told_to_leave(laid):
+    """The hook that the kubelet runs before SIGTERM, with less patience."""
+    arguments = [laid.moved(argument) for argument in pre_stop(laid.workload)]
+    for option in ("--delay", "--wait"):
+        arguments[arguments.index(option) + 1] = "1"
+    return laid.run(arguments)
+
+
+@claim("production runs without Kafka: 200 over TLS, preStop fails after its wait, the journal outlives the pod, its job"
+       " fails visibly")
 def production_runs():
     with laid_out("production") as laid:
         ports = Ports(laid)
@@ -205,7 +213,10 @@ def production_runs():
             # Synthetic texts wait beside it.
             files.until("a text waits", lambda: "sms_router_journal_messages 0" not in ports.monitor("/metrics")[1])
             fits_its_request(laid, process)
+            hook = told_to_leave(laid)
+            assert hook.returncode == 1 and "still wait" in hook.stderr, (hook.returncode, hook.stdout + hook.stderr)
             ends_in_time(laid, process)
+            assert "texts stay in the journal" in (laid.root / "log").read_text()
         status = laid.run(["journal", "status", *laid.settings()])
         assert status.returncode == 0 and "sms.highways: 1 texts" in status.stdout, status.stdout + status.stderr
         with laid_out("production", lambda found: one(found, "CronJob", "sms-router-journal-replay")) as job:
