@@ -25,11 +25,23 @@ pub struct Arguments {
     /// Prints what would be made and asks nobody
     #[arg(long)]
     dry_run: bool,
+    /// Half of it; of the other side nobody is asked
+    #[arg(long, value_enum)]
+    only: Option<Only>,
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
     /// The name that the Strimzi operator knows the Kafka cluster by, for -o strimzi
     #[arg(long, value_name = "NAME", default_value = "kafka")]
     strimzi_cluster: String,
+}
+
+/// What somebody else does not make.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq)]
+enum Only {
+    /// The archive's schema: where an operator makes the topics
+    Schema,
+    /// Topics, in Kafka
+    Topics,
 }
 
 /// How the plan, or what became of it, is written.
@@ -78,7 +90,7 @@ struct Step {
 
 pub fn setup(arguments: &Arguments, environment: &Environment) -> Outcome {
     let config = arguments.settings.load(environment, SecretsNeeded::Sample)?;
-    let plan = plan(&config)?;
+    let plan = plan(&config, arguments.only)?;
     match (arguments.output, arguments.dry_run) {
         (Output::Strimzi, true) => return show_objects(&config, &plan, &arguments.strimzi_cluster),
         (Output::Strimzi, false) => {
@@ -97,16 +109,18 @@ pub fn setup(arguments: &Arguments, environment: &Environment) -> Outcome {
     steps.iter().try_for_each(|step| print(format_args!("{}: {}", step.what, step.result)))
 }
 
-fn plan(config: &Config) -> Result<Plan, Failure> {
+fn plan(config: &Config, only: Option<Only>) -> Result<Plan, Failure> {
     let topics = match &config.publish {
-        Publish::Local { .. } => Vec::new(),
-        Publish::Kafka { topics, dead_letter_retention, .. } => planned_topics(config, topics, *dead_letter_retention)?,
+        Publish::Kafka { topics, dead_letter_retention, .. } if only != Some(Only::Schema) => {
+            planned_topics(config, topics, *dead_letter_retention)?
+        }
+        _ => Vec::new(),
     };
     let (schema, bytes_gone_after_days) = match &config.archive {
-        Archive::Local => (Vec::new(), None),
-        Archive::Cql { settings, .. } => {
+        Archive::Cql { settings, .. } if only != Some(Only::Topics) => {
             (archive::statements(settings), Some(archive::bytes_gone_after_days(settings)))
         }
+        _ => (Vec::new(), None),
     };
     Ok(Plan { topics, schema, bytes_gone_after_days })
 }
@@ -165,7 +179,7 @@ fn show_plan(plan: &Plan, output: Output) -> Outcome {
 
 fn show_objects(config: &Config, plan: &Plan, cluster: &str) -> Outcome {
     if plan.topics.is_empty() {
-        return Err(Failure::of("there are no topics: publish.to is \"local\""));
+        return Err(Failure::of("there are no topics: publish.to is \"local\", or only the schema is asked for"));
     }
     let archive_group = match &config.archive {
         Archive::Local => None,
@@ -178,7 +192,9 @@ fn show_objects(config: &Config, plan: &Plan, cluster: &str) -> Outcome {
 
 async fn carry_out(config: &Config, plan: &Plan) -> Result<Vec<Step>, Failure> {
     let mut steps = Vec::new();
-    if let Publish::Kafka { settings, .. } = &config.publish {
+    if let Publish::Kafka { settings, .. } = &config.publish
+        && !plan.topics.is_empty()
+    {
         let admin = TopicAdmin::new(settings).map_err(Failure::of)?;
         for topic in &plan.topics {
             let change = admin.ensure(&topic.name, &topic.settings).await;
@@ -186,7 +202,9 @@ async fn carry_out(config: &Config, plan: &Plan) -> Result<Vec<Step>, Failure> {
             steps.push(Step { what: format!("topic {}", topic.name), result: said(change) });
         }
     }
-    if let Archive::Cql { settings, .. } = &config.archive {
+    if let Archive::Cql { settings, .. } = &config.archive
+        && !plan.schema.is_empty()
+    {
         let done = archive::setup(settings).await.map_err(Failure::of)?;
         steps.extend(done.into_iter().map(|result| Step { what: "schema".to_owned(), result }));
     }

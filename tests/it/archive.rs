@@ -3,6 +3,7 @@
 mod lab;
 mod reconcile;
 mod rotation;
+mod setup;
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use scylla::client::session::Session;
-use sms_router::archive::{self, Archive, ArchiveError, Written};
+use sms_router::archive::{Archive, Written};
 use sms_router::clock::Clock;
 use sms_router::message::{
     Access, AuditQuery, Country, DepartmentName, EventId, EventKind, Number, Record, SenderKey, Timestamp, expires_at,
@@ -35,36 +36,6 @@ async fn write(archive: &Archive, record: &Record, key: &SenderKey, now: Timesta
 async fn found(archive: &Archive, query: &AuditQuery, keys: &[SenderKey], now: Timestamp) -> Vec<Record> {
     let copies = archive.find(query, keys, now).await.expect("an answer");
     copies.into_iter().map(|copy| copy.record()).collect()
-}
-
-#[tokio::test]
-#[ignore = "needs Kafka and Cassandra: tests/run archive"]
-async fn setup_twice_changes_nothing() {
-    let lab = Lab::new("setup");
-    let Err(ArchiveError::NotSetUp(_)) = Archive::connect(&lab.store).await else {
-        panic!("a missing schema must say so");
-    };
-    let first = archive::setup(&lab.store).await.expect("set up");
-    let session = lab.session().await;
-    let before = schema(&session, &lab.store.keyspace).await;
-    let second = archive::setup(&lab.store).await.expect("set up");
-    assert_eq!((first.len(), second.len()), (5, 5));
-    assert!(first.iter().all(|line| line.ends_with(": created")), "{first:?}");
-    assert!(second.iter().all(|line| line.ends_with(": already there")), "{second:?}");
-    assert_eq!(schema(&session, &lab.store.keyspace).await, before);
-    assert_eq!(before.len(), 4);
-    for statement in archive::statements(&lab.store) {
-        session.query_unpaged(statement, ()).await.expect("harmless to run again");
-    }
-    assert_eq!(schema(&session, &lab.store.keyspace).await, before);
-}
-
-/// Name, id, default TTL and grace of each table: the id changes when a table is made anew.
-async fn schema(session: &Session, keyspace: &str) -> Vec<(String, EventId, i32, i32)> {
-    let query = "SELECT table_name, id, default_time_to_live, gc_grace_seconds FROM system_schema.tables \
-                 WHERE keyspace_name = ?";
-    let rows = session.query_unpaged(query, (keyspace,)).await.expect("an answer").into_rows_result().expect("rows");
-    rows.rows().expect("typed").collect::<Result<_, _>>().expect("rows of this shape")
 }
 
 #[tokio::test]

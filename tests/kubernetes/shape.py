@@ -130,6 +130,21 @@ def components():
         assert [port["port"] for rule in egress for port in rule["ports"]] == [443, 53, 53], egress
 
 
+def said_in_the_readme(first_line):
+    """What an operator is told to add to a kustomization, by its first line."""
+    page = (K8S / "README.md").read_text()
+    said = page[page.index(f"   {first_line}\n"):]
+    return yaml.safe_load(said[:said.index("   ```")])
+
+
+@claim("the job makes the schema, and topics too with what the README says to add")
+def set_up():
+    commands = {overlay: container(one(built(overlay, [], more), "CronJob", "sms-router-setup"))["args"]
+                for overlay, more in [("production", said_in_the_readme("patches:")), ("production-without-journal", {})]}
+    plain = commands["production-without-journal"]
+    assert plain[-2:] == ["--only", "schema"] and commands["production"] == plain[:-2], commands
+
+
 @claim("a smaller number of routers is refused until somebody has said that it is meant")
 def scale_down():
     policy = one(objects("production"), "ValidatingAdmissionPolicy", "sms-router-scale-down")["spec"]
@@ -153,9 +168,7 @@ def scale_down():
     ]:
         assert admits(*arguments) == expected, arguments
     # What the README says to apply is what the policy lets through.
-    page = (K8S / "README.md").read_text()
-    said = page[page.index("   replicas:\n"):]
-    smaller = one(built("production", [], yaml.safe_load(said[:said.index("   ```")])), "StatefulSet", "sms-router")
+    smaller = one(built("production", [], said_in_the_readme("replicas:")), "StatefulSet", "sms-router")
     count, annotations = smaller["spec"]["replicas"], smaller["metadata"]["annotations"]
     assert count == 2 and admits(3, count, annotations["sms-router/scale-down-to"]), (count, annotations)
     condition = environment.program(environment.compile(policy["matchConditions"][0]["expression"]))

@@ -18,6 +18,14 @@ const STORED: &str = "sms_router_archive_records_total{outcome=\"stored\"}";
 
 /// A folder on a keyspace, topics and a group of its own, set up.
 fn set_up(lab: &Lab, more: &str) -> Folder {
+    let folder = folder(lab, more);
+    let (code, out, err) = said(&folder.run(&["setup"]));
+    assert_eq!(code, Some(0), "{out}{err}");
+    folder
+}
+
+/// The same, with nothing made yet.
+pub fn folder(lab: &Lab, more: &str) -> Folder {
     let (name, keyspace) = (&lab.name, &lab.store.keyspace);
     let archive = format!(
         "to = \"cql\"\nnodes = [\"{}\"]\nkeyspace = \"{keyspace}\"\nreplication = 1\ngroup = \"{name}\"\nsender_key =",
@@ -27,10 +35,7 @@ fn set_up(lab: &Lab, more: &str) -> Folder {
         .replace("sender_key =", &archive)
         // Consent and dead letters of all installations on one cluster share their topics.
         .replace("https://sms.example.gov.uk", &format!("https://{name}.example.gov.uk"));
-    let folder = Folder::with(&format!("{settings}{more}"), &routes(name));
-    let (code, out, err) = said(&folder.run(&["setup"]));
-    assert_eq!(code, Some(0), "{out}{err}");
-    folder
+    Folder::with(&format!("{settings}{more}"), &routes(name))
 }
 
 /// Asks about everything since then, again until there is a verdict.
