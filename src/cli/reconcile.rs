@@ -59,7 +59,7 @@ struct Hour {
 pub fn reconcile(arguments: &Arguments, environment: &Environment) -> Outcome {
     let now = Clock::system().now();
     let windows = windows(arguments, now)?;
-    let config = arguments.settings.load(environment, SecretsNeeded::Must)?;
+    let config = arguments.settings.load(environment, SecretsNeeded::Archive)?;
     let table = build_table(&config).map_err(|problems| Failure::configuration(&problems))?;
     let judge = app::judge(&config, &Live::new(table));
     let stop = CancellationToken::new();

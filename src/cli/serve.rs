@@ -37,7 +37,7 @@ pub fn serve(settings: &Settings, environment: &Environment) -> Outcome {
 }
 
 pub fn archive(settings: &Settings, environment: &Environment) -> Outcome {
-    let config = settings.load(environment, SecretsNeeded::Must)?;
+    let config = settings.load(environment, SecretsNeeded::Archive)?;
     let level = start_logging(&config.log_level).map_err(Failure::of)?;
     run(async {
         let verbosity = Verbosity::of(&config, level);

@@ -52,7 +52,7 @@ pub(super) fn read(section: Section<'_>, vault: &Vault<'_>, data: &Path, deadlin
         }),
         "kafka" => {
             let dead_letter_retention = DAY * days(&section, "dead_letter_retention_days");
-            let journal = journal(&section, data);
+            let journal = journal(&section, data, vault);
             kafka(&section, vault, deadline_max, dead_letter_retention, journal)
         }
         other => {
@@ -115,12 +115,17 @@ fn client(section: &Section<'_>) -> Option<publish::Client> {
 }
 
 /// On wherever its folder can be written, unless the settings say otherwise.
-fn journal(section: &Section<'_>, data: &Path) -> Option<Journal> {
+fn journal(section: &Section<'_>, data: &Path, vault: &Vault<'_>) -> Option<Journal> {
     let journal = Journal {
         after: section.milliseconds("journal_after_ms", Duration::from_millis(1_500), 50..=10_000),
         bytes_max: section.count("journal_bytes_max", 1 << 30, 1 << 16..=1 << 40) as u64,
         age_max: HOUR * u32::try_from(section.integer("journal_age_max_hours", 7 * 24, 1..=365 * 24)).unwrap_or(168),
     };
+    if !vault.has_doors() {
+        // No text comes in that could wait.
+        section.boolean("journal", false);
+        return None;
+    }
     let writable = can_write(data);
     let wanted = section.boolean("journal", writable.is_ok());
     match (wanted, writable) {

@@ -25,6 +25,11 @@ pub struct Vault<'a> {
 }
 
 impl Vault<'_> {
+    /// Whether anybody will knock at a door for carriers or departments.
+    pub fn has_doors(&self) -> bool {
+        self.needed != SecretsNeeded::Archive
+    }
+
     pub fn warn(&self, section: &Section<'_>, key: &str, reason: impl Into<String>) {
         self.warnings.push(&section.place_of(key), section.key(key), reason);
     }
@@ -81,7 +86,7 @@ impl Vault<'_> {
                     sample::make_secret(&full)
                         .map_err(|error| format!("{} cannot be made: {error}", full.display()))?;
                 }
-                SecretsNeeded::Must | SecretsNeeded::Backfill => {}
+                SecretsNeeded::Must | SecretsNeeded::Backfill | SecretsNeeded::Archive => {}
                 SecretsNeeded::Sample if full.exists() => {}
                 // The command does not use it: any value does.
                 SecretsNeeded::Sample => return Ok(Secret::new(*b"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")),

@@ -152,11 +152,9 @@ pub(super) fn read(
     let standing = standing(&archive_section, &root.section("publish"), &origin_url, &vault);
     let archive = archive::read(archive_section, &vault);
     let joiner = parts::read(root.section("parts"));
-    let accounts: Vec<_> = root
-        .named("accounts")
-        .into_iter()
-        .filter_map(|(name, section)| accounts::read(name, section, &origin_url, &vault))
-        .collect();
+    let named = root.named("accounts").into_iter().filter(|_| vault.has_doors());
+    let accounts: Vec<_> =
+        named.filter_map(|(name, section)| accounts::read(name, section, &origin_url, &vault)).collect();
     let operators = api.as_ref().map(|api| api.operators.as_slice()).unwrap_or_default();
     let departments = tokens::departments(&root, operators, &vault);
     let log_level = log_level(root.section("log"));

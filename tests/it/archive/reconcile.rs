@@ -14,10 +14,10 @@ use crate::harness::services::given;
 use crate::harness::{Folder, Server, Sms, said, wait_until};
 use crate::kafka::{cluster_settings, routes};
 
-const STORED: &str = "sms_router_archive_records_total{outcome=\"stored\"}";
+pub const STORED: &str = "sms_router_archive_records_total{outcome=\"stored\"}";
 
 /// A folder on a keyspace, topics and a group of its own, set up.
-fn set_up(lab: &Lab, more: &str) -> Folder {
+pub fn set_up(lab: &Lab, more: &str) -> Folder {
     let folder = folder(lab, more);
     let (code, out, err) = said(&folder.run(&["setup"]));
     assert_eq!(code, Some(0), "{out}{err}");

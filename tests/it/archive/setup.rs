@@ -1,12 +1,13 @@
-//! What `setup` makes on a real CQL node, with a real Kafka beside it and without one.
+//! What `setup` makes on a real CQL node, with a real Kafka beside it and without one; what `archive run` needs.
 
 use scylla::client::session::Session;
 use sms_router::archive::{self, Archive, ArchiveError};
 use sms_router::message::EventId;
 
 use super::lab::Lab;
-use super::reconcile::folder;
-use crate::harness::said;
+use super::reconcile::{STORED, folder, set_up};
+use crate::harness::archiver::Archiver;
+use crate::harness::{Server, Sms, said, wait_until};
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -60,4 +61,32 @@ async fn each_half_of_setup_asks_nothing_of_the_others_servers() {
     let planned = |half: &str| said(&folder.run(&["setup", "--dry-run", "--only", half])).1;
     assert!(!planned("schema").contains("\ntopic ") && planned("schema").contains("CREATE TABLE"));
     assert!(planned("topics").lines().all(|line| line.starts_with("topic ")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kafka and Cassandra: tests/run archive"]
+async fn archive_run_needs_no_accounts_secret_no_token_and_no_data_folder() {
+    let lab = Lab::new("needs");
+    let server = Server::start(set_up(&lab, "")).ready();
+    assert_eq!(server.push(&Sms::new("1", "snow 1")).status, 200);
+    let folder = &server.folder;
+    for secret in ["demo", "token-highways", "token-parking", "token-contact-centre"] {
+        std::fs::remove_file(folder.path(secret)).expect("a file of the test");
+    }
+    let settings = std::fs::read_to_string(folder.path("sms-router.toml")).expect("settings");
+    let settings = settings
+        .replace("data = \"data\"", "data = \"/proc/nowhere\"")
+        .replace("[publish]\n", "[publish]\njournal = true\n")
+        .replace("[api]\n", "[api]\noperators = [{ file = \"token-operator\" }]\n");
+    folder.write("sms-router.toml", &settings);
+    let (code, out, err) = said(&folder.run(&["serve"]));
+    for lacking in ["demo", "token-highways", "token-operator", "/proc/nowhere cannot be written"] {
+        assert!(code == Some(78) && err.contains(lacking), "{lacking}: {out}{err}");
+    }
+    let mut archiver = Archiver::start(folder);
+    wait_until("the text is archived", || archiver.metric(STORED) >= 1.0);
+    let all = ["--department", "highways", "--since", "2020-01-01", "--until", "2100-01-01", "--reason", "a test"];
+    let (code, out, err) = said(&folder.run(&[&["archive", "get"], all.as_slice()].concat()));
+    assert!(code == Some(0) && out.lines().count() == 1, "{out}{err}");
+    archiver.stop();
 }
