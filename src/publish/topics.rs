@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rdkafka::admin::{
@@ -18,6 +18,11 @@ use super::context::Calm;
 
 /// Time for one question to the brokers.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long changed settings may take to show, and between two looks.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
+const SETTLE_LOOK: Duration = Duration::from_millis(50);
+/// What a broker says that rdkafka does not hand on.
+const REFUSED: KafkaError = KafkaError::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed);
 
 /// What every department's topic is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +174,7 @@ impl TopicAdmin {
             for result in self.clients()?.admin.alter_configs([&alter], &options()).await? {
                 result.map_err(|(_, code)| KafkaError::AdminOp(code))?;
             }
+            self.is_as_told(topic, &properties).await?;
             return Ok(Change::Altered(differing));
         }
         let existing = self.existing(ADMIN_TIMEOUT)?;
@@ -185,6 +191,22 @@ impl TopicAdmin {
         })
     }
 
+    /// Waits until a topic has the settings that it was told: rdkafka calls it a success when the broker has refused them,
+    /// and a broker may hear of them a moment later than the controller.
+    async fn is_as_told(&self, topic: &str, told: &[(&'static str, String)]) -> Result<(), KafkaError> {
+        let end = Instant::now() + SETTLE_MAX;
+        loop {
+            let (current, _) = self.describe(topic).await?;
+            if told.iter().all(|(name, value)| current.get(*name) == Some(value)) {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(REFUSED);
+            }
+            tokio::time::sleep(SETTLE_LOOK).await;
+        }
+    }
+
     /// All values in force, and those that are the topic's own.
     async fn describe(&self, topic: &str) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>), KafkaError> {
         let results = self.clients()?.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await?;
@@ -193,6 +215,10 @@ impl TopicAdmin {
             .next()
             .ok_or(KafkaError::AdminOp(RDKafkaErrorCode::Fail))?
             .map_err(KafkaError::AdminOp)?;
+        // rdkafka passes over what a broker says of a single topic; every topic that may be looked at has settings.
+        if resource.entries.is_empty() {
+            return Err(REFUSED);
+        }
         let (mut all, mut own) = (BTreeMap::new(), BTreeMap::new());
         for entry in resource.entries {
             let Some(value) = entry.value else { continue };
