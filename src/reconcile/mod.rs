@@ -61,7 +61,8 @@ pub enum ReconcileError {
     /// The brokers have stopped answering in the middle.
     #[error("the topics could not be read to their end")]
     Stalled,
-    #[error("topic {0} does not exist: run `sms-router setup`")]
+    /// Brokers do not tell one from the other to who may not know.
+    #[error("topic {0} does not exist, or is not for this user to read: run `sms-router setup`, or grant Read on it")]
     NoTopic(String),
     /// Ask for a shorter time, or allow for more ids.
     #[error("more than {0} ids: ask for a shorter time, or set reconcile.ids_max higher")]

@@ -14,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use super::{ReconcileError, Window};
@@ -116,8 +117,11 @@ impl Topics {
             }
             let message = match self.consumer.poll(WAIT) {
                 Some(Ok(message)) => message,
-                // librdkafka tries again by itself; what does not mend shows as silence.
-                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error.into()),
+                // librdkafka tries again by itself; what does not mend shows as silence. Nobody grants a right meanwhile.
+                Some(Err(
+                    error @ (KafkaError::MessageConsumptionFatal(_)
+                    | KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed)),
+                )) => return Err(error.into()),
                 Some(Err(_)) | None if heard.elapsed() < STALL => continue,
                 Some(Err(error)) => return Err(error.into()),
                 None => return Err(ReconcileError::Stalled),
