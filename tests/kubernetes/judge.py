@@ -10,6 +10,7 @@ import on_objects  # noqa: F401
 import shape  # noqa: F401
 import service  # noqa: F401
 import strimzi
+import rights  # noqa: F401
 import names  # noqa: F401
 import claims
 

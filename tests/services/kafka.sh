@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # A real Apache Kafka cluster on loopback, for tests and for trying things out.
 #
-#   kafka.sh start NAME BROKERS [--tls] [--auto-create=true] [--set KEY=VALUE]…
+#   kafka.sh start NAME BROKERS [--tls] [--rights] [--auto-create=true] [--set KEY=VALUE]…
 #                               starts 1 or 3 brokers, waits until ready, prints their addresses;
 #                               --tls adds a SASL_SSL listener (SCRAM-SHA-512 and PLAIN),
+#                               --rights allows users what a rule says and no more (who comes without TLS may do
+#                               all), and has every question of rights in the log,
 #                               --set adds or replaces a line of server.properties
 #   kafka.sh stop NAME [ID…]    SIGTERM to all and forgets their data; with IDs to those brokers only
 #   kafka.sh kill NAME ID…      kill -9; back when they are gone and their ports are free
@@ -32,12 +34,17 @@ SCRAM_PASSWORD='scram-of-the-tests'
 PLAIN_PASSWORD='plain-of-the-tests'
 
 start() {
-    local name=${1:-} brokers=${2:-} tls='' auto_create=false extra=() dir
+    local name=${1:-} brokers=${2:-} tls='' auto_create=false extra=() options=() dir
     [[ -n $name && $brokers =~ ^[1-9]$ ]] || usage
     shift 2
     while (($#)); do
         case $1 in
         --tls) tls=yes ;;
+        --rights)
+            extra+=(authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+                super.users=User:ANONYMOUS)
+            options+=(-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=debug)
+            ;;
         --auto-create=*) auto_create=${1#*=} ;;
         --set) extra+=("${2:?--set KEY=VALUE}") && shift ;;
         *) usage ;;
@@ -49,6 +56,7 @@ start() {
     rm -rf "$dir"
     mkdir -p "$dir"
     class_path kafka >"$dir/class-path"
+    echo "${options[@]}" >"$dir/options"
     configure "$dir" "$brokers" "$tls" "$auto_create" "${extra[@]}"
     format "$dir" "$brokers" "$tls"
     # shellcheck disable=SC2046 # the ids are meant to be words
@@ -163,15 +171,16 @@ format() {
 
 # launch FOLDER ID…: together, because none is ready before a majority is up.
 launch() {
-    local dir=$1 id
+    local dir=$1 id options
     shift
+    read -ra options <"$dir/options"
     for id; do
         until_true 10 port_closed "$(<"$dir/$id/port")" || fail "the port of broker $id is in use"
         until_true 10 port_closed "$(<"$dir/$id/controller-port")" ||
             fail "the controller port of broker $id is in use"
         spawn "$dir/$id" java -XX:TieredStopAtLevel=1 -Xms128m -Xmx512m -XX:+UseG1GC \
             -Dorg.slf4j.simpleLogger.showDateTime=true -Dorg.slf4j.simpleLogger.showThreadName=false \
-            "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS" \
+            "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS" "${options[@]}" \
             -cp "$(<"$dir/class-path")" kafka.Kafka "$dir/$id/server.properties"
     done
     for id; do
