@@ -53,9 +53,10 @@ pub fn journal(command: &Command, environment: &Environment) -> Outcome {
 }
 
 fn status(arguments: &Status, environment: &Environment) -> Outcome {
-    let config = arguments.settings.load(environment, SecretsNeeded::Must)?;
-    let patience = Duration::from_secs(arguments.wait.unwrap_or(0));
+    // First, so that settings with a problem do not cut it short: others rely on it.
     std::thread::sleep(Duration::from_secs(arguments.delay));
+    let config = arguments.settings.load(environment, SecretsNeeded::Archive)?;
+    let patience = Duration::from_secs(arguments.wait.unwrap_or(0));
     let state = empty_or_late(&config.data, patience).map_err(Failure::of)?;
     for (topic, line) in &state.topics {
         let since = line.oldest.map(|oldest| iso::format(oldest.journalled_at)).unwrap_or_default();

@@ -58,7 +58,7 @@ pub enum SecretsNeeded {
     /// All of them: `backfill`.
     Backfill,
     /// Those for the brokers, the archive and its hashes. Accounts and tokens are not looked at, nor is a journal thought
-    /// of, so the data folder need not be there: `archive run`, and what is asked where it runs.
+    /// of, so the data folder need not be there: `archive run`, what is asked where it runs, and a look at what waits.
     Archive,
     /// None: the sample's need not exist yet. Those of a file of one's own are read all the same.
     Sample,

@@ -201,6 +201,8 @@ def told_to_leave(laid):
     arguments = [laid.moved(argument) for argument in pre_stop(laid.workload)]
     for option in ("--delay", "--wait"):
         arguments[arguments.index(option) + 1] = "1"
+    # A carrier's secret that is being changed is no reason to leave with texts.
+    (laid.folder("/etc/sms-router/secrets/carriers") / "twilio").unlink()
     return laid.run(arguments)
 
 
