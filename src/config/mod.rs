@@ -67,7 +67,8 @@ pub enum SecretsNeeded {
 /// Reads everything. `Err` holds every problem found, in the order of the file.
 pub fn load(origin: &Origin, environment: &Environment, secrets: SecretsNeeded) -> Result<Config, Vec<Problem>> {
     let (file, text) = origin.read(environment)?;
-    Arc::new(Written { origin: origin.clone(), file, text, environment: environment.clone() }).understand(secrets)
+    Arc::new(Written { origin: origin.clone(), file, text, environment: environment.clone(), needed: secrets })
+        .understand()
 }
 
 /// Where the routes are, as far as settings that have problems still tell: for `check`.

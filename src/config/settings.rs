@@ -26,7 +26,7 @@ use super::secrets::{Vault, open_to_others};
 use super::tokens;
 use super::watching::{self, Reconcile};
 use super::written::{Followed, Written};
-use super::{Origin, SecretsNeeded, sample};
+use super::{Origin, sample};
 
 /// Longest time a text may wait for its log, whatever the carrier allows.
 const DEADLINE_MAX: Duration = Duration::from_secs(10);
@@ -115,13 +115,8 @@ pub struct Standing {
     pub previous_sender_keys: Vec<SenderKey>,
 }
 
-pub(super) fn read(
-    root: Section<'_>,
-    written: &Arc<Written>,
-    needed: SecretsNeeded,
-    problems: &Problems,
-) -> Option<Config> {
-    let Written { origin, environment, .. } = written.as_ref();
+pub(super) fn read(root: Section<'_>, written: &Arc<Written>, problems: &Problems) -> Option<Config> {
+    let Written { origin, environment, needed, .. } = written.as_ref();
     let (folder, root_place) = (origin.folder(), root.place().clone());
     let warnings = Problems::default();
     let data = data_folder(&root, &folder, &warnings);
@@ -131,7 +126,7 @@ pub(super) fn read(
         folder: &folder,
         environment,
         is_sample,
-        needed,
+        needed: *needed,
         data: &data,
         warnings: &warnings,
         followed: &followed,

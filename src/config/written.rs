@@ -25,6 +25,7 @@ pub struct Written {
     pub file: Arc<str>,
     pub text: String,
     pub environment: Environment,
+    pub needed: SecretsNeeded,
 }
 
 /// A secret and the file it came from.
@@ -45,13 +46,13 @@ pub struct Stamps {
 }
 
 impl Written {
-    pub(super) fn understand(self: &Arc<Self>, needed: SecretsNeeded) -> Result<Config, Vec<Problem>> {
+    pub(super) fn understand(self: &Arc<Self>) -> Result<Config, Vec<Problem>> {
         let mut root = document::parse(&self.file, &self.text).map_err(|problem| vec![problem])?;
         let mut overlaid = Vec::new();
         document::overlay(&mut root, self.environment.iter(), &mut overlaid);
         let problems = Problems::default();
         problems.extend(overlaid);
-        let config = settings::read(Section::root(&root, &problems), self, needed, &problems);
+        let config = settings::read(Section::root(&root, &problems), self, &problems);
         let mut problems = problems.into_vec();
         match config {
             Some(config) if problems.is_empty() => Ok(config),
@@ -83,8 +84,7 @@ impl Config {
     /// Reads the files again: every clone of a secret is what its file holds now. The keys of those that have changed;
     /// with a problem in any of them nothing changes. Blocks.
     pub fn renew_secrets(&self, before: &Stamps, now: &Stamps) -> Result<Vec<&str>, Vec<Problem>> {
-        // None of them is to be made now: it was there.
-        let new = self.written.understand(SecretsNeeded::Must)?;
+        let new = self.written.understand()?;
         let pairs = self.secrets.iter().zip(&new.secrets).filter(|(old, new)| old.key == new.key);
         let changed = pairs.filter(|(old, new)| old.secret.become_as(&new.secret));
         let mut keys: Vec<&str> = changed.map(|(old, _)| old.key.as_str()).collect();

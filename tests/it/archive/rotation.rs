@@ -3,6 +3,7 @@
 use scylla::client::session_builder::SessionBuilder;
 use sms_router::fetch::client_config;
 
+use super::reconcile::STORED;
 use crate::harness::archiver::Archiver;
 use crate::harness::services::script;
 use crate::harness::{Folder, Server, Sms, said, wait_until};
@@ -10,7 +11,6 @@ use crate::kafka::{cluster_settings, routes};
 
 const KAFKA: &str = "kafka-rotation";
 const CASSANDRA: &str = "cassandra-rotation";
-const STORED: &str = "sms_router_archive_records_total{outcome=\"stored\"}";
 
 /// Servers of this test alone, gone with it.
 struct Clusters {
@@ -86,19 +86,25 @@ async fn new_passwords_of_both_clusters_need_no_restart() {
         assert_eq!(code == Some(0), is_believed, "{tls}: {told}");
     }
     let (folder, _, _) = set_up(&format!("ca = \"{ca}\""));
-    let mut archiver = Archiver::start(&folder);
+    // The archive has what it needs and no account's secret.
+    let of_archive = clusters.folder(&format!("ca = \"{ca}\""));
+    std::fs::remove_file(of_archive.path("demo")).expect("a file of the test");
+    let mut archiver = Archiver::start(&of_archive);
     let mut server = Server::start(folder).ready();
     assert_eq!(server.push(&Sms::new("1", "snow")).status, 200);
     wait_until("the text is archived", || archiver.metric(STORED) >= 1.0);
 
     clusters.change_passwords("another-of-the-tests").await;
-    server.folder.write("kafka-password", "not the password");
+    for folder in [&server.folder, &of_archive] {
+        folder.write("kafka-password", "not the password");
+    }
     server.wait_for_log("the brokers do not take the new password");
     assert_eq!(server.push(&Sms::new("2", "snow")).status, 200);
     assert_eq!(server.metric("sms_router_journal_messages"), 0.0, "on its topic by what was connected before");
 
     for file in ["kafka-password", "cql-password"] {
         server.folder.write(file, "another-of-the-tests");
+        of_archive.write(file, "another-of-the-tests");
     }
     server.wait_for_log("Kafka's producers have the new password");
     server.wait_for_log("the joining of long texts takes a new Kafka client");
