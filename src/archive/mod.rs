@@ -29,7 +29,7 @@ pub use error::ArchiveError;
 pub use schema::{WINDOW_DAYS_MIN, bytes_gone_after_days, statements};
 pub use session::Archive;
 pub use setup::setup;
-pub use tls::{Tls, TlsError};
+pub use tls::{Tls, TlsError, TlsPem};
 pub use writer::Written;
 
 use crate::message::Secret;

@@ -67,23 +67,27 @@ fn tls(section: Section<'_>, vault: &Vault<'_>) -> Option<archive::Tls> {
     if !section.is_present() {
         return None;
     }
-    let (ca, name) = (section.string("ca"), section.string("server_name"));
-    let tls = match ca.map(|ca| vault.folder.join(ca)).map(|path| (read_regular(&path), path)) {
-        None => Some(archive::Tls::new(None, name.as_deref())),
-        Some((Ok(pem), _)) => Some(archive::Tls::new(Some(&pem), name.as_deref())),
-        Some((Err(error), path)) => {
-            section.refuse("ca", format!("{} cannot be read: {error}", path.display()));
-            None
-        }
+    let read = |key: &'static str| -> Option<Vec<u8>> {
+        let path = vault.folder.join(section.string(key)?);
+        let refuse = |error| section.refuse(key, format!("{} cannot be read: {error}", path.display()));
+        // What cannot be read has been refused: the settings are not used.
+        Some(read_regular(&path).map_err(refuse).unwrap_or_default())
     };
+    let (authorities, certificate, key) = (read("ca"), read("certificate"), read("key"));
+    if certificate.is_some() != key.is_some() {
+        section.refuse("certificate", "certificate and key belong together");
+    }
+    let pem = archive::TlsPem { authorities, name: section.string("server_name"), client: certificate.zip(key) };
     let refuse = |error: archive::TlsError| {
         let key = match error {
             archive::TlsError::Authorities => "ca",
             archive::TlsError::Name => "server_name",
+            archive::TlsError::Certificate => "certificate",
+            archive::TlsError::Key | archive::TlsError::Mismatch(_) => "key",
         };
         section.refuse(key, format!("cannot be used: {error}"));
     };
-    let tls = tls.and_then(|tls| tls.map_err(refuse).ok());
+    let tls = archive::Tls::new(&pem).map_err(refuse).ok();
     section.finish();
     tls
 }

@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::FetchError;
 
-/// For TLS 1.2 and 1.3, without a certificate of its own. Errors: `Authorities`.
-pub fn client_config(authorities: Option<&[u8]>) -> Result<ClientConfig, FetchError> {
+/// A client of TLS 1.2 and 1.3, but for the certificate that it may show of itself. Errors: `Authorities`.
+pub fn trusting(authorities: Option<&[u8]>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, FetchError> {
     let roots = roots(authorities)?;
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider has the suites of TLS 1.2 and 1.3");
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    Ok(config.with_root_certificates(roots))
 }
 
 /// The authorities themselves. Errors: `Authorities`.

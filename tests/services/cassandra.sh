@@ -3,7 +3,8 @@
 # the CQL that the archive uses is understood by both.
 #
 #   cassandra.sh start NAME [--tls] [--set 'KEY: VALUE']…   starts, waits until it answers, prints host:port;
-#                                --tls: by TLS only, and with a password (cassandra, cassandra);
+#                                --tls: by TLS only, with a certificate of the client, which its own (server.crt,
+#                                server.key beside the authority) may be, and a password (cassandra, cassandra);
 #                                --set adds a line to cassandra.yaml
 #   cassandra.sh stop NAME       SIGTERM, and forgets its data
 #   cassandra.sh kill NAME       kill -9; the data stay
@@ -88,7 +89,9 @@ authenticator: {class_name: PasswordAuthenticator}
 client_encryption_options:
   enabled: true
   optional: false
+  require_client_auth: true
   keystore: $1/server.pem
+  truststore: $1/ca.pem
   ssl_context_factory: {class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}
 END
 }
@@ -122,7 +125,8 @@ launch() {
 ready_or_gone() {
     running "$1" || return 0
     if [[ -e $1/ca.pem ]]; then
-        [[ $(startup | timeout 2 openssl s_client -quiet -connect "127.0.0.1:$(port "$1" 1)" 2>/dev/null | opcode) == [23] ]]
+        [[ $(startup | timeout 2 openssl s_client -quiet -cert "$1/server.crt" -key "$1/server.key" \
+            -connect "127.0.0.1:$(port "$1" 1)" 2>/dev/null | opcode) == [23] ]]
     else
         [[ $(startup_answer "$(port "$1" 1)") == [23] ]]
     fi

@@ -1,7 +1,11 @@
 //! Passwords of both clusters, by TLS, replaced while texts flow.
 
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use scylla::client::session_builder::SessionBuilder;
-use sms_router::fetch::client_config;
+use sms_router::fetch::trusting;
 
 use super::reconcile::STORED;
 use crate::harness::archiver::Archiver;
@@ -48,13 +52,21 @@ impl Clusters {
 
     async fn change_passwords(&self, new: &str) {
         script("kafka.sh", &["password", KAFKA, new]);
-        let pem = std::fs::read(script("cassandra.sh", &["ca", CASSANDRA])).expect("a certificate");
-        let tls = client_config(Some(&pem)).expect("an authority");
+        let ca = script("cassandra.sh", &["ca", CASSANDRA]);
+        let pem = |name: &str| std::fs::read(beside(&ca, name)).expect("a file of the node");
+        let chain = CertificateDer::pem_slice_iter(&pem("server.crt")).collect::<Result<_, _>>().expect("certificates");
+        let key = PrivateKeyDer::from_pem_slice(&pem("server.key")).expect("a key");
+        let tls = trusting(Some(&pem("ca.pem"))).expect("an authority").with_client_auth_cert(chain, key);
         let session = SessionBuilder::new().known_node(&self.node).user("cassandra", "cassandra");
-        let session = session.tls_context(Some(std::sync::Arc::new(tls))).build().await.expect("a session");
+        let session = session.tls_context(Some(Arc::new(tls.expect("an identity")))).build().await.expect("a session");
         let statement = format!("ALTER ROLE cassandra WITH PASSWORD = '{new}'");
         session.query_unpaged(statement, ()).await.expect("a new password");
     }
+}
+
+/// Another file of the folder.
+fn beside(ca: &str, name: &str) -> String {
+    ca.replace("ca.pem", name)
 }
 
 impl Drop for Clusters {
@@ -74,20 +86,23 @@ async fn new_passwords_of_both_clusters_need_no_restart() {
         let (code, out, err) = said(&folder.run(&["setup"]));
         (folder, code, format!("{out}{err}"))
     };
+    let own = format!("certificate = \"{}\", key = \"{}\"", beside(&ca, "server.crt"), beside(&ca, "server.key"));
     for (tls, is_believed) in [
-        (format!("ca = \"{ca}\""), true),
-        (format!("ca = \"{ca}\", server_name = \"localhost\""), true),
-        (format!("ca = \"{ca}\", server_name = \"elsewhere.example\""), false),
+        (format!("ca = \"{ca}\", {own}"), true),
+        (format!("ca = \"{ca}\", server_name = \"localhost\", {own}"), true),
+        (format!("ca = \"{ca}\", server_name = \"elsewhere.example\", {own}"), false),
         // An authority, and not theirs.
-        (format!("ca = \"{}\"", script("kafka.sh", &["ca", KAFKA])), false),
-        (String::new(), false),
+        (format!("ca = \"{}\", {own}", script("kafka.sh", &["ca", KAFKA])), false),
+        (format!("ca = \"{ca}\""), false),
+        (own.clone(), false),
     ] {
         let (_, code, told) = set_up(&tls);
         assert_eq!(code == Some(0), is_believed, "{tls}: {told}");
     }
-    let (folder, _, _) = set_up(&format!("ca = \"{ca}\""));
+    let tls = format!("ca = \"{ca}\", {own}");
+    let (folder, _, _) = set_up(&tls);
     // The archive has what it needs and no account's secret.
-    let of_archive = clusters.folder(&format!("ca = \"{ca}\""));
+    let of_archive = clusters.folder(&tls);
     std::fs::remove_file(of_archive.path("demo")).expect("a file of the test");
     let mut archiver = Archiver::start(&of_archive);
     let mut server = Server::start(folder).ready();
