@@ -86,6 +86,7 @@ class Pod:
                 place(folder, given[volume["secret"]["secretName"]])
             else:
                 raise AssertionError(f"{manifests.called(workload)}: no files are known for {mount} from {volume}")
+        # Variables of the test; `None` takes one of the pod's away.
         self.overrides = {}
 
     def __enter__(self):
@@ -111,7 +112,8 @@ class Pod:
     def environment(self):
         own = {name: self.moved(value) for name, value in manifests.environment(self.workload).items()}
         # Kubernetes sets this in every container; the built-in sample then refuses to run.
-        return {"PATH": os.environ["PATH"], "KUBERNETES_SERVICE_HOST": "10.96.0.1", **own, **self.overrides}
+        all_of_them = {"PATH": os.environ["PATH"], "KUBERNETES_SERVICE_HOST": "10.96.0.1", **own, **self.overrides}
+        return {name: value for name, value in all_of_them.items() if value is not None}
 
     def run(self, arguments, **more):
         return subprocess.run([BINARY, *arguments], env={**self.environment(), **more}, capture_output=True, text=True,

@@ -6,7 +6,7 @@ import rules
 from claims import claim, none, some
 from manifests import OVERLAYS, container, example_secrets, objects, of_kind, one, pod, router
 
-CLUSTER = {"router": {53, 9093}, "archive": {53, 9093, 9042}, "setup": {53, 9093, 9042}}
+CLUSTER = {"router": {53, 9093}, "archive": {53, 9093, 9142}, "setup": {53, 9093, 9142}}
 REACHES = {
     "demo": {"router": set()},
     "production": {**CLUSTER, "journal-replay": {53, 9093}},
