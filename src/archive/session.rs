@@ -73,7 +73,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Session, ArchiveError> {
     let mut builder = SessionBuilder::new()
         .known_nodes(&settings.nodes)
         .connection_timeout(settings.request_timeout)
-        .tls_context(settings.tls.as_ref().map(|tls| tls.0.clone()))
+        .tls_context(settings.tls.as_ref().map(|tls| tls.config.clone()))
         .default_execution_profile_handle(profile.into_handle());
     if let Some((user, password)) = settings.user.clone() {
         builder = builder.authenticator_provider(Arc::new(Password { user, password }));

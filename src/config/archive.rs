@@ -69,6 +69,7 @@ fn tls(section: Section<'_>, vault: &Vault<'_>) -> Option<archive::Tls> {
     }
     let read = |key: &'static str| -> Option<Vec<u8>> {
         let path = vault.folder.join(section.string(key)?);
+        vault.files.borrow_mut().push(path.clone());
         let refuse = |error| section.refuse(key, format!("{} cannot be read: {error}", path.display()));
         // What cannot be read has been refused: the settings are not used.
         Some(read_regular(&path).map_err(refuse).unwrap_or_default())

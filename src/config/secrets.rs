@@ -1,7 +1,7 @@
 //! Secrets: from files or the environment, never from the settings themselves.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::message::Secret;
 
@@ -22,6 +22,8 @@ pub struct Vault<'a> {
     pub warnings: &'a Problems,
     /// What came from files so far.
     pub followed: &'a RefCell<Vec<Followed>>,
+    /// Certificates and keys towards the archive.
+    pub files: &'a RefCell<Vec<PathBuf>>,
 }
 
 impl Vault<'_> {

@@ -57,6 +57,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Those that came from files, in the order in which the settings were read.
     pub(super) secrets: Vec<Followed>,
+    /// Certificates and a key towards the archive.
+    pub(super) files_of_archive: Vec<PathBuf>,
     pub(super) written: Arc<Written>,
     /// What works and should be known all the same.
     pub warnings: Vec<Problem>,
@@ -121,7 +123,7 @@ pub(super) fn read(root: Section<'_>, written: &Arc<Written>, problems: &Problem
     let warnings = Problems::default();
     let data = data_folder(&root, &folder, &warnings);
     let is_sample = origin.is_sample();
-    let followed = RefCell::default();
+    let (followed, files) = (RefCell::default(), RefCell::default());
     let vault = Vault {
         folder: &folder,
         environment,
@@ -130,6 +132,7 @@ pub(super) fn read(root: Section<'_>, written: &Arc<Written>, problems: &Problem
         data: &data,
         warnings: &warnings,
         followed: &followed,
+        files: &files,
     };
     let routes = routes_file(&root, origin, &folder);
     let country = root
@@ -178,6 +181,7 @@ pub(super) fn read(root: Section<'_>, written: &Arc<Written>, problems: &Problem
         reconcile,
         shutdown,
         secrets: followed.into_inner(),
+        files_of_archive: files.into_inner(),
         written: written.clone(),
         warnings: warnings.into_vec(),
     };

@@ -16,7 +16,7 @@ use crate::publish::FILES;
 use super::document::{self, Problem};
 use super::file::Stamp;
 use super::read::{Problems, Section};
-use super::{Config, Environment, Origin, Publish, SecretsNeeded, settings};
+use super::{Archive, Config, Environment, Origin, Publish, SecretsNeeded, settings};
 
 /// The settings' text with all that it is understood by. `Debug` shows the file's name only.
 pub struct Written {
@@ -43,6 +43,7 @@ pub struct Stamps {
     secrets: Vec<Option<Stamp>>,
     /// Certificates and keys that librdkafka reads by itself.
     of_kafka: Vec<Option<Stamp>>,
+    of_archive: Vec<Option<Stamp>>,
 }
 
 impl Written {
@@ -78,6 +79,7 @@ impl Config {
         Stamps {
             secrets: self.secrets.iter().map(|followed| stamp(&followed.path)).collect(),
             of_kafka: self.files_of_kafka().iter().map(|path| stamp(path)).collect(),
+            of_archive: self.files_of_archive.iter().map(|path| stamp(path)).collect(),
         }
     }
 
@@ -93,6 +95,13 @@ impl Config {
             && (keys.contains(&"publish.password") || before.of_kafka != now.of_kafka)
         {
             settings.renewals.renew();
+        }
+        if let (Archive::Cql { settings: old, .. }, Archive::Cql { settings: new, .. }) = (&self.archive, &new.archive)
+            && let (Some(old), Some(new)) = (&old.tls, &new.tls)
+            && before.of_archive != now.of_archive
+        {
+            old.become_as(new);
+            keys.push("archive.tls");
         }
         Ok(keys)
     }

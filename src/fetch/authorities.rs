@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
-use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::FetchError;
 
-/// A client of TLS 1.2 and 1.3, but for the certificate that it may show of itself. Errors: `Authorities`.
-pub fn trusting(authorities: Option<&[u8]>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, FetchError> {
+pub(super) fn client_config(authorities: Option<&[u8]>) -> Result<ClientConfig, FetchError> {
     let roots = roots(authorities)?;
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider has the suites of TLS 1.2 and 1.3");
-    Ok(config.with_root_certificates(roots))
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The authorities themselves. Errors: `Authorities`.

@@ -10,7 +10,7 @@
 mod authorities;
 mod names;
 
-pub use authorities::{roots, trusting};
+pub use authorities::roots;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -89,7 +89,7 @@ impl Fetcher {
         let mut http = HttpConnector::new_with_resolver(names);
         http.enforce_http(false);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let tls = trusting(authorities)?.with_no_client_auth();
+        let tls = authorities::client_config(authorities)?;
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())

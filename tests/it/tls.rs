@@ -163,8 +163,29 @@ fn a_listener_speaks_tls_and_takes_new_certificates_into_use() {
     // What rcgen makes ends on the first day of the year 4096.
     let expiry = server.metric("sms_router_certificate_expiry_timestamp_seconds{listener=\"inbound\"}");
     assert_eq!(expiry, 67_090_118_400.0, "the end of the certificate shown");
+    let mut open = connect(server.inbound, &first, None);
+    let mut ask = || {
+        open.write_all(b"GET /inbound/nobody HTTP/1.1\r\nhost: test\r\n\r\n")?;
+        let answer = status(&mut open)?;
+        // The rest of this answer, so that the next one begins at its beginning.
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            open.read_exact(&mut byte)?;
+            read.extend(byte);
+        }
+        let head = String::from_utf8_lossy(&read).to_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |length| length.parse().expect("a length"));
+        open.read_exact(&mut vec![0; length])?;
+        std::io::Result::Ok(answer)
+    };
+    let before = ask().expect("an answer");
     let second = certify(&server.folder);
     wait_until("the new certificate is in use", || push(server.inbound, &second, &Sms::new("2", "snow")).is_ok());
+    assert_eq!(ask().expect("the open connection goes on"), before);
     assert!(push(server.inbound, &first, &Sms::new("3", "snow")).is_err(), "the old one is not");
     assert_eq!(crate::harness::feed::records(server.api, "highways").len(), 2);
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use scylla::client::session_builder::SessionBuilder;
-use sms_router::fetch::trusting;
 
 use super::reconcile::STORED;
 use crate::harness::archiver::Archiver;
@@ -56,7 +57,13 @@ impl Clusters {
         let pem = |name: &str| std::fs::read(beside(&ca, name)).expect("a file of the node");
         let chain = CertificateDer::pem_slice_iter(&pem("server.crt")).collect::<Result<_, _>>().expect("certificates");
         let key = PrivateKeyDer::from_pem_slice(&pem("server.key")).expect("a key");
-        let tls = trusting(Some(&pem("ca.pem"))).expect("an authority").with_client_auth_cert(chain, key);
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&pem("ca.pem")).expect("an authority")).expect("a root");
+        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key);
         let session = SessionBuilder::new().known_node(&self.node).user("cassandra", "cassandra");
         let session = session.tls_context(Some(Arc::new(tls.expect("an identity")))).build().await.expect("a session");
         let statement = format!("ALTER ROLE cassandra WITH PASSWORD = '{new}'");
@@ -102,11 +109,21 @@ async fn new_passwords_of_both_clusters_need_no_restart() {
     let tls = format!("ca = \"{ca}\", {own}");
     let (folder, _, _) = set_up(&tls);
     // The archive has what it needs and no account's secret.
-    let of_archive = clusters.folder(&tls);
+    let of_archive = clusters.folder(&format!("ca = \"{ca}\", certificate = \"server.crt\", key = \"server.key\""));
     std::fs::remove_file(of_archive.path("demo")).expect("a file of the test");
+    // And at first a certificate that no node believes.
+    let identify = |authority: &str| {
+        for file in ["server.key", "server.crt"] {
+            std::fs::copy(beside(authority, file), of_archive.path(file)).expect("a file of a server");
+        }
+    };
+    identify(&script("kafka.sh", &["ca", KAFKA]));
     let mut archiver = Archiver::start(&of_archive);
     let mut server = Server::start(folder).ready();
     assert_eq!(server.push(&Sms::new("1", "snow")).status, 200);
+    wait_until("its record is known", || archiver.metric("sms_router_archive_lag_seconds") > 0.0);
+    assert_eq!(archiver.metric(STORED), 0.0, "no node lets it in");
+    identify(&ca);
     wait_until("the text is archived", || archiver.metric(STORED) >= 1.0);
 
     clusters.change_passwords("another-of-the-tests").await;
