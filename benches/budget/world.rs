@@ -148,6 +148,7 @@ fn producers() -> publish::Settings {
     let own_cluster = [("test.mock.num.brokers", "1"), ("linger.ms", "10")];
     let own_cluster = own_cluster.map(|(name, value)| (name.to_owned(), value.to_owned()));
     publish::Settings {
+        renewals: publish::Renewals::default(),
         client: Client::Librdkafka,
         brokers: "localhost:9092".to_owned(),
         properties: BTreeMap::from(own_cluster),

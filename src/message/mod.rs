@@ -26,7 +26,7 @@ pub use inbound::{Body, Inbound, Media, Part};
 pub use name::{AccountName, DepartmentName, NameError};
 pub use number::{Country, Number};
 pub use open::Open;
-pub use personal::{Secret, Text};
+pub use personal::{Secret, SecretBytes, Text};
 pub use record::{
     ConsentRecord, DeadLetterRecord, Flag, Parts, Record, RecordError, ReplayedRecord, SCHEMA_VERSION, iso,
 };

@@ -73,25 +73,37 @@ impl Secret {
         is_new
     }
 
+    /// As `SecretBytes::with_key`, of what it is now.
+    pub fn with_key<K: Any + Send + Sync, R>(&self, make: impl Fn(&[u8]) -> K, with: impl FnOnce(&K) -> R) -> R {
+        self.bytes().with_key(make, with)
+    }
+
+    /// What it is now: whoever asks more than one thing of it asks that.
+    pub fn bytes(&self) -> SecretBytes {
+        SecretBytes(self.0.load())
+    }
+
+    /// As `SecretBytes::matches`, of what it is now.
+    pub fn matches(&self, candidate: &[u8]) -> bool {
+        self.bytes().matches(candidate)
+    }
+}
+
+impl SecretBytes {
     /// The key made of this secret, made once: setting one up costs as much as checking a short
     /// request with it. A secret is one kind of key; asked for a second kind it makes that each time.
     pub fn with_key<K: Any + Send + Sync, R>(&self, make: impl Fn(&[u8]) -> K, with: impl FnOnce(&K) -> R) -> R {
-        let content = self.0.load();
-        let prepared = content.prepared.get_or_init(|| Box::new(make(&content.bytes)));
+        let prepared = self.0.prepared.get_or_init(|| Box::new(make(self)));
         match prepared.downcast_ref() {
             Some(key) => with(key),
-            None => with(&make(&content.bytes)),
+            None => with(&make(self)),
         }
-    }
-
-    pub fn bytes(&self) -> SecretBytes {
-        SecretBytes(self.0.load())
     }
 
     /// Whether `candidate` is this secret, in a time that tells nothing of where they differ.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         use subtle::ConstantTimeEq;
-        self.bytes().ct_eq(candidate).into()
+        self.ct_eq(candidate).into()
     }
 }
 

@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::carrier::reading::form;
 use crate::carrier::{Account, Auth, Webhook};
-use crate::message::{Secret, Timestamp};
+use crate::message::{Secret, SecretBytes, Timestamp};
 
 /// Why a request was not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -116,9 +116,9 @@ pub fn authenticate(account: &Account, webhook: &Webhook<'_>) -> Result<(), Auth
 }
 
 /// Tries every secret, also after one has fitted, so that the time does not tell which.
-pub fn one_of_them(account: &Account, fits: impl Fn(&Secret) -> bool) -> Result<(), AuthFailure> {
-    let usable = account.secrets.iter().filter(|secret| !secret.bytes().is_empty());
-    let found = usable.fold(false, |found, secret| fits(secret) | found);
+pub fn one_of_them(account: &Account, fits: impl Fn(&SecretBytes) -> bool) -> Result<(), AuthFailure> {
+    let usable = account.secrets.iter().map(Secret::bytes).filter(|secret| !secret.is_empty());
+    let found = usable.fold(false, |found, secret| fits(&secret) | found);
     if found { Ok(()) } else { Err(AuthFailure::Mismatch) }
 }
 

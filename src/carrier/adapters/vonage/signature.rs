@@ -22,7 +22,7 @@ use crate::carrier::proof::authenticate::{one_of_them, within_window};
 use crate::carrier::reading::form;
 use crate::carrier::reading::json::{self, Raw};
 use crate::carrier::{Account, AuthFailure};
-use crate::message::{Secret, Timestamp};
+use crate::message::{Secret, SecretBytes, Timestamp};
 
 /// Bytes of an MD5 block, to which HMAC pads its key.
 const MD5_BLOCK: usize = 64;
@@ -111,12 +111,12 @@ impl HmacMd5 {
     }
 }
 
-fn sign(method: Method, secret: &Secret, message: &[u8]) -> Vec<u8> {
+fn sign(method: Method, secret: &SecretBytes, message: &[u8]) -> Vec<u8> {
     let by = |key: fn(&Keys) -> &hmac::Key| {
         secret.with_key(Keys::new, |keys| hmac::sign(key(keys), message).as_ref().to_vec())
     };
     match method {
-        Method::Md5Hash => Md5::new().chain_update(message).chain_update(&*secret.bytes()).finalize().to_vec(),
+        Method::Md5Hash => Md5::new().chain_update(message).chain_update(&**secret).finalize().to_vec(),
         Method::Md5 => secret.with_key(Keys::new, |keys| keys.md5.sign(message)),
         Method::Sha1 => by(|keys| &keys.sha1),
         Method::Sha256 => by(|keys| &keys.sha256),
@@ -132,7 +132,7 @@ pub fn verify(mut parameters: Vec<Parameter<'_>>, account: &Account, now: Timest
     parameters.sort_by(|left, right| left.name.cmp(&right.name));
     let whole = message(&parameters, true);
     let filled = parameters.iter().any(|parameter| parameter.value.is_empty()).then(|| message(&parameters, false));
-    let fits = |secret: &Secret, message: &[u8]| bool::from(sign(method, secret, message).ct_eq(&given));
+    let fits = |secret: &SecretBytes, message: &[u8]| bool::from(sign(method, secret, message).ct_eq(&given));
     one_of_them(account, |secret| fits(secret, &whole) | filled.as_ref().is_some_and(|filled| fits(secret, filled)))?;
     // After the signature, so that `expired` in the metrics means a replay or a wrong clock. Nobody but
     // who has the secret can have left the time out, and most of Vonage's SDKs do not ask for it.
@@ -256,7 +256,7 @@ fn signed<'a>(
     parameters.retain(|parameter| !matches!(&*parameter.name, b"sig" | b"timestamp"));
     parameters.push(parameter("timestamp", now.as_second().to_string()));
     parameters.sort_by(|left, right| left.name.cmp(&right.name));
-    let tag = sign(Method::of(account), secret, &message(&parameters, true));
+    let tag = sign(Method::of(account), &secret.bytes(), &message(&parameters, true));
     parameters.push(parameter("sig", tag.iter().map(|byte| format!("{byte:02x}")).collect()));
     (parameters.len() <= form::PAIRS_MAX).then_some(parameters)
 }
