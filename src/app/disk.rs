@@ -36,12 +36,42 @@ impl Disk {
 
     /// Blocks a thread and not whoever asks.
     pub async fn ask<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
-        let thread = self.threads.clone().acquire_owned().await.map_err(|_| Late)?;
+        let thread = timeout(self.patience, self.threads.clone().acquire_owned()).await;
+        let thread = thread.map_err(|_| Late)?.map_err(|_| Late)?;
         let asking = spawn_blocking(move || {
             let _until_it_is_back = thread;
             ask()
         });
         timeout(self.patience, asking).await.map_err(|_| Late)?.map_err(|_| Late)
+    }
+}
+
+/// Files that are looked at again and again: what they were when they were taken into force, and at the last look.
+pub struct Looks<S> {
+    in_force: S,
+    last: Option<S>,
+}
+
+impl<S: Clone + PartialEq> Looks<S> {
+    pub fn new(in_force: S) -> Self {
+        Self { in_force, last: None }
+    }
+
+    pub fn in_force(&self) -> &S {
+        &self.in_force
+    }
+
+    /// Whether they are others and rest: one that is still being written changes between two looks.
+    pub fn are_new(&mut self, now: S) -> bool {
+        let rests = self.last.as_ref() == Some(&now);
+        let is_new = rests && now != self.in_force;
+        self.last = Some(now);
+        is_new
+    }
+
+    /// Those that were read. Until then they stay new: what is wrong with them may lie elsewhere, and be mended there.
+    pub fn were_taken(&mut self, read: S) {
+        self.in_force = read;
     }
 }
 
@@ -59,6 +89,15 @@ mod tests {
         })
     }
 
+    #[test]
+    fn files_are_new_when_they_rest_and_until_they_are_taken() {
+        let mut looks = Looks::new(1);
+        assert!(![1, 1, 2].into_iter().any(|now| looks.are_new(now)), "the same, or not at rest");
+        assert!(looks.are_new(2) && looks.are_new(2));
+        looks.were_taken(2);
+        assert!(!looks.are_new(2));
+    }
+
     #[tokio::test]
     async fn a_disk_that_hangs_holds_up_nobody_and_no_more_threads_than_allowed() {
         let mut disk = Disk { patience: Duration::from_millis(1), ..Disk::default() };
@@ -69,6 +108,7 @@ mod tests {
             releases.push(release);
         }
         assert_eq!(disk.threads.available_permits(), 0);
+        assert_eq!(disk.ask(|| "never asked").await, Err(Late), "nor for a thread for ever");
         disk.patience = Duration::from_secs(60);
         let next = disk.ask(|| "answered");
         tokio::pin!(next);

@@ -1,19 +1,21 @@
 //! Listeners with their certificates, and the task that reads those again when the files change.
 
+use std::path::Path;
 use std::time::Duration;
 
 use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Listener, Place, Problem, Stamp, TlsFiles, read_regular};
-use crate::server::{self, Bound, Certificates, Pem};
+use crate::config::{Config, Listener, Place, Problem, Stamp, TlsFiles, read_small};
+use crate::server::{self, Bound, Certificates, Pem, TlsError};
 use crate::telemetry::Metrics;
 
 use super::StartError;
+use super::disk::{Disk, Late, Looks};
 
 /// How often certificate files are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Open files of everything but connections: the store, its readers, Kafka's brokers, the archive.
 const OTHER_FILES: usize = 512;
@@ -39,7 +41,11 @@ impl Opened {
 struct Watched {
     certificates: Certificates,
     files: TlsFiles,
+    /// Of the files when they were about to be read.
+    in_force: Stamps,
 }
+
+type Stamps = [Option<Stamp>; 3];
 
 /// Sees to it that every connection the settings allow can have a file descriptor, and the log its own;
 /// where the surroundings do not allow as many, fewer connections are.
@@ -77,50 +83,72 @@ pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartErro
 }
 
 fn load(files: &TlsFiles) -> Result<Watched, Problem> {
-    let certificates = Certificates::parse(&read(files)?).map_err(|error| problem(files, error.to_string()))?;
-    Ok(Watched { certificates, files: files.clone() })
+    let in_force = stamps(files);
+    let certificates = Certificates::parse(&read(files)?).map_err(|error| refused(files, &error))?;
+    Ok(Watched { certificates, files: files.clone(), in_force })
+}
+
+fn stamps(files: &TlsFiles) -> Stamps {
+    let TlsFiles { certificate, key, client_ca } = files;
+    [Stamp::of(certificate), Stamp::of(key), client_ca.as_deref().and_then(Stamp::of)]
 }
 
 fn read(files: &TlsFiles) -> Result<Pem, Problem> {
-    let file = |path: &std::path::Path| {
-        read_regular(path).map_err(|error| problem(files, format!("{} cannot be read: {error}", path.display())))
-    };
+    let file = |path: &Path| read_small(path).map_err(|error| problem(path, format!("cannot be read: {error}")));
     let client_ca = files.client_ca.as_deref().map(file).transpose()?;
     Ok(Pem { chain: file(&files.certificate)?, key: file(&files.key)?, client_ca })
 }
 
-fn problem(files: &TlsFiles, reason: String) -> Problem {
-    let place = Place { file: files.certificate.display().to_string().into(), line: 0 };
+/// Names the file that is at fault.
+fn refused(files: &TlsFiles, error: &TlsError) -> Problem {
+    let path = match error {
+        TlsError::NoCertificate | TlsError::Unreadable(_) => &files.certificate,
+        TlsError::NoKey | TlsError::Mismatch(_) => &files.key,
+        TlsError::ClientAuthorities => files.client_ca.as_ref().unwrap_or(&files.certificate),
+    };
+    problem(path, format!("cannot be used: {error}"))
+}
+
+fn problem(path: &Path, reason: String) -> Problem {
+    let place = Place { file: path.display().to_string().into(), line: 0 };
     Problem { place, key: "tls".to_owned(), reason }
 }
 
 impl Watched {
     /// Takes new certificates into use as they appear; bad ones are said and the old stay.
     async fn keep_current(self, expiry: IntGauge, stop: CancellationToken) {
-        let mut seen = self.stamps();
+        let (disk, mut looks, mut said) = (Disk::default(), Looks::new(self.in_force), None);
         loop {
             expiry.set(self.certificates.expires_at());
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            if stop.run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL)).await.is_none() {
+                return;
             }
-            let now = self.stamps();
-            if now == seen {
+            let files = self.files.clone();
+            let Ok(now) = disk.ask(move || stamps(&files)).await else {
+                tracing::error!("the certificates' file system does not answer; those in use stay");
+                continue;
+            };
+            if !looks.are_new(now) {
                 continue;
             }
-            seen = now;
-            let replaced = read(&self.files).and_then(|pem| {
-                self.certificates.replace(&pem).map_err(|error| problem(&self.files, error.to_string()))
-            });
-            match replaced {
-                Ok(()) => tracing::info!("certificates were read again"),
-                Err(problem) => tracing::error!(%problem, "new certificates were refused, the old stay in use"),
+            let (files, certificates) = (self.files.clone(), self.certificates.clone());
+            let replace = move || {
+                let pem = read(&files)?;
+                certificates.replace(&pem).map_err(|error| refused(&files, &error))
+            };
+            match disk.ask(replace).await {
+                Ok(Ok(())) => {
+                    looks.were_taken(now);
+                    said = None;
+                    tracing::info!("certificates were read again");
+                }
+                Ok(Err(problem)) if said.as_ref() == Some(&problem) => {}
+                Ok(Err(problem)) => {
+                    tracing::error!(%problem, "new certificates were refused, the old stay in use");
+                    said = Some(problem);
+                }
+                Err(Late) => {}
             }
         }
-    }
-
-    fn stamps(&self) -> [Option<Stamp>; 3] {
-        let TlsFiles { certificate, key, client_ca } = &self.files;
-        [Stamp::of(certificate), Stamp::of(key), client_ca.as_deref().and_then(Stamp::of)]
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, Problem, Stamps};
 use crate::telemetry::Metrics;
 
-use super::disk::{Disk, Late};
+use super::disk::{Disk, Late, Looks};
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,43 +38,37 @@ struct Keeper {
 
 impl Keeper {
     async fn keep_current(&self) {
-        let mut seen = self.ask(|config| config.stamps()).await;
-        let mut last_look = seen.clone();
+        let mut looks = Looks::new(self.config.stamps_in_force());
+        // Of the last try, so that each is told once.
+        let mut problems = Vec::new();
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
             let Some(now) = self.ask(|config| config.stamps()).await else { continue };
-            // One that is still being written changes between two looks.
-            let rests = last_look.replace(now.clone()).is_some_and(|before| before == now);
-            let Some(before) = seen.clone() else {
-                seen = Some(now);
-                continue;
-            };
-            if rests && now != before && self.renew(before, now.clone()).await {
-                seen = Some(now);
+            if now == *looks.in_force() {
+                problems.clear();
             }
+            if looks.are_new(now) && self.renew(&mut looks, &mut problems).await.is_err() {
+                continue;
+            }
+            self.metrics.secrets_last_reload_successful.set(i64::from(problems.is_empty()));
         }
     }
 
-    /// Whether it is settled, one way or the other.
-    async fn renew(&self, before: Stamps, now: Stamps) -> bool {
+    async fn renew(&self, looks: &mut Looks<Stamps>, problems: &mut Vec<Problem>) -> Result<(), Late> {
+        let in_force = looks.in_force().clone();
         let read = move |config: &Config| {
-            let changed = config.renew_secrets(&before, &now)?;
-            Ok::<Vec<String>, Vec<Problem>>(changed.into_iter().map(str::to_owned).collect())
+            let (changed, read) = config.renew_secrets(&in_force)?;
+            Ok::<_, Vec<Problem>>((changed.into_iter().map(str::to_owned).collect::<Vec<_>>(), read))
         };
-        match self.ask(read).await {
-            None => return false,
-            Some(Ok(changed)) => {
-                self.metrics.secrets_last_reload_successful.set(1);
+        match self.ask(read).await.ok_or(Late)? {
+            Ok((changed, read)) => {
+                looks.were_taken(read);
+                problems.clear();
                 tell(&changed);
             }
-            Some(Err(problems)) => {
-                self.metrics.secrets_last_reload_successful.set(0);
-                for problem in problems {
-                    tracing::error!(%problem, "new secrets refused, those before stay in force");
-                }
-            }
+            Err(found) => tell_of(problems, found),
         }
-        true
+        Ok(())
     }
 
     async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Config) -> T + Send + 'static) -> Option<T> {
@@ -89,6 +83,14 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Says what has not been said.
+fn tell_of(said: &mut Vec<Problem>, found: Vec<Problem>) {
+    for problem in found.iter().filter(|problem| !said.contains(problem)) {
+        tracing::error!(%problem, "new secrets refused, those before stay in force");
+    }
+    *said = found;
 }
 
 fn tell(changed: &[String]) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
@@ -54,12 +54,14 @@ pub enum TlsError {
 impl Tls {
     pub fn new(pem: &TlsPem) -> Result<Self, TlsError> {
         let live = Arc::new(Live(ArcSwap::from_pointee(InForce::new(pem)?)));
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider has the suites of TLS 1.2 and 1.3")
             .dangerous()
             .with_custom_certificate_verifier(live.clone())
             .with_client_cert_resolver(live.clone());
+        // A session that is resumed asks for no certificate, and so for nothing that has been replaced.
+        config.resumption = Resumption::disabled();
         Ok(Self { config: Arc::new(config), live })
     }
 

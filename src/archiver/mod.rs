@@ -78,7 +78,7 @@ pub enum ArchiverError {
     #[error("the Kafka consumer does not read {topic}[{partition}] on at {next} although more is there")]
     StandsStill { topic: Arc<str>, partition: i32, next: i64 },
     /// What it proves itself with has been replaced; another client has the new.
-    #[error("the Kafka consumer has the password of before")]
+    #[error("the Kafka consumer has the password or certificates of before")]
     Outdated,
     /// A defect: the thread or a task ended without a word.
     #[error("the archive worker ended unexpectedly")]
@@ -122,7 +122,7 @@ pub async fn run(settings: Settings, parts: Parts) -> Result<(), ArchiverError> 
                     stood = Some(((topic, partition), next));
                 }
                 Err(ArchiverError::Outdated) => {
-                    tracing::info!("the archive takes a new Kafka client, which has the new password");
+                    tracing::info!("the archive takes a new Kafka client, with the new password or certificates");
                 }
                 ended => break ended,
             }

@@ -16,6 +16,9 @@ use super::{Failure, Outcome, Settings, print};
 /// Between two looks at a journal that a running `serve` empties.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// Nobody waits longer for a journal in one go.
+const DAY_SECONDS: u64 = 86_400;
+
 #[derive(Subcommand)]
 pub enum Command {
     /// What waits, for which topic and since when; beside a running `serve` or without one
@@ -29,10 +32,10 @@ pub struct Status {
     #[command(flatten)]
     settings: Settings,
     /// Ends with 0 as soon as nothing waits, with 1 if something still does after so long
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=DAY_SECONDS))]
     wait: Option<u64>,
     /// Looks only after so long: with --wait, until nobody sends this instance new texts
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "wait")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "wait", value_parser = clap::value_parser!(u64).range(..=DAY_SECONDS))]
     delay: u64,
 }
 
@@ -41,7 +44,7 @@ pub struct Arguments {
     #[command(flatten)]
     settings: Settings,
     /// How long to try
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(..=DAY_SECONDS))]
     timeout: u64,
 }
 

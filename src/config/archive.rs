@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::archive;
 
-use super::file::read_regular;
+use super::file::{Stamp, read_small};
 use super::publish::credentials;
 use super::read::Section;
 use super::secrets::Vault;
@@ -69,10 +69,10 @@ fn tls(section: Section<'_>, vault: &Vault<'_>) -> Option<archive::Tls> {
     }
     let read = |key: &'static str| -> Option<Vec<u8>> {
         let path = vault.folder.join(section.string(key)?);
-        vault.files.borrow_mut().push(path.clone());
+        vault.files.borrow_mut().push((path.clone(), Stamp::of(&path)));
         let refuse = |error| section.refuse(key, format!("{} cannot be read: {error}", path.display()));
         // What cannot be read has been refused: the settings are not used.
-        Some(read_regular(&path).map_err(refuse).unwrap_or_default())
+        Some(read_small(&path).map_err(refuse).unwrap_or_default())
     };
     let (authorities, certificate, key) = (read("ca"), read("certificate"), read("key"));
     if certificate.is_some() != key.is_some() {

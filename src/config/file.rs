@@ -10,16 +10,30 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
+/// Largest secret or certificate with its chain, in bytes: what is larger is something else.
+const SMALL_MAX: u64 = 1 << 20;
+
 /// The whole content of a regular file; anything else is an error that says what it is.
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    read_within(path, u64::MAX)
+}
+
+/// The same of a file that holds a secret or certificates: one that is larger than any is an error too.
+pub fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    read_within(path, SMALL_MAX)
+}
+
+fn read_within(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     // Looked at before it is opened, because opening some devices does something; and again after, for
     // another may have taken its place. Without NONBLOCK the opening of such a pipe would wait.
     must_be_regular(std::fs::metadata(path)?.file_type())?;
-    let mut file =
-        File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    let file = File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
     must_be_regular(file.metadata()?.file_type())?;
     let mut content = Vec::new();
-    file.read_to_end(&mut content)?;
+    file.take(max.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() as u64 > max {
+        return Err(io::Error::other(format!("it is larger than {max} bytes")));
+    }
     Ok(content)
 }
 
@@ -88,6 +102,10 @@ mod tests {
             let error = read_regular(&path).expect_err("no file");
             assert!(error.to_string().contains(kind), "{error}");
         }
+        std::fs::write(path("large"), vec![b'x'; (1 << 20) + 1]).expect("a file");
+        assert_eq!(read_regular(&path("large")).expect("a file").len(), (1 << 20) + 1);
+        let error = read_small(&path("large")).expect_err("too large for a secret");
+        assert!(error.to_string().contains("larger than 1048576 bytes"), "{error}");
         assert_eq!(read_regular(&path("nothing")).expect_err("nothing").kind(), io::ErrorKind::NotFound);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::server::{Certificates, Pem, TlsError};
 
 use super::document::{Place, Problem};
-use super::file::read_regular;
+use super::file::read_small;
 use super::read::Section;
 use super::secrets::Vault;
 
@@ -86,7 +86,7 @@ fn tls(section: Section<'_>, folder: &Path, clients: Clients) -> Option<TlsFiles
 fn try_certificates(section: &Section<'_>, files: &TlsFiles) {
     let refuse = |key: &str, path: &Path, reason: &str| section.refuse(key, format!("{} {reason}", path.display()));
     let read = |key: &str, path: &Path| {
-        let content = read_regular(path);
+        let content = read_small(path);
         content.map_err(|error| refuse(key, path, &format!("cannot be read: {error}"))).ok()
     };
     let (chain, key) = (read("certificate", &files.certificate), read("key", &files.key));

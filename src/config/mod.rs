@@ -33,7 +33,7 @@ mod written;
 pub use accounts::AccountNote;
 pub use archive::Archive;
 pub use document::{Place, Problem};
-pub use file::{Stamp, read_regular};
+pub use file::{Stamp, read_small};
 pub use listener::{Listener, TlsFiles};
 pub use origin::{Environment, Origin};
 pub use publish::{Journal, Publish};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::message::Secret;
 
 use super::document::{Node, Place, Value};
+use super::file::{Stamp, read_small};
 use super::read::{Problems, Section};
 use super::written::Followed;
 use super::{Environment, SecretsNeeded, sample};
@@ -23,7 +24,7 @@ pub struct Vault<'a> {
     /// What came from files so far.
     pub followed: &'a RefCell<Vec<Followed>>,
     /// Certificates and keys towards the archive.
-    pub files: &'a RefCell<Vec<PathBuf>>,
+    pub files: &'a RefCell<Vec<(PathBuf, Option<Stamp>)>>,
 }
 
 impl Vault<'_> {
@@ -54,11 +55,17 @@ impl Vault<'_> {
     }
 
     fn follow(&self, section: &Section<'_>, key: &str, node: &Node) -> Option<Secret> {
+        // Before it is read: what comes in between is seen as a change.
+        let followed = |path: &str| {
+            let path = self.folder.join(path);
+            (Stamp::of(&path), path)
+        };
         let found = match &node.value {
             Value::Table(table) if table.len() == 1 => match table.first_key_value() {
                 Some((kind, Node { value: Value::String(path) | Value::Override(path), .. })) if kind == "file" => {
                     self.warn_of_readers(section, key, &node.place, path);
-                    self.in_file(path).map(|secret| (secret, Some(self.folder.join(path))))
+                    let followed = followed(path);
+                    self.in_file(path).map(|secret| (secret, Some(followed)))
                 }
                 Some((kind, Node { value: Value::String(name) | Value::Override(name), .. })) if kind == "env" => {
                     self.in_environment(name).map(|secret| (secret, None))
@@ -68,9 +75,9 @@ impl Vault<'_> {
             _ => Err(HOW.to_owned()),
         };
         match found {
-            Ok((secret, path)) => {
-                let followed = |path| Followed { key: section.key(key), path, secret: secret.clone() };
-                self.followed.borrow_mut().extend(path.map(followed));
+            Ok((secret, file)) => {
+                let followed = |(stamp, path)| Followed { key: section.key(key), path, stamp, secret: secret.clone() };
+                self.followed.borrow_mut().extend(file.map(followed));
                 Some(secret)
             }
             Err(reason) => {
@@ -94,7 +101,7 @@ impl Vault<'_> {
                 SecretsNeeded::Sample => return Ok(Secret::new(*b"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")),
             }
         }
-        let bytes = std::fs::read(&full).map_err(|error| {
+        let bytes = read_small(&full).map_err(|error| {
             let hint = if self.is_sample { "; start `sms-router serve` once, which makes it" } else { "" };
             format!("{} cannot be read: {error}{hint}", full.display())
         })?;

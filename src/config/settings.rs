@@ -16,6 +16,7 @@ use crate::webhook::Proxies;
 use super::accounts::{self, AccountNote};
 use super::archive::{self, Archive};
 use super::document::{Place, Problem};
+use super::file::Stamp;
 use super::listener::{self, Clients, Listener};
 use super::parts;
 use super::proxies;
@@ -58,7 +59,7 @@ pub struct Config {
     /// Those that came from files, in the order in which the settings were read.
     pub(super) secrets: Vec<Followed>,
     /// Certificates and a key towards the archive.
-    pub(super) files_of_archive: Vec<PathBuf>,
+    pub(super) files_of_archive: Vec<(PathBuf, Option<Stamp>)>,
     pub(super) written: Arc<Written>,
     /// What works and should be known all the same.
     pub warnings: Vec<Problem>,

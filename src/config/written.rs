@@ -7,7 +7,7 @@
 //! Not here: when that is looked at (`app`).
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::message::Secret;
@@ -34,6 +34,8 @@ pub struct Followed {
     /// In the settings.
     pub key: String,
     pub path: PathBuf,
+    /// Of the file when it was about to be read.
+    pub stamp: Option<Stamp>,
     pub secret: Secret,
 }
 
@@ -73,37 +75,46 @@ impl fmt::Debug for Written {
 }
 
 impl Config {
-    /// What the files are by now. Blocks for as long as the file system does.
-    pub fn stamps(&self) -> Stamps {
-        let stamp = |path: &Path| Stamp::of(path);
+    /// What the files were when they were read. Kafka's are read when its clients are made, which comes later. Blocks.
+    pub fn stamps_in_force(&self) -> Stamps {
         Stamps {
-            secrets: self.secrets.iter().map(|followed| stamp(&followed.path)).collect(),
-            of_kafka: self.files_of_kafka().iter().map(|path| stamp(path)).collect(),
-            of_archive: self.files_of_archive.iter().map(|path| stamp(path)).collect(),
+            secrets: self.secrets.iter().map(|followed| followed.stamp).collect(),
+            of_kafka: self.files_of_kafka().iter().map(|path| Stamp::of(path)).collect(),
+            of_archive: self.files_of_archive.iter().map(|(_, stamp)| *stamp).collect(),
         }
     }
 
-    /// Reads the files again: every clone of a secret is what its file holds now. The keys of those that have changed;
-    /// with a problem in any of them nothing changes. Blocks.
-    pub fn renew_secrets(&self, before: &Stamps, now: &Stamps) -> Result<Vec<&str>, Vec<Problem>> {
+    /// What the files are by now. Blocks for as long as the file system does.
+    pub fn stamps(&self) -> Stamps {
+        Stamps {
+            secrets: self.secrets.iter().map(|followed| Stamp::of(&followed.path)).collect(),
+            of_kafka: self.files_of_kafka().iter().map(|path| Stamp::of(path)).collect(),
+            of_archive: self.files_of_archive.iter().map(|(path, _)| Stamp::of(path)).collect(),
+        }
+    }
+
+    /// Reads the files again: every clone of a secret is what its file holds now. The keys of those that have changed,
+    /// and what was read; with a problem in any of them nothing changes. Blocks.
+    pub fn renew_secrets(&self, in_force: &Stamps) -> Result<(Vec<&str>, Stamps), Vec<Problem>> {
         let new = self.written.understand()?;
+        let read = new.stamps_in_force();
         let pairs = self.secrets.iter().zip(&new.secrets).filter(|(old, new)| old.key == new.key);
         let changed = pairs.filter(|(old, new)| old.secret.become_as(&new.secret));
         let mut keys: Vec<&str> = changed.map(|(old, _)| old.key.as_str()).collect();
         keys.dedup();
         if let Publish::Kafka { settings, .. } = &self.publish
-            && (keys.contains(&"publish.password") || before.of_kafka != now.of_kafka)
+            && (keys.contains(&"publish.password") || in_force.of_kafka != read.of_kafka)
         {
             settings.renewals.renew();
         }
         if let (Archive::Cql { settings: old, .. }, Archive::Cql { settings: new, .. }) = (&self.archive, &new.archive)
             && let (Some(old), Some(new)) = (&old.tls, &new.tls)
-            && before.of_archive != now.of_archive
+            && in_force.of_archive != read.of_archive
         {
             old.become_as(new);
             keys.push("archive.tls");
         }
-        Ok(keys)
+        Ok((keys, read))
     }
 
     fn files_of_kafka(&self) -> Vec<PathBuf> {

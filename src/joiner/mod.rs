@@ -83,7 +83,7 @@ enum JoinerError {
     #[error("the stream of pieces could not be read: {0}")]
     Store(#[from] StoreError),
     /// What it proves itself with has been replaced; another client has the new.
-    #[error("the Kafka consumer has the password of before")]
+    #[error("the Kafka consumer has the password or certificates of before")]
     Outdated,
     /// A defect: a task died.
     #[error("a text or marker got lost on its way")]
@@ -98,7 +98,7 @@ pub async fn run(settings: Settings, source: Source, tools: Tools) {
             Source::Kafka(config) => kafka::run(&settings, config, tools.clone()).await,
         };
         if matches!(ended, Err(JoinerError::Outdated)) {
-            tracing::info!("the joining of long texts takes a new Kafka client, which has the new password");
+            tracing::info!("the joining of long texts takes a new Kafka client, with the new password or certificates");
         } else if let Err(error) = ended {
             tracing::error!(%error, "the joining of long texts begins again");
             tools.stop.run_until_cancelled(tokio::time::sleep(RESTART_PAUSE)).await;

@@ -18,31 +18,50 @@ pub enum Client {
 
 /// How often what we prove ourselves with to the brokers has been replaced: the password, or a file that a property
 /// names. A client knows what there was when it was made, so whoever holds one for long makes another when this has
-/// moved on.
+/// moved on: the producers at once, which go on with the old until the brokers have taken the new, and all others when
+/// the producers have shown that the brokers do.
 #[derive(Debug, Clone, Default)]
-pub struct Renewals(Arc<AtomicU64>);
+pub struct Renewals(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    told: AtomicU64,
+    /// Of those told, up to which the brokers have taken it.
+    proven: AtomicU64,
+}
 
 impl Renewals {
     pub fn renew(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.told.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// For a client that is made now.
+    /// For a client that is made now and shall be replaced by one that surely gets in.
     pub fn term(&self) -> Term {
-        Term { renewals: self.clone(), begun: self.0.load(Ordering::Acquire) }
+        Term { counts: self.0.clone(), of: |counts| &counts.proven, begun: self.0.proven.load(Ordering::Acquire) }
+    }
+
+    /// For the producers, which find out whether another gets in.
+    pub(super) fn term_of_producers(&self) -> Term {
+        Term { counts: self.0.clone(), of: |counts| &counts.told, begun: self.0.told.load(Ordering::Acquire) }
+    }
+
+    /// The brokers have taken what was told when that term began.
+    pub(super) fn prove(&self, term: &Term) {
+        self.0.proven.fetch_max(term.begun, Ordering::AcqRel);
     }
 }
 
 /// The time for which what a client was made with is in force.
 #[derive(Debug, Clone)]
 pub struct Term {
-    renewals: Renewals,
+    counts: Arc<Counts>,
+    of: fn(&Counts) -> &AtomicU64,
     begun: u64,
 }
 
 impl Term {
     pub fn is_over(&self) -> bool {
-        self.renewals.0.load(Ordering::Acquire) != self.begun
+        (self.of)(&self.counts).load(Ordering::Acquire) != self.begun
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
 
-use super::client::Settings;
+use super::client::{Settings, Term};
 use super::context::Traffic;
 use super::engine::{Batching, Engine};
 use super::lane::Lane;
@@ -31,7 +31,7 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a producer knows of topics it has not used it forgets after `metadata.max.age.ms`, 15
 /// minutes unless set: it is told again well before.
 const REMIND_INTERVAL: Duration = Duration::from_secs(5 * 60);
-/// How long a producer with a new password may take to be known to the brokers before that is said.
+/// How long a producer with a new password or certificate may take to be known to the brokers before that is said.
 const RENEWAL_MAX: Duration = Duration::from_secs(10);
 
 pub(super) struct Keeper {
@@ -110,17 +110,15 @@ impl Shared {
     fn run(&self, left: &Receiver<Arc<Engine>>) {
         let mut retiring: Vec<Arc<Engine>> = Vec::new();
         let mut renewal = Renewal::default();
-        let mut term = self.settings.renewals.term();
+        let mut term = self.settings.renewals.term_of_producers();
         let mut remind_at = Instant::now();
         loop {
             if term.is_over() {
-                term = self.settings.renewals.term();
+                term = self.settings.renewals.term_of_producers();
                 renewal = Renewal::of(self.lanes.len());
-                // Nobody has handed it a record.
-                drop(lock(&self.spare).take());
             }
-            if retiring.len() < RETIRING_MAX {
-                retiring.extend(self.renew(&mut renewal));
+            if !renewal.is_over() && retiring.len() < RETIRING_MAX {
+                retiring.extend(self.renew(&mut renewal, &term));
             }
             self.keep_spare();
             let remind = Instant::now() >= remind_at;
@@ -139,13 +137,15 @@ impl Shared {
         }
     }
 
-    /// Takes the next step towards producers that all have the new password; gives the one that was replaced.
-    fn renew(&self, renewal: &mut Renewal) -> Option<Arc<Engine>> {
-        let lane = self.lanes.get(renewal.done).filter(|_| !renewal.is_over())?;
+    /// Takes the next step towards producers that all have what is new; gives the one that was replaced.
+    fn renew(&self, renewal: &mut Renewal, term: &Term) -> Option<Arc<Engine>> {
+        let lane = self.lanes.get(renewal.done)?;
         let Some(next) = &renewal.next else {
             match lane.another(&self.settings, &self.traffic) {
                 Ok(engine) => (renewal.next, renewal.since) = (Some(Arc::new(engine)), Some(Instant::now())),
-                Err(error) => tracing::error!(%error, "no Kafka producer could be made with the new password"),
+                Err(error) => {
+                    tracing::error!(%error, "no Kafka producer could be made with the new password or certificates")
+                }
             }
             return None;
         };
@@ -160,7 +160,10 @@ impl Shared {
         renewal.done += 1;
         renewal.is_told = false;
         if renewal.is_over() {
-            tracing::info!("Kafka's producers have the new password");
+            // Nobody has handed it a record.
+            drop(lock(&self.spare).take());
+            self.settings.renewals.prove(term);
+            tracing::info!("Kafka's producers have the new password or certificates");
         }
         Some(replaced)
     }
@@ -189,7 +192,7 @@ impl Shared {
     }
 }
 
-/// Lanes that are given producers with a new password, one after the other. Each goes on with the one it has until the
+/// Lanes that are given producers with a new password or certificate, one after the other. Each goes on with the one it has until the
 /// brokers have taken the other's word: a wrong password in a file stops nothing.
 #[derive(Default)]
 struct Renewal {
@@ -215,7 +218,7 @@ impl Renewal {
             let seconds = RENEWAL_MAX.as_secs();
             tracing::error!(
                 seconds,
-                "the brokers do not take the new password: what is connected with the one before goes on, and nothing else"
+                "the brokers do not take the new password or certificates: whoever is connected with those before goes on"
             );
         }
     }

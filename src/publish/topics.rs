@@ -118,7 +118,9 @@ impl TopicAdmin {
             return Ok(clients);
         }
         let new = Arc::new(Clients::new(&self.settings)?);
-        self.clients.store(new.clone());
+        let old = self.clients.swap(new.clone());
+        // Its end takes a moment, which no thread of the runtime has; without a thread it ends here.
+        let _ = std::thread::Builder::new().name("kafka-admin".to_owned()).spawn(move || drop((clients, old)));
         Ok(new)
     }
 

@@ -96,6 +96,7 @@ fn exit_codes_tell_usage_from_settings() {
     for (arguments, code) in [
         (&["explain"][..], 64),
         (&["no-such-command"], 64),
+        (&["journal", "status", "--wait", "18446744073709551615"], 64),
         (&["archive", "get", "--reason", "x"], 64),
         (&["check"], 0),
         (&["explain", "--to", "86555", "snow"], 0),

@@ -2,7 +2,10 @@
 
 use std::os::unix::fs::symlink;
 
+use sms_router::config::{Environment, Origin, SecretsNeeded, load};
+
 use crate::harness::{Folder, ROUTES, SECRET, SETTINGS, Server, Sms, feed, http, said, signature_with, wait_until};
+use crate::tls::certify;
 
 const OTHER: &str = "whsec_OTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTBmZWRjYmE=";
 const GAUGE: &str = "sms_router_secrets_last_reload_successful";
@@ -54,6 +57,47 @@ fn a_secret_that_cannot_be_used_leaves_all_of_them_as_they_are() {
     wait_until("the new secrets are in force", || push(&server, "2", OTHER) == 200);
     assert_eq!(read(&server, "another token of highways"), 200);
     assert_eq!(server.metric(GAUGE), 1.0);
+}
+
+#[test]
+fn what_is_wrong_elsewhere_only_delays_a_new_secret() {
+    let tls = "[api]\ntls = { certificate = \"chain.pem\", key = \"key.pem\" }";
+    let folder = Folder::with(&SETTINGS.replace("[api]", tls), ROUTES);
+    let _root = certify(&folder);
+    let key = std::fs::read_to_string(folder.path("key.pem")).expect("a key");
+    let mut server = Server::start(folder).ready();
+    server.folder.write("key.pem", "no key");
+    server.folder.write("demo", OTHER);
+    server.wait_for_log("new secrets refused");
+    assert_eq!((push(&server, "1", SECRET), push(&server, "2", OTHER)), (200, 403));
+    server.folder.write("key.pem", &key);
+    wait_until("the new secret is in force", || push(&server, "3", OTHER) == 200);
+    wait_until("the gauge says so", || server.metric(GAUGE) == 1.0);
+}
+
+#[test]
+fn a_file_that_is_no_secret_is_named_and_what_comes_after_it_counts() {
+    let mut server = Server::start(Folder::new()).ready();
+    let path = server.folder.path("demo");
+    std::fs::remove_file(&path).expect("removed");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    server.wait_for_log("demo cannot be read: it is a named pipe, not a regular file");
+    std::fs::remove_file(&path).expect("removed");
+    server.folder.write("demo", &"x".repeat((1 << 20) + 1));
+    server.wait_for_log("demo cannot be read: it is larger than 1048576 bytes");
+    assert_eq!(push(&server, "1", SECRET), 200);
+    server.folder.write("demo", OTHER);
+    wait_until("the new secret is in force", || push(&server, "2", OTHER) == 200);
+}
+
+#[test]
+fn a_secret_that_is_replaced_while_the_rest_is_read_is_seen_as_new() {
+    let folder = Folder::new();
+    let origin = Origin::File(folder.path("sms-router.toml"));
+    let config = load(&origin, &Environment::default(), SecretsNeeded::Must).expect("settings");
+    assert_eq!(config.stamps(), config.stamps_in_force());
+    folder.write("demo", OTHER);
+    assert_ne!(config.stamps(), config.stamps_in_force());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, http, said, signature, wait_until};
 
 /// Writes a certificate and its key into the folder; the certificate as a client trusts it.
-fn certify(folder: &Folder) -> CertificateDer<'static> {
+pub fn certify(folder: &Folder) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     folder.write("chain.pem", &cert.pem());

@@ -133,6 +133,7 @@ async fn new_passwords_of_both_clusters_need_no_restart() {
     server.wait_for_log("the brokers do not take the new password");
     assert_eq!(server.push(&Sms::new("2", "snow")).status, 200);
     assert_eq!(server.metric("sms_router_journal_messages"), 0.0, "on its topic by what was connected before");
+    wait_until("and archived by what was", || archiver.metric(STORED) >= 2.0);
 
     for file in ["kafka-password", "cql-password"] {
         server.folder.write(file, "another-of-the-tests");
@@ -140,7 +141,6 @@ async fn new_passwords_of_both_clusters_need_no_restart() {
     }
     server.wait_for_log("Kafka's producers have the new password");
     server.wait_for_log("the joining of long texts takes a new Kafka client");
-    wait_until("the second text is archived", || archiver.metric(STORED) >= 2.0);
     // Whoever still had the old ones is out now.
     script("kafka.sh", &["restart", KAFKA, "1"]);
     script("cassandra.sh", &["restart", CASSANDRA]);
