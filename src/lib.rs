@@ -89,6 +89,14 @@
 //! profile newly named topics must exist. Then [`keyword::Live`] swaps the whole table. Any problem
 //! leaves the table in force as it is, with a line in the log for each and a gauge at 0.
 //!
+//! # The walk of a new secret
+//!
+//! [`message::Secret`] is a handle, and so are a listener's certificates and [`archive::Tls`]: every clone sees a
+//! replacement. `app::secrets` looks at the files every second; when they rest, [`config`] understands the
+//! settings' text of the start again, and either all that its files hold now is in force, or nothing is and each
+//! problem is told. Clients of Kafka keep what they were made with, so [`publish`] exchanges its producers one after
+//! the other as the brokers take the new, and the consumers follow.
+//!
 //! # The walk of an audit copy
 //!
 //! Standalone: the copy is written in the transaction of the message, by [`store`], whose sweeper

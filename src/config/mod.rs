@@ -45,8 +45,8 @@ pub use written::Stamps;
 
 use std::sync::Arc;
 
+use origin::Written;
 use read::{Problems, Section};
-use written::Written;
 
 /// What a command needs of the secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +67,8 @@ pub enum SecretsNeeded {
 /// Reads everything. `Err` holds every problem found, in the order of the file.
 pub fn load(origin: &Origin, environment: &Environment, secrets: SecretsNeeded) -> Result<Config, Vec<Problem>> {
     let (file, text) = origin.read(environment)?;
-    Arc::new(Written { origin: origin.clone(), file, text, environment: environment.clone(), needed: secrets })
-        .understand()
+    let (origin, environment) = (origin.clone(), environment.clone());
+    written::understand(&Arc::new(Written { origin, file, text, environment, needed: secrets }))
 }
 
 /// Where the routes are, as far as settings that have problems still tell: for `check`.

@@ -1,11 +1,12 @@
-//! Where settings come from: a file, or the sample in the binary; and the environment as it was at start.
+//! Where settings come from: a file, or the sample in the binary; the text there and the environment as they were at start.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::{self, Place, Problem};
-use super::sample;
+use super::{SecretsNeeded, sample};
 
 /// The variable that names the settings file when no option does.
 const CONFIG_VARIABLE: &str = "SMS_ROUTER_CONFIG";
@@ -45,6 +46,22 @@ pub enum Origin {
     File(PathBuf),
     /// The sample built into the binary: loopback only, data under ./data.
     Sample,
+}
+
+/// The settings' text with all that it is understood by. `Debug` shows the file's name only.
+pub struct Written {
+    pub origin: Origin,
+    /// How problems name it.
+    pub file: Arc<str>,
+    pub text: String,
+    pub environment: Environment,
+    pub needed: SecretsNeeded,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Written").field(&self.file).finish()
+    }
 }
 
 impl Origin {

@@ -8,8 +8,18 @@ use crate::message::Secret;
 use super::document::{Node, Place, Value};
 use super::file::{Stamp, read_small};
 use super::read::{Problems, Section};
-use super::written::Followed;
 use super::{Environment, SecretsNeeded, sample};
+
+/// A secret and the file it came from.
+#[derive(Debug, Clone)]
+pub struct Followed {
+    /// In the settings.
+    pub key: String,
+    pub path: PathBuf,
+    /// Of the file when it was about to be read.
+    pub stamp: Option<Stamp>,
+    pub secret: Secret,
+}
 
 /// Everything needed to follow `{ file = … }` and `{ env = … }`.
 pub struct Vault<'a> {

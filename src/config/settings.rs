@@ -18,16 +18,16 @@ use super::archive::{self, Archive};
 use super::document::{Place, Problem};
 use super::file::Stamp;
 use super::listener::{self, Clients, Listener};
+use super::origin::{Origin, Written};
 use super::parts;
 use super::proxies;
 use super::publish::{self, Publish};
 use super::read::{DAY, HOUR, Problems, Section};
 use super::routes::RoutesFile;
-use super::secrets::{Vault, open_to_others};
+use super::sample;
+use super::secrets::{Followed, Vault, open_to_others};
 use super::tokens;
 use super::watching::{self, Reconcile};
-use super::written::{Followed, Written};
-use super::{Origin, sample};
 
 /// Longest time a text may wait for its log, whatever the carrier allows.
 const DEADLINE_MAX: Duration = Duration::from_secs(10);

@@ -6,38 +6,16 @@
 //! or, where one of them has a problem, not at all.
 //! Not here: when that is looked at (`app`).
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::message::Secret;
 use crate::publish::FILES;
 
 use super::document::{self, Problem};
 use super::file::Stamp;
+use super::origin::Written;
 use super::read::{Problems, Section};
-use super::{Archive, Config, Environment, Origin, Publish, SecretsNeeded, settings};
-
-/// The settings' text with all that it is understood by. `Debug` shows the file's name only.
-pub struct Written {
-    pub origin: Origin,
-    /// How problems name it.
-    pub file: Arc<str>,
-    pub text: String,
-    pub environment: Environment,
-    pub needed: SecretsNeeded,
-}
-
-/// A secret and the file it came from.
-#[derive(Debug, Clone)]
-pub struct Followed {
-    /// In the settings.
-    pub key: String,
-    pub path: PathBuf,
-    /// Of the file when it was about to be read.
-    pub stamp: Option<Stamp>,
-    pub secret: Secret,
-}
+use super::{Archive, Config, Publish, settings};
 
 /// What tells that one of the files has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,29 +26,23 @@ pub struct Stamps {
     of_archive: Vec<Option<Stamp>>,
 }
 
-impl Written {
-    pub(super) fn understand(self: &Arc<Self>) -> Result<Config, Vec<Problem>> {
-        let mut root = document::parse(&self.file, &self.text).map_err(|problem| vec![problem])?;
-        let mut overlaid = Vec::new();
-        document::overlay(&mut root, self.environment.iter(), &mut overlaid);
-        let problems = Problems::default();
-        problems.extend(overlaid);
-        let config = settings::read(Section::root(&root, &problems), self, &problems);
-        let mut problems = problems.into_vec();
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
-            _ => {
-                problems.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
-                problems.dedup();
-                Err(problems)
-            }
+/// What the text means, with secrets as their files hold them now. `Err` holds every problem found, in the order of the
+/// file. Blocks.
+pub(super) fn understand(written: &Arc<Written>) -> Result<Config, Vec<Problem>> {
+    let mut root = document::parse(&written.file, &written.text).map_err(|problem| vec![problem])?;
+    let mut overlaid = Vec::new();
+    document::overlay(&mut root, written.environment.iter(), &mut overlaid);
+    let problems = Problems::default();
+    problems.extend(overlaid);
+    let config = settings::read(Section::root(&root, &problems), written, &problems);
+    let mut problems = problems.into_vec();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => {
+            problems.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
+            problems.dedup();
+            Err(problems)
         }
-    }
-}
-
-impl fmt::Debug for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Written").field(&self.file).finish()
     }
 }
 
@@ -96,7 +68,7 @@ impl Config {
     /// Reads the files again: every clone of a secret is what its file holds now. The keys of those that have changed,
     /// and what was read; with a problem in any of them nothing changes. Blocks.
     pub fn renew_secrets(&self, in_force: &Stamps) -> Result<(Vec<&str>, Stamps), Vec<Problem>> {
-        let new = self.written.understand()?;
+        let new = understand(&self.written)?;
         let read = new.stamps_in_force();
         let pairs = self.secrets.iter().zip(&new.secrets).filter(|(old, new)| old.key == new.key);
         let changed = pairs.filter(|(old, new)| old.secret.become_as(&new.secret));
