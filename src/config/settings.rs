@@ -58,6 +58,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Those that came from files, in the order in which the settings were read.
     pub(super) secrets: Vec<Followed>,
+    /// Certificates and keys that librdkafka reads by itself, when its clients are made.
+    pub(super) files_of_kafka: Vec<(PathBuf, Option<Stamp>)>,
     /// Certificates and a key towards the archive.
     pub(super) files_of_archive: Vec<(PathBuf, Option<Stamp>)>,
     pub(super) written: Arc<Written>,
@@ -164,6 +166,7 @@ pub(super) fn read(root: Section<'_>, written: &Arc<Written>, problems: &Problem
         (inbound?, api?, monitoring?, publish?, archive?, standing?);
     let config = Config {
         name: root_place.file,
+        files_of_kafka: publish::files_of(&publish),
         is_sample,
         routes,
         country,

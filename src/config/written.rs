@@ -6,10 +6,7 @@
 //! or, where one of them has a problem, not at all.
 //! Not here: when that is looked at (`app`).
 
-use std::path::PathBuf;
 use std::sync::Arc;
-
-use crate::publish::FILES;
 
 use super::document::{self, Problem};
 use super::file::Stamp;
@@ -47,11 +44,11 @@ pub(super) fn understand(written: &Arc<Written>) -> Result<Config, Vec<Problem>>
 }
 
 impl Config {
-    /// What the files were when they were read. Kafka's are read when its clients are made, which comes later. Blocks.
+    /// What the files were when they were about to be read.
     pub fn stamps_in_force(&self) -> Stamps {
         Stamps {
             secrets: self.secrets.iter().map(|followed| followed.stamp).collect(),
-            of_kafka: self.files_of_kafka().iter().map(|path| Stamp::of(path)).collect(),
+            of_kafka: self.files_of_kafka.iter().map(|(_, stamp)| *stamp).collect(),
             of_archive: self.files_of_archive.iter().map(|(_, stamp)| *stamp).collect(),
         }
     }
@@ -60,7 +57,7 @@ impl Config {
     pub fn stamps(&self) -> Stamps {
         Stamps {
             secrets: self.secrets.iter().map(|followed| Stamp::of(&followed.path)).collect(),
-            of_kafka: self.files_of_kafka().iter().map(|path| Stamp::of(path)).collect(),
+            of_kafka: self.files_of_kafka.iter().map(|(path, _)| Stamp::of(path)).collect(),
             of_archive: self.files_of_archive.iter().map(|(path, _)| Stamp::of(path)).collect(),
         }
     }
@@ -87,10 +84,5 @@ impl Config {
             keys.push("archive.tls");
         }
         Ok((keys, read))
-    }
-
-    fn files_of_kafka(&self) -> Vec<PathBuf> {
-        let Publish::Kafka { settings, .. } = &self.publish else { return Vec::new() };
-        FILES.iter().filter_map(|name| settings.properties.get(*name)).map(PathBuf::from).collect()
     }
 }

@@ -46,14 +46,17 @@ struct Shared {
     lanes: Arc<[Lane]>,
     traffic: Traffic,
     spare: Mutex<Option<Arc<Engine>>>,
+    /// None could be made, which has been told.
+    lacks_spare: AtomicBool,
     retiring: AtomicUsize,
     closing: AtomicBool,
 }
 
 impl Keeper {
     pub(super) fn start(settings: Settings, lanes: Arc<[Lane]>, traffic: Traffic) -> Result<Self, KafkaError> {
-        let (spare, retiring, closing) = (Mutex::new(None), AtomicUsize::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { settings, lanes, traffic, spare, retiring, closing });
+        let (spare, lacks_spare) = (Mutex::new(None), AtomicBool::new(false));
+        let (retiring, closing) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let shared = Arc::new(Shared { settings, lanes, traffic, spare, lacks_spare, retiring, closing });
         let (replaced, left) = sync_channel(RETIRING_MAX * 2);
         let work = shared.clone();
         let runtime = Handle::current();
@@ -143,9 +146,7 @@ impl Shared {
         let Some(next) = &renewal.next else {
             match lane.another(&self.settings, &self.traffic) {
                 Ok(engine) => (renewal.next, renewal.since) = (Some(Arc::new(engine)), Some(Instant::now())),
-                Err(error) => {
-                    tracing::error!(%error, "no Kafka producer could be made with the new password or certificates")
-                }
+                Err(error) => renewal.tell_of_failure(&error),
             }
             return None;
         };
@@ -173,8 +174,15 @@ impl Shared {
             return;
         }
         match self.make() {
-            Ok(engine) => *lock(&self.spare) = Some(Arc::new(engine)),
-            Err(error) => tracing::error!(%error, "no spare Kafka producer could be made"),
+            Ok(engine) => {
+                *lock(&self.spare) = Some(Arc::new(engine));
+                self.lacks_spare.store(false, Ordering::Relaxed);
+            }
+            // It is tried again at once and told once.
+            Err(error) if !self.lacks_spare.swap(true, Ordering::Relaxed) => {
+                tracing::error!(%error, "no spare Kafka producer could be made");
+            }
+            Err(_) => {}
         }
     }
 
@@ -210,6 +218,12 @@ impl Renewal {
 
     fn is_over(&self) -> bool {
         self.done == self.lanes
+    }
+
+    fn tell_of_failure(&mut self, error: &KafkaError) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            tracing::error!(%error, "no Kafka producer could be made with the new password or certificates");
+        }
     }
 
     fn tell_of_delay(&mut self) {
