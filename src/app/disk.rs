@@ -46,7 +46,8 @@ impl Disk {
     }
 }
 
-/// Files that are looked at again and again: what they were when they were taken into force, and at the last look.
+/// Files that are looked at again and again: what they were when they were settled, in force or refused for good, and at
+/// the last look.
 pub struct Looks<S> {
     in_force: S,
     last: Option<S>,
@@ -69,7 +70,7 @@ impl<S: Clone + PartialEq> Looks<S> {
         is_new
     }
 
-    /// Those that were read. Until then they stay new: what is wrong with them may lie elsewhere, and be mended there.
+    /// Those that are settled. Until then they stay new: what is wrong with them may lie elsewhere, and be mended there.
     pub fn were_taken(&mut self, read: S) {
         self.in_force = read;
     }

@@ -101,11 +101,7 @@ fn read(files: &TlsFiles) -> Result<Pem, Problem> {
 
 /// Names the file that is at fault.
 fn refused(files: &TlsFiles, error: &TlsError) -> Problem {
-    let path = match error {
-        TlsError::NoCertificate | TlsError::Unreadable(_) => &files.certificate,
-        TlsError::NoKey | TlsError::Mismatch(_) => &files.key,
-        TlsError::ClientAuthorities => files.client_ca.as_ref().unwrap_or(&files.certificate),
-    };
+    let (_, path) = files.at_fault(error);
     problem(path, format!("cannot be used: {error}"))
 }
 

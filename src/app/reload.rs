@@ -20,7 +20,7 @@ use crate::message::topics::PROBE;
 use crate::publish::{Publisher, TopicAdmin};
 use crate::telemetry::Metrics;
 
-use super::disk::{Disk, Late};
+use super::disk::{Disk, Late, Looks};
 use super::{StartError, build_table, log, table_of, topics};
 
 /// How often the routes file is looked at.
@@ -92,8 +92,7 @@ impl Reloader {
     }
 
     async fn keep_current(&self, asked: &Notify, disk: &Disk) {
-        let mut seen = self.built_from;
-        let mut last_look = seen;
+        let mut looks = Looks::new(self.built_from);
         let mut is_asked = false;
         loop {
             tokio::select! {
@@ -102,14 +101,15 @@ impl Reloader {
             }
             let routes = self.config.routes.clone();
             let Some(now) = self.from(disk, move || routes.stamp()).await else { continue };
-            // A file that is still being written changes between two looks: half a table can be
-            // valid, so it is left alone until it rests. Whoever asks has finished writing.
-            let rests = now == std::mem::replace(&mut last_look, now);
-            if !is_asked && (now == seen || !rests) {
+            // Half a table can be valid, so a file is left alone until it rests. Whoever asks has finished writing.
+            if !looks.are_new(now) && !is_asked {
                 continue;
             }
             match self.attempt(disk).await {
-                Attempt::Settled => (seen, is_asked) = (now, false),
+                Attempt::Settled => {
+                    looks.were_taken(now);
+                    is_asked = false;
+                }
                 Attempt::Again => {}
             }
         }

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Subcommand, value_parser};
 
 use crate::app;
 use crate::clock::Clock;
@@ -17,7 +18,9 @@ use super::{Failure, Outcome, Settings, print};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Nobody waits longer for a journal in one go.
-const DAY_SECONDS: u64 = 86_400;
+fn up_to_a_day() -> RangedU64ValueParser {
+    value_parser!(u64).range(..=86_400)
+}
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -32,10 +35,10 @@ pub struct Status {
     #[command(flatten)]
     settings: Settings,
     /// Ends with 0 as soon as nothing waits, with 1 if something still does after so long
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=DAY_SECONDS))]
+    #[arg(long, value_name = "SECONDS", value_parser = up_to_a_day())]
     wait: Option<u64>,
     /// Looks only after so long: with --wait, until nobody sends this instance new texts
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "wait", value_parser = clap::value_parser!(u64).range(..=DAY_SECONDS))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "wait", value_parser = up_to_a_day())]
     delay: u64,
 }
 
@@ -44,7 +47,7 @@ pub struct Arguments {
     #[command(flatten)]
     settings: Settings,
     /// How long to try
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(..=DAY_SECONDS))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = up_to_a_day())]
     timeout: u64,
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::archive;
 
-use super::file::{Stamp, read_small};
+use super::file::{Stamped, read_small};
 use super::publish::credentials;
 use super::read::Section;
 use super::secrets::Vault;
@@ -69,7 +69,7 @@ fn tls(section: Section<'_>, vault: &Vault<'_>) -> Option<archive::Tls> {
     }
     let read = |key: &'static str| -> Option<Vec<u8>> {
         let path = vault.folder.join(section.string(key)?);
-        vault.files.borrow_mut().push((path.clone(), Stamp::of(&path)));
+        vault.files.borrow_mut().push(Stamped::now(path.clone()));
         let refuse = |error| section.refuse(key, format!("{} cannot be read: {error}", path.display()));
         // What cannot be read has been refused: the settings are not used.
         Some(read_small(&path).map_err(refuse).unwrap_or_default())

@@ -6,7 +6,7 @@
 use std::fs::{File, FileType};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -60,6 +60,28 @@ impl Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
+    }
+}
+
+/// A file, and what it was when it was about to be read: what comes in between is seen as a change.
+#[derive(Debug, Clone)]
+pub struct Stamped {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+}
+
+impl Stamped {
+    pub fn now(path: PathBuf) -> Self {
+        Self { stamp: Stamp::of(&path), path }
+    }
+
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.stamp
+    }
+
+    /// What it is by now.
+    pub fn look(&self) -> Option<Stamp> {
+        Stamp::of(&self.path)
     }
 }
 

@@ -32,6 +32,17 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+impl TlsFiles {
+    /// The file that an error is about, and its key in the settings.
+    pub fn at_fault(&self, error: &TlsError) -> (&'static str, &Path) {
+        match error {
+            TlsError::NoCertificate | TlsError::Unreadable(_) => ("certificate", &self.certificate),
+            TlsError::NoKey | TlsError::Mismatch(_) => ("key", &self.key),
+            TlsError::ClientAuthorities => ("client_ca", self.client_ca.as_ref().unwrap_or(&self.certificate)),
+        }
+    }
+}
+
 /// Who connects to a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clients {
@@ -93,11 +104,7 @@ fn try_certificates(section: &Section<'_>, files: &TlsFiles) {
     let client_ca = files.client_ca.as_ref().map(|path| read("client_ca", path));
     let (Some(chain), Some(key), None | Some(Some(_))) = (chain, key, &client_ca) else { return };
     if let Err(error) = Certificates::parse(&Pem { chain, key, client_ca: client_ca.flatten() }) {
-        let (name, path) = match &error {
-            TlsError::NoCertificate | TlsError::Unreadable(_) => ("certificate", &files.certificate),
-            TlsError::NoKey | TlsError::Mismatch(_) => ("key", &files.key),
-            TlsError::ClientAuthorities => ("client_ca", files.client_ca.as_ref().unwrap_or(&files.certificate)),
-        };
+        let (name, path) = files.at_fault(&error);
         refuse(name, path, &format!("cannot be used: {error}"));
     }
 }

@@ -1,12 +1,12 @@
 //! `[publish]`: where texts become durable, and what stands behind it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::message::Secret;
 use crate::publish::{self, TopicSettings};
 
-use super::file::Stamp;
+use super::file::Stamped;
 use super::read::{DAY, HOUR, Section};
 use super::secrets::Vault;
 
@@ -66,10 +66,10 @@ pub(super) fn read(section: Section<'_>, vault: &Vault<'_>, data: &Path, deadlin
 }
 
 /// Files that properties name, as they are before any client has read them.
-pub(super) fn files_of(publish: &Publish) -> Vec<(PathBuf, Option<Stamp>)> {
+pub(super) fn files_of(publish: &Publish) -> Vec<Stamped> {
     let Publish::Kafka { settings, .. } = publish else { return Vec::new() };
-    let named = publish::FILES.iter().filter_map(|name| settings.properties.get(*name)).map(PathBuf::from);
-    named.map(|path| (path.clone(), Stamp::of(&path))).collect()
+    let named = publish::FILES.iter().filter_map(|name| settings.properties.get(*name));
+    named.map(|path| Stamped::now(path.into())).collect()
 }
 
 fn days(section: &Section<'_>, key: &'static str) -> u32 {

@@ -1,12 +1,12 @@
 //! Secrets: from files or the environment, never from the settings themselves.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::message::Secret;
 
 use super::document::{Node, Place, Value};
-use super::file::{Stamp, read_small};
+use super::file::{Stamped, read_small};
 use super::read::{Problems, Section};
 use super::{Environment, SecretsNeeded, sample};
 
@@ -15,9 +15,7 @@ use super::{Environment, SecretsNeeded, sample};
 pub struct Followed {
     /// In the settings.
     pub key: String,
-    pub path: PathBuf,
-    /// Of the file when it was about to be read.
-    pub stamp: Option<Stamp>,
+    pub file: Stamped,
     pub secret: Secret,
 }
 
@@ -34,7 +32,7 @@ pub struct Vault<'a> {
     /// What came from files so far.
     pub followed: &'a RefCell<Vec<Followed>>,
     /// Certificates and keys towards the archive.
-    pub files: &'a RefCell<Vec<(PathBuf, Option<Stamp>)>>,
+    pub files: &'a RefCell<Vec<Stamped>>,
 }
 
 impl Vault<'_> {
@@ -65,17 +63,12 @@ impl Vault<'_> {
     }
 
     fn follow(&self, section: &Section<'_>, key: &str, node: &Node) -> Option<Secret> {
-        // Before it is read: what comes in between is seen as a change.
-        let followed = |path: &str| {
-            let path = self.folder.join(path);
-            (Stamp::of(&path), path)
-        };
         let found = match &node.value {
             Value::Table(table) if table.len() == 1 => match table.first_key_value() {
                 Some((kind, Node { value: Value::String(path) | Value::Override(path), .. })) if kind == "file" => {
                     self.warn_of_readers(section, key, &node.place, path);
-                    let followed = followed(path);
-                    self.in_file(path).map(|secret| (secret, Some(followed)))
+                    let file = Stamped::now(self.folder.join(path));
+                    self.in_file(path).map(|secret| (secret, Some(file)))
                 }
                 Some((kind, Node { value: Value::String(name) | Value::Override(name), .. })) if kind == "env" => {
                     self.in_environment(name).map(|secret| (secret, None))
@@ -86,7 +79,7 @@ impl Vault<'_> {
         };
         match found {
             Ok((secret, file)) => {
-                let followed = |(stamp, path)| Followed { key: section.key(key), path, stamp, secret: secret.clone() };
+                let followed = |file| Followed { key: section.key(key), file, secret: secret.clone() };
                 self.followed.borrow_mut().extend(file.map(followed));
                 Some(secret)
             }

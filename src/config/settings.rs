@@ -16,7 +16,7 @@ use crate::webhook::Proxies;
 use super::accounts::{self, AccountNote};
 use super::archive::{self, Archive};
 use super::document::{Place, Problem};
-use super::file::Stamp;
+use super::file::Stamped;
 use super::listener::{self, Clients, Listener};
 use super::origin::{Origin, Written};
 use super::parts;
@@ -59,9 +59,9 @@ pub struct Config {
     /// Those that came from files, in the order in which the settings were read.
     pub(super) secrets: Vec<Followed>,
     /// Certificates and keys that librdkafka reads by itself, when its clients are made.
-    pub(super) files_of_kafka: Vec<(PathBuf, Option<Stamp>)>,
+    pub(super) files_of_kafka: Vec<Stamped>,
     /// Certificates and a key towards the archive.
-    pub(super) files_of_archive: Vec<(PathBuf, Option<Stamp>)>,
+    pub(super) files_of_archive: Vec<Stamped>,
     pub(super) written: Arc<Written>,
     /// What works and should be known all the same.
     pub warnings: Vec<Problem>,

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::document::{self, Problem};
-use super::file::Stamp;
+use super::file::{Stamp, Stamped};
 use super::origin::Written;
 use super::read::{Problems, Section};
 use super::{Archive, Config, Publish, settings};
@@ -46,19 +46,19 @@ pub(super) fn understand(written: &Arc<Written>) -> Result<Config, Vec<Problem>>
 impl Config {
     /// What the files were when they were about to be read.
     pub fn stamps_in_force(&self) -> Stamps {
-        Stamps {
-            secrets: self.secrets.iter().map(|followed| followed.stamp).collect(),
-            of_kafka: self.files_of_kafka.iter().map(|(_, stamp)| *stamp).collect(),
-            of_archive: self.files_of_archive.iter().map(|(_, stamp)| *stamp).collect(),
-        }
+        self.stamps_by(Stamped::stamp)
     }
 
     /// What the files are by now. Blocks for as long as the file system does.
     pub fn stamps(&self) -> Stamps {
+        self.stamps_by(Stamped::look)
+    }
+
+    fn stamps_by(&self, stamp: fn(&Stamped) -> Option<Stamp>) -> Stamps {
         Stamps {
-            secrets: self.secrets.iter().map(|followed| Stamp::of(&followed.path)).collect(),
-            of_kafka: self.files_of_kafka.iter().map(|(path, _)| Stamp::of(path)).collect(),
-            of_archive: self.files_of_archive.iter().map(|(path, _)| Stamp::of(path)).collect(),
+            secrets: self.secrets.iter().map(|followed| stamp(&followed.file)).collect(),
+            of_kafka: self.files_of_kafka.iter().map(stamp).collect(),
+            of_archive: self.files_of_archive.iter().map(stamp).collect(),
         }
     }
 

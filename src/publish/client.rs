@@ -21,47 +21,47 @@ pub enum Client {
 /// moved on: the producers at once, which go on with the old until the brokers have taken the new, and all others when
 /// the producers have shown that the brokers do.
 #[derive(Debug, Clone, Default)]
-pub struct Renewals(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    told: AtomicU64,
+pub struct Renewals {
+    told: Arc<AtomicU64>,
     /// Of those told, up to which the brokers have taken it.
-    proven: AtomicU64,
+    proven: Arc<AtomicU64>,
 }
 
 impl Renewals {
     pub fn renew(&self) {
-        self.0.told.fetch_add(1, Ordering::AcqRel);
+        self.told.fetch_add(1, Ordering::AcqRel);
     }
 
     /// For a client that is made now and shall be replaced by one that surely gets in.
     pub fn term(&self) -> Term {
-        Term { counts: self.0.clone(), of: |counts| &counts.proven, begun: self.0.proven.load(Ordering::Acquire) }
+        Term::of(&self.proven)
     }
 
     /// For the producers, which find out whether another gets in.
     pub(super) fn term_of_producers(&self) -> Term {
-        Term { counts: self.0.clone(), of: |counts| &counts.told, begun: self.0.told.load(Ordering::Acquire) }
+        Term::of(&self.told)
     }
 
-    /// The brokers have taken what was told when that term began.
+    /// The brokers have taken what was told when that term of the producers began.
     pub(super) fn prove(&self, term: &Term) {
-        self.0.proven.fetch_max(term.begun, Ordering::AcqRel);
+        self.proven.fetch_max(term.begun, Ordering::AcqRel);
     }
 }
 
 /// The time for which what a client was made with is in force.
 #[derive(Debug, Clone)]
 pub struct Term {
-    counts: Arc<Counts>,
-    of: fn(&Counts) -> &AtomicU64,
+    count: Arc<AtomicU64>,
     begun: u64,
 }
 
 impl Term {
+    fn of(count: &Arc<AtomicU64>) -> Self {
+        Self { count: count.clone(), begun: count.load(Ordering::Acquire) }
+    }
+
     pub fn is_over(&self) -> bool {
-        (self.of)(&self.counts).load(Ordering::Acquire) != self.begun
+        self.count.load(Ordering::Acquire) != self.begun
     }
 }
 

@@ -143,9 +143,9 @@ impl Shared {
     /// Takes the next step towards producers that all have what is new; gives the one that was replaced.
     fn renew(&self, renewal: &mut Renewal, term: &Term) -> Option<Arc<Engine>> {
         let lane = self.lanes.get(renewal.done)?;
-        let Some(next) = &renewal.next else {
+        let Some((next, since)) = &renewal.next else {
             match lane.another(&self.settings, &self.traffic) {
-                Ok(engine) => (renewal.next, renewal.since) = (Some(Arc::new(engine)), Some(Instant::now())),
+                Ok(engine) => renewal.next = Some((Arc::new(engine), Instant::now())),
                 Err(error) => renewal.tell_of_failure(&error),
             }
             return None;
@@ -154,10 +154,12 @@ impl Shared {
             next.learn_topics(QUESTION_TIMEOUT);
         }
         if !next.is_warm() {
-            renewal.tell_of_delay();
+            let waited = since.elapsed();
+            renewal.tell_of_delay(waited);
             return None;
         }
-        let replaced = lane.change(renewal.next.take()?);
+        let (next, _) = renewal.next.take()?;
+        let replaced = lane.change(next);
         renewal.done += 1;
         renewal.is_told = false;
         if renewal.is_over() {
@@ -200,14 +202,14 @@ impl Shared {
     }
 }
 
-/// Lanes that are given producers with a new password or certificate, one after the other. Each goes on with the one it has until the
-/// brokers have taken the other's word: a wrong password in a file stops nothing.
+/// Lanes that are given producers with a new password or certificate, one after the other. Each goes on with the one it
+/// has until the brokers have taken the other's word: a wrong password in a file stops nothing.
 #[derive(Default)]
 struct Renewal {
     lanes: usize,
     done: usize,
-    next: Option<Arc<Engine>>,
-    since: Option<Instant>,
+    /// Of the lane after those that are done, and since when it has been trying.
+    next: Option<(Arc<Engine>, Instant)>,
     is_told: bool,
 }
 
@@ -226,9 +228,8 @@ impl Renewal {
         }
     }
 
-    fn tell_of_delay(&mut self) {
-        if !self.is_told && self.since.is_some_and(|since| since.elapsed() > RENEWAL_MAX) {
-            self.is_told = true;
+    fn tell_of_delay(&mut self, waited: Duration) {
+        if waited > RENEWAL_MAX && !std::mem::replace(&mut self.is_told, true) {
             let seconds = RENEWAL_MAX.as_secs();
             tracing::error!(
                 seconds,
