@@ -13,22 +13,23 @@
 //! ```text
 //! 8  what a person types
 //!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate ·
-//!                verify · tail · backfill · dead-letter · reconcile · schema ·
-//!                backup
+//!                verify · tail · backfill · dead-letter · reroute · reconcile ·
+//!                schema · backup
 //! 7  putting together
 //!    app         settings → rooms → tasks; the order in which they start and end
 //! 6  text → settings
 //!    config      files and environment, every problem at once; the sample built in
 //! 5  doors: someone outside calls, or a worker starts
 //!    webhook     carriers: a request → its texts, each durable → the answer; certificates are asked for
-//!    operations  departments' feed; health and metrics: every route in two tables
+//!    operations  departments' feed, moving texts; health and metrics: every route in two tables
 //!    archiver    topics → audit copies, offsets after success
 //!    reconcile   log, journal and archive held against one another, by id
 //!    joiner      pieces of long texts → texts, by a stream of pieces and markers
 //! 4  one text
 //!    intake      decide → claim → encode → log; dead-letter for what has nowhere to go
-//! 3  the durable log
+//! 3  either profile behind one door
 //!    log         the embedded store, or Kafka with a journal behind it
+//!    audit       the embedded store's copies, or the archive's, and who looked at them
 //! 2  rooms: one job each, strangers to one another
 //!    carrier     bytes ↔ texts; a file or a declaration for each carrier; why a request is not believed
 //!    keyword     fold · scan · table · live: which department, and why
@@ -113,6 +114,12 @@
 //! and the time of receipt its text would have had. Then the letter is overwritten ([`store`]) or, as a
 //! topic cannot forget, a record beside it says that it was called back.
 //!
+//! # The walk of a text that is moved
+//!
+//! [`operations::Rerouter`] reads its audit copy ([`audit`]), writes down who, why and which, and
+//! [`intake::Intake::reroute`] logs the record once more for the other department, under an id made of the text's own
+//! and that department's name. The original stays; the move has an audit copy of its own that ends with the original's.
+//!
 //! # Invariants
 //!
 //! 1. No 2xx before every text of a request is durable; a batch counts as its texts against every bound.
@@ -133,6 +140,7 @@
 pub mod app;
 pub mod archive;
 pub mod archiver;
+pub mod audit;
 pub mod carrier;
 pub mod cli;
 pub mod clock;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which floor each room is on; the same picture as in `src/lib.rs`.
-const FLOORS: [(&str, u8); 22] = [
+const FLOORS: [(&str, u8); 23] = [
     ("cli", 8),
     ("app", 7),
     ("config", 6),
@@ -15,6 +15,7 @@ const FLOORS: [(&str, u8); 22] = [
     ("joiner", 5),
     ("intake", 4),
     ("log", 3),
+    ("audit", 3),
     ("carrier", 2),
     ("keyword", 2),
     ("publish", 2),

@@ -15,14 +15,12 @@ use crate::carrier::Account;
 use crate::clock::Clock;
 use crate::config::{Config, Publish};
 use crate::intake::{self, Intake, NotRecalled, Recalled};
-use crate::keyword::Live;
-use crate::log::{Kafka, Log};
 use crate::message::{AccountName, DeadLetterRecord, EventId, ReplayedRecord, SenderKey, topics};
-use crate::publish::{self, PublishError, Publisher, ReadError, TopicReader};
+use crate::publish::{self, PublishError, ReadError, TopicReader};
 use crate::store::{Beside, Cursor, ENTRIES_MAX, Entry, StoreError};
-use crate::telemetry::Metrics;
 
-use super::{StartError, build_table, log, serve};
+use super::StartError;
+use super::beside::{self, Way};
 
 /// Letters that one reading tells apart: beyond it dead-letter holds more than people can look after.
 const LETTERS_MAX: usize = 1_000_000;
@@ -150,39 +148,19 @@ pub enum NotReplayed {
 pub struct Replayer {
     intake: Arc<Intake>,
     accounts: Vec<Account>,
-    notes: Notes,
+    /// It is noted there that a letter was called back.
+    way: Way,
     sender_key: SenderKey,
     clock: Clock,
-}
-
-/// Where it is noted that a letter was called back.
-enum Notes {
-    Embedded(Beside),
-    Cluster(Publisher),
 }
 
 impl Replayer {
     /// Reads the routes in force and opens the way to the log.
     pub fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
-        let metrics = Metrics::new();
-        let table = build_table(config).map_err(StartError::Settings)?;
-        let sender_key = config.standing.sender_key.clone();
-        let (log, notes) = match &config.publish {
-            Publish::Local { .. } => {
-                let store = Beside::open(&config.data, &sender_key)?;
-                (Log::Beside(store.clone()), Notes::Embedded(store))
-            }
-            Publish::Kafka { settings, .. } => {
-                let source = config.standing.source.clone();
-                let publisher = Publisher::start(settings.as_ref().clone(), source, metrics.clone())?;
-                log::know(&publisher, &table);
-                // The journal belongs to `serve`: what a topic does not take now stays in dead-letter.
-                (Log::Kafka(Kafka::new(publisher.clone(), None)), Notes::Cluster(publisher))
-            }
-        };
-        let intake = serve::intake(config, &Live::new(table), log, &clock, &metrics);
+        let (intake, way) = beside::intake(config, &clock)?;
         let accounts = config.accounts.iter().map(|(account, _)| account.clone()).collect();
-        Ok(Self { intake, accounts, notes, sender_key, clock })
+        let sender_key = config.standing.sender_key.clone();
+        Ok(Self { intake, accounts, way, sender_key, clock })
     }
 
     /// Calls a letter back and notes it. Doing so twice adds nothing.
@@ -196,16 +174,16 @@ impl Replayer {
     }
 
     async fn note(&self, letter: &Letter) -> Result<(), String> {
-        match (&self.notes, letter.position) {
-            (Notes::Embedded(store), Some(position)) => {
+        match (&self.way, letter.position) {
+            (Way::Embedded(store), Some(position)) => {
                 store.forget(position).await.map_err(|error: StoreError| error.to_string())
             }
-            (Notes::Cluster(publisher), _) => {
+            (Way::Cluster(publisher), _) => {
                 let note = intake::replayed(&letter.record, &self.sender_key);
                 let published = publisher.publish(topics::DEAD_LETTER, &note).await;
                 published.map_err(|error: PublishError| error.to_string())
             }
-            (Notes::Embedded(_), None) => Ok(()),
+            (Way::Embedded(_), None) => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Not here: signals and the command line (`cli`).
 
 mod archive;
+mod beside;
 mod dead_letters;
 mod disk;
 mod joining;
@@ -22,15 +23,28 @@ mod store_watch;
 mod topics;
 
 pub use archive::ArchiveInstance;
+pub use beside::rerouter;
 pub use dead_letters::{DeadLetters, Letter, LettersError, NotReplayed, Replayer};
 pub use journal::{Emptied, empty_journal};
 pub use reconcile::judge;
 pub use reload::Reload;
 pub use serve::{Addresses, Instance};
 
-use crate::config::{Config, Problem, RoutesFile};
+use crate::audit::Audit;
+use crate::config::{self, Config, Problem, RoutesFile, Standing};
 use crate::keyword::Table;
 use crate::message::Country;
+
+/// The audit copies that these settings keep, and who looked at them.
+pub fn audit(config: &Config) -> Audit {
+    let Standing { sender_key, previous_sender_keys, .. } = &config.standing;
+    match &config.archive {
+        config::Archive::Local => Audit::of_store(config.data.clone(), sender_key.clone(), previous_sender_keys),
+        config::Archive::Cql { settings, .. } => {
+            Audit::of_archive(settings.as_ref().clone(), sender_key.clone(), previous_sender_keys)
+        }
+    }
+}
 
 /// Why a role could not start; each says what to do.
 #[derive(Debug, thiserror::Error)]

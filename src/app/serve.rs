@@ -18,7 +18,7 @@ use crate::intake::{self, Intake, PlaceSettings, Places};
 use crate::keyword::Live;
 use crate::log::Log;
 use crate::message::{Country, Number};
-use crate::operations::{self, Feed, Health, Polls};
+use crate::operations::{self, Desk, Feed, Health, Polls, Rerouter, Tokens};
 use crate::publish::TopicAdmin;
 use crate::server::Caller;
 use crate::store::Store;
@@ -147,7 +147,7 @@ impl Instance {
         }
         secrets::watch(&config, &metrics, &tasks, &end);
         signatures::watch(&config, &clock, &metrics, &tasks, &end);
-        let feed = feed(&config, &log, &routes, &drain);
+        let doors_of_api = Arc::new(api(&config, &log, &intake, &clock, &drain));
         let health =
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
         let service = inbound_service(&config, &door, &metrics, &leaving);
@@ -161,7 +161,7 @@ impl Instance {
             let prober = Prober { account, inbound, certificates, every, clock, metrics, store };
             tasks.spawn(prober.run(drain.clone()));
         }
-        let answer_api = move |request, caller| operations::api(feed.clone(), request, caller);
+        let answer_api = move |request, caller| operations::api(doors_of_api.clone(), request, caller);
         tasks.spawn(doors.api.watch(&tasks, &end, &metrics).serve(answer_api, metrics.clone(), drain.clone()));
         let answer_monitoring = move |request, caller: Caller| {
             caller.has_proven_itself();
@@ -236,15 +236,19 @@ fn describe(config: &Config, metrics: &Metrics) {
     }
 }
 
-fn feed(config: &Config, log: &OpenLog, routes: &Live, drain: &CancellationToken) -> Arc<Feed> {
-    Arc::new(Feed {
+/// What is behind the api listener.
+fn api(config: &Config, log: &OpenLog, intake: &Arc<Intake>, clock: &Clock, drain: &CancellationToken) -> (Feed, Desk) {
+    let tokens = Arc::new(Tokens { departments: config.departments.clone(), operators: config.api.operators.clone() });
+    let feed = Feed {
         source: log.feed(),
-        tokens: config.departments.clone(),
+        tokens: tokens.clone(),
         polls: Polls::new(config.departments.keys(), config.api.listener.connections_max),
-        routes: routes.clone(),
+        routes: intake.routes().clone(),
         events: config.standing.source.clone(),
         drain: drain.clone(),
-    })
+    };
+    let rerouter = Rerouter { audit: super::audit(config), intake: intake.clone(), clock: clock.clone() };
+    (feed, Desk { tokens, rerouter })
 }
 
 /// What takes texts in, over any log.

@@ -2,12 +2,10 @@
 
 use clap::Args;
 
-use crate::app::build_table;
-use crate::archive::Archive;
+use crate::app::{self, build_table};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, SecretsNeeded};
-use crate::message::{Access, AuditCopy, AuditQuery, DepartmentName, Number, SenderKey, Timestamp, iso};
-use crate::store::Reader;
+use crate::message::{Access, AuditCopy, AuditQuery, DepartmentName, Number, Timestamp, iso};
 
 use super::{Failure, Outcome, Settings, block_on, print, say};
 
@@ -39,12 +37,6 @@ pub struct Arguments {
     show_text: bool,
 }
 
-/// Either profile's copies and access log.
-pub enum Copies {
-    Embedded(Reader),
-    Cluster(Box<Archive>),
-}
-
 pub fn get(arguments: &Arguments, environment: &Environment) -> Outcome {
     if arguments.reason.trim().is_empty() {
         return Err(Failure::usage("--reason is empty: the access log needs to know why"));
@@ -56,11 +48,8 @@ pub fn get(arguments: &Arguments, environment: &Environment) -> Outcome {
 
 async fn answer(arguments: &Arguments, environment: &Environment, config: &Config, query: AuditQuery) -> Outcome {
     let now = Clock::system().now();
-    let keys: Vec<SenderKey> = std::iter::once(config.standing.sender_key.clone())
-        .chain(config.standing.previous_sender_keys.iter().cloned())
-        .collect();
-    let copies = Copies::open(config).await?;
-    let found = copies.find(&query, &keys, now).await?;
+    let audit = app::audit(config);
+    let found = audit.find(&query, now).await.map_err(Failure::of)?;
     let access = Access {
         at: now,
         who: config::user(environment),
@@ -70,7 +59,7 @@ async fn answer(arguments: &Arguments, environment: &Environment, config: &Confi
         text_shown: arguments.show_text,
     };
     // Written down before anything is shown: a reading that cannot be accounted for does not happen.
-    copies.record_access(&access).await?;
+    audit.record_access(&access).await.map_err(Failure::of)?;
     found.iter().try_for_each(|copy| show(copy, arguments.show_text))?;
     remark(&query, found.is_empty(), config)
 }
@@ -126,37 +115,6 @@ pub fn time(written: Option<&str>, option: &str) -> Result<Timestamp, Failure> {
             false => format!("{option} is not a time: 2026-11-21 or 2026-11-21T10:00:00Z"),
         })
     })
-}
-
-impl Copies {
-    pub async fn open(config: &Config) -> Result<Self, Failure> {
-        match &config.archive {
-            config::Archive::Local => Reader::open(&config.data).map(Self::Embedded).map_err(Failure::of),
-            config::Archive::Cql { settings, .. } => {
-                let archive = Archive::connect(settings).await.map_err(Failure::of)?;
-                Ok(Self::Cluster(Box::new(archive)))
-            }
-        }
-    }
-
-    pub async fn find(
-        &self,
-        query: &AuditQuery,
-        keys: &[SenderKey],
-        now: Timestamp,
-    ) -> Result<Vec<AuditCopy>, Failure> {
-        match self {
-            Self::Embedded(reader) => reader.find(query, keys, now).map_err(Failure::of),
-            Self::Cluster(archive) => archive.find(query, keys, now).await.map_err(Failure::of),
-        }
-    }
-
-    pub async fn record_access(&self, access: &Access) -> Outcome {
-        match self {
-            Self::Embedded(reader) => reader.record_access(access).map_err(Failure::of),
-            Self::Cluster(archive) => archive.record_access(access).await.map_err(Failure::of),
-        }
-    }
 }
 
 /// One JSON object a line: the whole record, or only what is not personal.

@@ -16,13 +16,15 @@ use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
+use crate::app;
+use crate::audit::Audit;
 use crate::carrier::{Account, ApiAccess, Listed, Listing, Query};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, Publish, SecretsNeeded};
 use crate::intake;
 use crate::message::{AuditQuery, EventId, Timestamp, expires_at, iso};
 
-use super::archive::{Copies, time};
+use super::archive::time;
 use super::{Failure, Outcome, Output, Settings, block_on, print, say, simulate};
 use api::Api;
 
@@ -61,7 +63,7 @@ struct Job<'a> {
     /// Before `accounts/NAME` in every event's source.
     origin: &'a str,
     /// `None` where no archive is kept.
-    copies: Option<Copies>,
+    audit: Option<Audit>,
     since: Timestamp,
     now: Timestamp,
 }
@@ -112,8 +114,8 @@ pub fn backfill(arguments: &Arguments, environment: &Environment) -> Outcome {
     }
     let origin = &config.standing.source.origin;
     let work = async {
-        let copies = copies(&config).await?;
-        let job = Job { account: &account, access, listing, origin, copies, since, now };
+        let audit = audit(&config)?;
+        let job = Job { account: &account, access, listing, origin, audit, since, now };
         let api = Api::new(listing, access)?;
         let mut counts = Counts::default();
         let missing = job.missing(&api, &mut counts).await?;
@@ -157,12 +159,12 @@ fn access<'a>(config: &'a Config, account: &Account) -> Result<(&'a ApiAccess, &
     Ok((access.ok_or_else(missing)?, listing))
 }
 
-async fn copies(config: &Config) -> Result<Option<Copies>, Failure> {
+fn audit(config: &Config) -> Result<Option<Audit>, Failure> {
     if matches!((&config.publish, &config.archive), (Publish::Kafka { .. }, config::Archive::Local)) {
         say("no archive is kept, so every text listed counts as missing; its id is the one it always had")?;
         return Ok(None);
     }
-    Copies::open(config).await.map(Some)
+    Ok(Some(app::audit(config)))
 }
 
 impl Job<'_> {
@@ -213,8 +215,8 @@ impl Job<'_> {
     async fn unknown(&self, texts: Vec<Listed>) -> Result<Vec<Missing>, Failure> {
         let looked_up = texts.into_iter().map(|text| async move {
             let id = intake::event_id(self.origin, &self.account.name, &text.id);
-            let Some(copies) = &self.copies else { return Ok(Some(Missing { id, text })) };
-            let found = copies.find(&AuditQuery::Id(id), &[], self.now).await?;
+            let Some(audit) = &self.audit else { return Ok(Some(Missing { id, text })) };
+            let found = audit.find(&AuditQuery::Id(id), self.now).await.map_err(Failure::of)?;
             Ok::<_, Failure>(found.is_empty().then_some(Missing { id, text }))
         });
         let found: Vec<_> = stream::iter(looked_up).buffered(LOOKUPS_AT_ONCE).try_collect().await?;

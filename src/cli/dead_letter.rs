@@ -14,13 +14,12 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::app::{DeadLetters, Letter, NotReplayed, Replayer};
+use crate::app::{self, DeadLetters, Letter, NotReplayed, Replayer};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, SecretsNeeded};
 use crate::intake::{Reason, Recalled};
 use crate::message::{Access, AccountName, DeadLetterRecord, EventId, iso};
 
-use super::archive::Copies;
 use super::{Failure, Outcome, Settings, block_on, print, say};
 
 #[derive(Subcommand)]
@@ -40,7 +39,7 @@ pub struct List {
     /// Only this account's
     #[arg(long)]
     account: Option<String>,
-    /// Only these: malformed, unknown_number, too_large, unreadable_record
+    /// Only these: malformed, unknown_number, too_large, unreadable_record, undelivered
     #[arg(long)]
     reason: Option<String>,
 }
@@ -72,7 +71,7 @@ pub struct Replay {
     /// All of one account
     #[arg(long)]
     account: Option<String>,
-    /// All of one reason: malformed, unknown_number, too_large, unreadable_record
+    /// All of one reason: malformed, unknown_number, too_large, unreadable_record, undelivered
     #[arg(long)]
     reason: Option<String>,
     /// All of them
@@ -201,7 +200,7 @@ async fn show_letter(arguments: &Show, environment: &Environment, config: &Confi
         text_shown: arguments.show_text && found.is_some(),
     };
     // Written down before anything is shown: a reading that cannot be accounted for does not happen.
-    Copies::open(config).await?.record_access(&access).await?;
+    app::audit(config).record_access(&access).await.map_err(Failure::of)?;
     let Some(letter) = found else {
         return Err(Failure::of(format!("no open letter has the id {}", arguments.id)));
     };

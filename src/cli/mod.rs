@@ -13,6 +13,7 @@ mod dead_letter;
 mod explain;
 mod journal;
 mod reconcile;
+mod reroute;
 mod schema;
 mod serve;
 mod setup;
@@ -70,6 +71,8 @@ enum Command {
     /// What nobody could read or take: list it, show it, send it on its way again
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
+    /// Moves a text to another department; who, why and which is written down first
+    Reroute(reroute::Arguments),
     /// Says whether log, journal and archive agree, by id, on what was received in a closed hour
     Reconcile(reconcile::Arguments),
     /// Shows a department's records, one JSON object a line
@@ -165,6 +168,7 @@ fn run(command: Command) -> Outcome {
         Command::Backfill(arguments) => backfill::backfill(&arguments, &environment),
         Command::Backup(arguments) => backup::backup(&arguments, &environment),
         Command::DeadLetter(command) => dead_letter::run(&command, &environment),
+        Command::Reroute(arguments) => reroute::reroute(&arguments, &environment),
         Command::Reconcile(arguments) => reconcile::reconcile(&arguments, &environment),
         Command::Tail(arguments) => tail::tail(&arguments, &environment),
         Command::Schema(arguments) => schema::schema(&arguments),

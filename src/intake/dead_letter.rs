@@ -32,10 +32,13 @@ pub enum Reason {
     Refused,
     /// A record that the archive or the joiner could not read.
     UnreadableRecord,
+    /// On its topic or in its feed, but its department's e-mail or push will not take it.
+    Undelivered,
 }
 
 impl Reason {
-    pub const ALL: [Self; 4] = [Self::Malformed, Self::UnknownNumber, Self::Refused, Self::UnreadableRecord];
+    pub const ALL: [Self; 5] =
+        [Self::Malformed, Self::UnknownNumber, Self::Refused, Self::UnreadableRecord, Self::Undelivered];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -43,6 +46,7 @@ impl Reason {
             Self::UnknownNumber => "unknown_number",
             Self::Refused => "too_large",
             Self::UnreadableRecord => "unreadable_record",
+            Self::Undelivered => "undelivered",
         }
     }
 
@@ -174,7 +178,9 @@ pub fn of_text(text: &InboundText, label: &Label, reason: Reason, key: &SenderKe
     let content = to_json(&TextContent::of(text, label));
     let detail = match reason {
         Reason::UnknownNumber => "a text to a number that the routes do not know",
-        Reason::Malformed | Reason::Refused | Reason::UnreadableRecord => "a text that the log refused for good",
+        Reason::Malformed | Reason::Refused | Reason::UnreadableRecord | Reason::Undelivered => {
+            "a text that the log refused for good"
+        }
     };
     let letter = DeadLetterRecord {
         content_type: Some("application/json".to_owned()),

@@ -1,7 +1,7 @@
 //! One understood text → its department, made durable: decide → claim → encode → log.
 //!
 //! Comes in: texts that a carrier's adapter has read, or that are taken up again: joined from their
-//! pieces, or called back from dead-letter. Goes out: `Ok` once the text is durable, or why not.
+//! pieces, called back from dead-letter, or moved to another department. Goes out: `Ok` once the text is durable, or why not.
 //! A piece of a long text goes to the stream on which `joiner` finds it.
 //! Always true: a text is claimed before it is handed to the log and confirmed after; what has nowhere
 //! to go is kept in dead-letter; the same carrier id is the same event id on every replica.
@@ -15,11 +15,13 @@ mod pieces;
 mod places;
 mod probe;
 mod recall;
+mod reroute;
 
 pub use dead_letter::{Reason, of_request, replayed};
 pub use encode::{InboundText, Label, encode};
 pub use places::{Full, Place, Places, Settings as PlaceSettings, Turn};
 pub use recall::{NotRecalled, Recalled};
+pub use reroute::{NotRerouted, Rerouted};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,6 +108,11 @@ impl Intake {
 
     pub fn sender_key(&self) -> &SenderKey {
         &self.settings.sender_key
+    }
+
+    /// The table in force.
+    pub fn routes(&self) -> &Live {
+        &self.settings.routes
     }
 
     /// How many texts are let in at once, and whose.

@@ -15,7 +15,7 @@ use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::dead_letter::TextContent;
-use super::{Deferral, InboundText, Intake, Label, Reason, Way};
+use super::{Deferral, InboundText, Intake, Label, NotRerouted, Reason, Rerouted, Way};
 use crate::carrier::{Account, Delivery, Webhook};
 use crate::dedup::Claim;
 use crate::keyword::Table;
@@ -47,6 +47,8 @@ pub enum NotRecalled {
     Expired,
     #[error("it is a record that the archive could not read, and lies on its topic as it was published")]
     Published,
+    #[error(transparent)]
+    NotAgain(#[from] NotRerouted),
     #[error("the log does not take it now ({}): try again", .0.reason())]
     Deferred(Deferral),
 }
@@ -66,6 +68,9 @@ impl Intake {
         if time_to_live(expires_at(letter.received_at), now).is_none() {
             return Err(NotRecalled::Expired);
         }
+        if Reason::parse(&letter.reason) == Some(Reason::Undelivered) {
+            return self.deliver_again(letter).await;
+        }
         let mut recalled = Vec::new();
         for (text, label) in self.texts_of(letter, account)? {
             recalled.push(self.take_again(text, label).await?);
@@ -74,14 +79,23 @@ impl Intake {
     }
 
     fn texts_of(&self, letter: &DeadLetterRecord, account: &Account) -> Result<Vec<Named>, NotRecalled> {
-        let content = STANDARD.decode(letter.body.as_str());
-        let content = content.map_err(|_| NotRecalled::Unreadable("its body is not base64"))?;
+        let content = content_of(letter)?;
         match Reason::parse(&letter.reason) {
             Some(Reason::Malformed) => self.texts_of_request(letter, account, &content),
             Some(Reason::UnknownNumber | Reason::Refused) => Ok(vec![self.text_of(letter, account, &content)?]),
-            Some(Reason::UnreadableRecord) => Err(NotRecalled::Published),
+            Some(Reason::UnreadableRecord | Reason::Undelivered) => Err(NotRecalled::Published),
             None => Err(NotRecalled::Unreadable("its reason is none of this release")),
         }
+    }
+
+    /// The text is on its topic or in its feed: it goes there once more, under an id that it gets from the letter, and
+    /// from there to whoever did not take it.
+    async fn deliver_again(&self, letter: &DeadLetterRecord) -> Result<Vec<Recalled>, NotRecalled> {
+        let json = content_of(letter)?;
+        let record = Record::from_json(&json).map_err(|_| NotRecalled::Unreadable("its content is no record"))?;
+        let id = EventId::new_v5(&letter.id, b"delivered again");
+        let Rerouted { id, department, known } = self.publish_again(&json, &record, id, &record.department).await?;
+        Ok(vec![Recalled { id, department, known }])
     }
 
     /// The carrier's adapter reads the request again. A text without a carrier's id is called by its
@@ -171,6 +185,10 @@ impl Intake {
         }
         Ok(logged)
     }
+}
+
+fn content_of(letter: &DeadLetterRecord) -> Result<Vec<u8>, NotRecalled> {
+    STANDARD.decode(letter.body.as_str()).map_err(|_| NotRecalled::Unreadable("its body is not base64"))
 }
 
 /// What completes another text came too late to be part of it.

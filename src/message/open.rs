@@ -12,7 +12,8 @@
 //!   but for `Rule`, which becomes `Later` as a whole);
 //! - **a word** of a list that may grow is `Open`;
 //! - **what is kept or sent on is the bytes that came**, never a struct written anew: the archive's copy, the
-//!   feed, `tail`, the journal, `archive get`; `Record::flagged` changes one member and leaves the others;
+//!   feed, `tail`, the journal, `archive get`; `Record::flagged` and `Record::rerouted` change some members and leave
+//!   the others;
 //! - **what is made anew** by this build, a text joined of pieces or called back from dead-letter, is a record of
 //!   this build that carries the flags it was given, known or not;
 //! - an event of a type that is not known is passed over, wherever events of several types lie;
@@ -79,7 +80,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::message::{ConsentRecord, DeadLetterRecord, Flag, Record, RecordError};
+    use crate::message::{ConsentRecord, DeadLetterRecord, DepartmentName, EventId, Flag, Record, RecordError};
 
     const ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 
@@ -137,6 +138,22 @@ mod tests {
         let flagged = Record::flagged(&bytes(&plain), Flag::Failover).expect("a record");
         plain["flags"] = json!(["failover"]);
         assert_eq!(serde_json::from_slice::<Value>(&flagged).expect("JSON"), plain);
+    }
+
+    #[test]
+    fn a_moved_text_keeps_what_this_build_does_not_know() {
+        let (id, to) = (EventId::from_u128(7), DepartmentName::parse("flood-team").expect("a name"));
+        let mut value = next();
+        value["flags"] = json!(["failover", "translated"]);
+        let moved = Record::rerouted(&bytes(&value), id, &to).expect("a record");
+        value["relates_to"] = json!(ID);
+        value["id"] = json!(id);
+        value["department"] = json!("flood-team");
+        value["flags"] = json!(["translated", "rerouted"]);
+        assert_eq!(serde_json::from_slice::<Value>(&moved).expect("JSON"), value);
+        let on = Record::rerouted(&moved, EventId::from_u128(8), &to).expect("a record");
+        let on = Record::from_json(&on).expect("a record");
+        assert_eq!((on.relates_to, on.flags.len()), (Some(id), 2), "each move relates to the one before");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub enum Flag {
     /// Its request's signature failed, while the account only watched signatures (`signature = "monitor"`):
     /// anybody may have sent it.
     Unverified,
+    /// Moved to this department by a person, or sent to it again; `relates_to` is the text as it came.
+    Rerouted,
 }
 
 /// How much of a long text is here.
@@ -110,7 +112,7 @@ pub struct DeadLetterRecord {
     pub schema_version: u32,
     pub id: EventId,
     pub account: AccountName,
-    /// `malformed`, `unknown_number`, `too_large`, `unreadable_record`, or a word of a later release.
+    /// `malformed`, `unknown_number`, `too_large`, `unreadable_record`, `undelivered`, or a word of a later release.
     pub reason: Arc<str>,
     /// What exactly was wrong, without any of the content.
     pub detail: String,
@@ -165,14 +167,22 @@ impl Record {
 
     /// The same value with one more flag. Every other member stays as it was written, known or not.
     pub fn flagged(value: &[u8], flag: Flag) -> Result<Vec<u8>, RecordError> {
-        let mut flags = Self::from_json(value)?.flags;
+        let flags = Self::from_json(value)?.flags;
         if flags.contains(&flag.into()) {
             return Ok(value.to_vec());
         }
-        flags.push(flag.into());
-        let mut members: BTreeMap<String, Box<RawValue>> = read(value)?;
-        members.insert("flags".to_owned(), to_raw_value(&flags).expect("words and what was JSON"));
-        Ok(serde_json::to_vec(&members).expect("what was JSON, under string keys"))
+        with_members(value, [("flags", raw(&with_flag(flags, flag)))])
+    }
+
+    /// The same text as another department gets it: under an id of its own, related to this one. What was said of
+    /// where the original went is left out; every other member stays as it was written, known or not.
+    pub fn rerouted(value: &[u8], id: EventId, to: &DepartmentName) -> Result<Vec<u8>, RecordError> {
+        let Self { id: original, mut flags, .. } = Self::from_json(value)?;
+        flags.retain(|flag| !flag.is(Flag::Failover));
+        let flags = if flags.contains(&Flag::Rerouted.into()) { flags } else { with_flag(flags, Flag::Rerouted) };
+        let members =
+            [("id", raw(&id)), ("relates_to", raw(&original)), ("department", raw(to)), ("flags", raw(&flags))];
+        with_members(value, members)
     }
 }
 
@@ -190,6 +200,21 @@ impl ReplayedRecord {
         let record: Self = read(value)?;
         known(record.schema_version).map(|()| record)
     }
+}
+
+fn with_flag(mut flags: Vec<Open<Flag>>, flag: Flag) -> Vec<Open<Flag>> {
+    flags.push(flag.into());
+    flags
+}
+
+fn raw(member: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(member).expect("words, ids and what was JSON")
+}
+
+fn with_members<const N: usize>(value: &[u8], changed: [(&str, Box<RawValue>); N]) -> Result<Vec<u8>, RecordError> {
+    let mut members: BTreeMap<String, Box<RawValue>> = read(value)?;
+    members.extend(changed.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Ok(serde_json::to_vec(&members).expect("what was JSON, under string keys"))
 }
 
 fn read<'v, R: Deserialize<'v>>(value: &'v [u8]) -> Result<R, RecordError> {

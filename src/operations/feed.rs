@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use hyper::{Request, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,12 +19,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::keyword::Live;
-use crate::message::{DepartmentName, EventId, EventSource, Secret, Traceparent, iso};
+use crate::message::{DepartmentName, EventId, EventSource, Traceparent, iso};
 use crate::server::{Answer, Caller};
 use crate::store::{Cursor, Entry, Store, StoreError};
 use crate::telemetry::Told;
 
 use super::reply;
+use super::tokens::Tokens;
 
 /// Most events in one answer; also what one gets without `limit`.
 const LIMIT_MAX: usize = 1_000;
@@ -34,8 +34,6 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// Most polls of one department that may wait at once, where the listener has room for many more.
 const POLLS_MAX: usize = 64;
-/// What a caller beyond that is told to wait, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Where the feed reads.
 pub enum FeedSource {
@@ -48,7 +46,7 @@ pub enum FeedSource {
 /// The departments' door.
 pub struct Feed {
     pub source: FeedSource,
-    pub tokens: BTreeMap<DepartmentName, Vec<Secret>>,
+    pub tokens: Arc<Tokens>,
     pub polls: Polls,
     pub routes: Live,
     pub events: EventSource,
@@ -72,14 +70,6 @@ impl Polls {
     }
 }
 
-/// Who asked and may not read.
-enum Stranger {
-    /// No token, or one that opens nothing.
-    Unknown,
-    /// The token of another department.
-    FromElsewhere,
-}
-
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
 struct Query {
@@ -90,21 +80,19 @@ struct Query {
 
 impl Feed {
     pub async fn messages(&self, name: &str, request: &Request<Incoming>, caller: &Caller) -> Answer {
-        let department = match self.authorise(name, request) {
-            Ok(department) => department,
-            Err(Stranger::Unknown) => return reply::unauthorized(),
-            Err(Stranger::FromElsewhere) => {
-                return reply::text(StatusCode::FORBIDDEN, "this token is for another department\n");
-            }
+        // Whether a department exists is told to no stranger.
+        let Some(holder) = self.tokens.holder(request.headers()) else { return reply::unauthorized() };
+        let Some(department) = holder.of(name) else {
+            return reply::text(StatusCode::FORBIDDEN, "this token is for another department\n");
         };
         caller.has_proven_itself();
-        let FeedSource::Embedded(store) = &self.source else { return self.on_kafka(&department) };
+        let FeedSource::Embedded(store) = &self.source else { return self.on_kafka(department) };
         let query = match parse(request.uri().query().unwrap_or_default()) {
             Ok(query) => query,
             Err(reason) => return reply::text(StatusCode::BAD_REQUEST, format!("{reason}\n")),
         };
-        let answer = match cursor(store, &department, query.after).await {
-            Ok(Some(after)) => self.poll(store, &department, after, &query).await,
+        let answer = match cursor(store, department, query.after).await {
+            Ok(Some(after)) => self.poll(store, department, after, &query).await,
             Ok(None) => return reply::text(StatusCode::GONE, GONE),
             Err(error) => Err(error),
         };
@@ -113,28 +101,8 @@ impl Feed {
             if let Some(untold) = TOLD.is_due("unreadable", Instant::now().into_std()) {
                 tracing::error!(%error, untold, "the feed could not be read");
             }
-            try_again("the log cannot be read at the moment: try again\n")
+            reply::try_again("the log cannot be read at the moment: try again\n")
         })
-    }
-
-    /// 401 without a token that is known, 403 with the token of another department. Whether a
-    /// department exists is told to no stranger.
-    fn authorise(&self, name: &str, request: &Request<Incoming>) -> Result<DepartmentName, Stranger> {
-        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some((scheme, token)) = header.and_then(|value| value.split_once(' ')) else {
-            return Err(Stranger::Unknown);
-        };
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Stranger::Unknown);
-        }
-        let holds = |tokens: &[Secret]| tokens.iter().any(|secret| secret.matches(token.trim().as_bytes()));
-        if !self.tokens.values().any(|tokens| holds(tokens)) {
-            return Err(Stranger::Unknown);
-        }
-        let department = DepartmentName::parse(name).ok();
-        department
-            .filter(|department| self.tokens.get(department).is_some_and(|tokens| holds(tokens)))
-            .ok_or(Stranger::FromElsewhere)
     }
 
     fn on_kafka(&self, department: &DepartmentName) -> Answer {
@@ -163,7 +131,7 @@ impl Feed {
             }
             place = place.or_else(|| self.polls.place(department));
             if place.is_none() {
-                return Ok(try_again(TOO_MANY_POLLS));
+                return Ok(reply::try_again(TOO_MANY_POLLS));
             }
             tokio::select! {
                 changed = appended.changed() => if changed.is_err() {
@@ -219,12 +187,6 @@ struct CloudEvent<'a> {
 }
 
 const GONE: &str = "lastEventId is not in the feed any more (entries leave it after the time set): leave it out to start with the oldest entry\n";
-
-fn try_again(why: &'static str) -> Answer {
-    let mut answer = reply::text(StatusCode::SERVICE_UNAVAILABLE, why);
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
-    answer
-}
 
 const TOO_MANY_POLLS: &str = "nothing is new, and as many polls of this department wait already as may: let one reader poll, or ask again later\n";
 

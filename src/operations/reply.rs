@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
 use crate::server::Answer;
+
+/// What a caller is told to wait, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 pub fn of(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
@@ -16,6 +19,13 @@ pub fn of(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>
 
 pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     of(status, "text/plain; charset=utf-8", body)
+}
+
+/// 503 for our own trouble, or for want of places.
+pub fn try_again(why: &'static str) -> Answer {
+    let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    answer
 }
 
 pub fn not_found() -> Answer {

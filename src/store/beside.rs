@@ -1,6 +1,7 @@
-//! The store of another process, for a one-shot command that adds a little to it.
+//! The store beside the process that serves it, or beside its writer, for who adds a little to it and asks little.
 //!
-//! Comes in: events, and dead letters that have been called back. Goes out: answers after the commit.
+//! Comes in: events, dead letters that have been called back, questions about audit copies. Goes out: answers, after
+//! the commit where something was written.
 //! Always true: each call is one transaction of its own, ordered with those of a serving process by
 //! SQLite's locks, so positions and ids stay as that one would give them; nothing is remembered here.
 //! Not here: group commit and bounds, which a process that serves needs. Who waits on the feed sees
@@ -13,7 +14,7 @@ use super::Reader;
 use super::append::Appended;
 use super::error::StoreError;
 use super::feed::{Cursor, Entry};
-use crate::message::{Event, SenderKey};
+use crate::message::{Access, AuditCopy, AuditQuery, Event, SenderKey, Timestamp};
 
 /// A handle on a store beside its serving process, cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,21 @@ impl Beside {
     /// As `Store::read`.
     pub async fn read(&self, stream: &'static str, after: Cursor, limit: usize) -> Result<Vec<Entry>, StoreError> {
         self.ask(move |reader| reader.read(stream, after, limit)).await
+    }
+
+    /// As `Reader::find`.
+    pub async fn find(
+        &self,
+        query: AuditQuery,
+        sender_keys: Vec<SenderKey>,
+        now: Timestamp,
+    ) -> Result<Vec<AuditCopy>, StoreError> {
+        self.ask(move |reader| reader.find(&query, &sender_keys, now)).await
+    }
+
+    /// As `Reader::record_access`.
+    pub async fn record_access(&self, access: Access) -> Result<(), StoreError> {
+        self.ask(move |reader| reader.record_access(&access)).await
     }
 
     /// Takes a dead letter's content away; see `Reader::forget`.

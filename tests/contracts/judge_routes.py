@@ -17,6 +17,7 @@ from router import FEED_TOKEN, ROOT, Router, Verdicts, request
 from signing import SECRET, event, headers
 
 FEED = "/v1/departments/{name}/messages"
+REROUTE = "/v1/messages/{id}/reroute"
 PUSH, PATH_SECRET = "/inbound/{account}", "/inbound/{account}/{secret}"
 TOKEN = {"Authorization": f"Bearer {FEED_TOKEN}"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -26,6 +27,8 @@ NOT_GIVEN = {
     "POST /inbound/{account}/{secret} 405": "the same",
     "GET /startupz 503": "the listener opens a moment before it has started",
     "GET /readyz 503": "as above; tests/it/kafka/drain.rs sees it at the end",
+    "POST /v1/messages/{id}/reroute 422": "a text that was taken once is seldom too large with one field more",
+    "POST /v1/messages/{id}/reroute 503": "the log would have to be away; tests/it/archive/reroute.rs sees it",
     "GET /v1/departments/{name}/messages 404": "the cluster profile's: judge_topics asks for it",
 }
 
@@ -183,14 +186,14 @@ def ask_inbound(answers, router):
         push(405, "declared/path-secret", b"", {}, PATH_SECRET, "PUT")
         for target, route in (("slow", PUSH), ("slow-path/path-secret", PATH_SECRET)):
             until_refused(answers, method, route, f"/inbound/{target}?{query}")
-        announce(answers, router, 413, 70_000, method, PATH_SECRET, "/inbound/kannel/path-secret")
-        announce(answers, router, 408, 9, method, PATH_SECRET, "/inbound/kannel/path-secret")
+        announce(answers, router.inbound, 413, 70_000, method, PATH_SECRET, "/inbound/kannel/path-secret")
+        announce(answers, router.inbound, 408, 9, method, PATH_SECRET, "/inbound/kannel/path-secret")
     push(400, "slow", b"", {}, PUSH, "GET")
     push(403, f"kannel?{query}", b"", {}, PUSH, "GET")
     push(404, f"nobody?{query}", b"", {}, PUSH, "GET")
     for method in ("GET", "POST"):
-        announce(answers, router, 413, 70_000, method, PUSH, "/inbound/slow")
-        announce(answers, router, 408, 9, method, PUSH, "/inbound/slow")
+        announce(answers, router.inbound, 413, 70_000, method, PUSH, "/inbound/slow")
+        announce(answers, router.inbound, 408, 9, method, PUSH, "/inbound/slow")
 
 
 def until_refused(answers, method, route, target):
@@ -207,10 +210,11 @@ def until_refused(answers, method, route, target):
     sys.exit(f"{method} {route}: never 503")
 
 
-def announce(answers, router, expected, length, method, route, target):
+def announce(answers, port, expected, length, method, route, target, sent=None):
     """A body of that length, of which one byte comes."""
-    with socket.create_connection(("127.0.0.1", router.inbound), timeout=30) as connection:
-        connection.sendall(f"{method} {target} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\nx".encode())
+    head = "".join(f"{name}: {value}\r\n" for name, value in (sent or {}).items())
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(f"{method} {target} HTTP/1.1\r\nhost: x\r\n{head}content-length: {length}\r\n\r\nx".encode())
         answer = http.client.HTTPResponse(connection, method=method)
         answer.begin()
         answers.judge(expected, method, route, answer, answer.read())
@@ -262,6 +266,25 @@ def ask_api(answers, router):
     answers.verdicts.equal("who waited was answered", polled, [200])
 
 
+def ask_reroute(answers, router):
+    event_id = json.loads(request(router.api, "GET", "/v1/departments/highways/messages?limit=1", headers=TOKEN)[1])[0]["id"]
+    wish = {"to": "parking", "reason": "a car on the ice"}
+
+    def move(expected, which=event_id, body=wish, sent=TOKEN, method="POST"):
+        body = json.dumps(body).encode()
+        return answers.ask(expected, method, REROUTE, f"/v1/messages/{which}/reroute", body, sent)
+
+    moved = json.loads(move(200))
+    answers.verdicts.equal("the move is of that text", moved["relates_to"], event_id)
+    move(400, body={"to": "nobody", "reason": "why"})
+    move(401, sent={})
+    move(403, which=moved["id"])
+    move(404, which="00000000-0000-4000-8000-000000000000")
+    move(405, method="PUT")
+    move(413, body={"to": "parking", "reason": "x" * 9000})
+    announce(answers, router.api, 408, 100, "POST", REROUTE, f"/v1/messages/{event_id}/reroute", TOKEN)
+
+
 def ask_monitoring(answers):
     for route in ("/metrics", "/livez", "/startupz", "/readyz", "/version"):
         answers.ask(200, "GET", route, route)
@@ -282,6 +305,7 @@ def main():
         answers = Answers(documents, verdicts, router)
         ask_inbound(answers, router)
         ask_api(answers, router)
+        ask_reroute(answers, router)
         ask_monitoring(answers)
         verdicts.equal("what is documented and was not given", answers.not_given(), sorted(NOT_GIVEN))
     verdicts.end()

@@ -2,6 +2,7 @@
 
 mod lab;
 mod reconcile;
+mod reroute;
 mod rotation;
 mod setup;
 

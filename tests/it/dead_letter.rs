@@ -175,7 +175,7 @@ fn a_choice_that_is_none_is_refused() {
     for (arguments, said_of_it) in [
         (&["replay"][..], "required"),
         (&["replay", "--all", "--account", "demo"], "cannot be used with"),
-        (&["replay", "--reason", "whatever"], "malformed, unknown_number, too_large, unreadable_record"),
+        (&["replay", "--reason", "whatever"], "malformed, unknown_number, too_large, unreadable_record, undelivered"),
         (&["replay", "no-id"], "invalid value"),
         (&["list", "--account", "No!"], "is not a name"),
         (&["show", "no-id", "--reason", "x"], "invalid value"),

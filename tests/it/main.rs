@@ -23,6 +23,7 @@ mod order;
 mod overload;
 mod parts;
 mod reconcile;
+mod reroute;
 mod routes;
 mod secrets;
 mod standalone;
