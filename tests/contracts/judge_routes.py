@@ -20,6 +20,7 @@ FEED = "/v1/departments/{name}/messages"
 REROUTE = "/v1/messages/{id}/reroute"
 PUSH, PATH_SECRET = "/inbound/{account}", "/inbound/{account}/{secret}"
 TOKEN = {"Authorization": f"Bearer {FEED_TOKEN}"}
+ELSEWHERE = "token-of-another-department-0123456789"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 # Statuses that are documented and not asked for here: why.
 NOT_GIVEN = {
@@ -57,6 +58,8 @@ carrier = "form"
 fields = { from = "from", to = "to", text = "text" }
 reply = { status = 200, body = "OK", content_type = "text/plain" }
 secrets = [{ file = "secrets/path" }]
+[departments.elsewhere]
+tokens = [{ file = "secrets/elsewhere" }]
 """
 
 
@@ -70,7 +73,8 @@ class Answers:
 
     def ask(self, expected, method, route, target, body=b"", sent=None):
         """`route` is the document's name of the path. The body comes back."""
-        listener = self.paths[route].get("post", self.paths[route]["get"])["tags"][0]
+        path = self.paths[route]
+        listener = path.get("post", path.get("get"))["tags"][0]
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[listener], timeout=30)
         try:
             connection.request(method, target, body=body or None, headers=sent or {})
@@ -83,9 +87,10 @@ class Answers:
         what = f"{method} {route} {expected}"
         self.verdicts.equal(what, answer.status, expected)
         # The answer to a method that is not offered is written down with those that are.
-        described = method.lower() if method.lower() in self.paths[route] else "get"
+        offered = self.paths[route]
+        described = next(name for name in (method.lower(), "get", "post") if name in offered)
         place = ["openapi", "paths", route, described, "responses", str(expected)]
-        response = self.paths[route][described]["responses"].get(str(expected))
+        response = offered[described]["responses"].get(str(expected))
         self.verdicts.equal(f"{what} is documented", response is not None, True)
         if response is None or answer.status != expected:
             return body
@@ -276,9 +281,12 @@ def ask_reroute(answers, router):
 
     moved = json.loads(move(200))
     answers.verdicts.equal("the move is of that text", moved["relates_to"], event_id)
+    again = json.loads(move(200, body={"to": "highways", "reason": "once more"}))
+    events = json.loads(answers.ask(200, "GET", FEED, "/v1/departments/highways/messages", b"", TOKEN))
+    answers.verdicts.equal("it is in the feed", (events[-1]["id"], events[-1]["data"]["flags"]), (again["id"], ["rerouted"]))
     move(400, body={"to": "nobody", "reason": "why"})
     move(401, sent={})
-    move(403, which=moved["id"])
+    move(403, sent={"Authorization": f"Bearer {ELSEWHERE}"})
     move(404, which="00000000-0000-4000-8000-000000000000")
     move(405, method="PUT")
     move(413, body={"to": "parking", "reason": "x" * 9000})
@@ -296,7 +304,7 @@ def ask_monitoring(answers):
 def main():
     documents, verdicts = Documents(), Verdicts()
     judge_carriers(verdicts, documents)
-    router = Router(SETTINGS, {"demo": SECRET, "path": "path-secret"})
+    router = Router(SETTINGS, {"demo": SECRET, "path": "path-secret", "elsewhere": ELSEWHERE})
     written = router.config.read_text()
     written = written.replace("[inbound]\n", "[inbound]\nbody_timeout_ms = 300\n")
     written = written.replace("[api]\n", "[api]\nconnections_max = 4\n")
