@@ -22,14 +22,15 @@
 //! 5  doors: someone outside calls, or a worker starts
 //!    webhook     carriers: a request → its texts, each durable → the answer; certificates are asked for
 //!    operations  departments' feed, moving texts; health and metrics: every route in two tables
-//!    archiver    topics → audit copies, offsets after success
+//!    archiver    topics → audit copies
 //!    reconcile   log, journal and archive held against one another, by id
 //!    joiner      pieces of long texts → texts, by a stream of pieces and markers
 //! 4  one text
 //!    intake      decide → claim → encode → log; dead-letter for what has nowhere to go
-//! 3  either profile behind one door
+//! 3  either profile behind one door, and what comes out of topics
 //!    log         the embedded store, or Kafka with a journal behind it
 //!    audit       the embedded store's copies, or the archive's, and who looked at them
+//!    consume     a consumer group's topics → work, an offset after each record that is done
 //! 2  rooms: one job each, strangers to one another
 //!    carrier     bytes ↔ texts; a file or a declaration for each carrier; why a request is not believed
 //!    keyword     fold · scan · table · live: which department, and why
@@ -101,8 +102,8 @@
 //! # The walk of an audit copy
 //!
 //! Standalone: the copy is written in the transaction of the message, by [`store`], whose sweeper
-//! deletes it within the hour after its expiry and gives its pages back. Cluster: [`archiver`] reads
-//! the departments' topics, [`archive::Archive`] writes three rows whose TTL ends at
+//! deletes it within the hour after its expiry and gives its pages back. Cluster: [`consume`] reads
+//! the departments' topics, [`archiver`] has [`archive::Archive`] write three rows whose TTL ends at
 //! [`message::expires_at`], and the offset is committed after that. `archive get` writes who, when,
 //! why and which ids to the access log before it prints anything.
 //!
@@ -145,6 +146,7 @@ pub mod carrier;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod consume;
 pub mod dedup;
 pub mod fetch;
 pub mod intake;

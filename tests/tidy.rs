@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which floor each room is on; the same picture as in `src/lib.rs`.
-const FLOORS: [(&str, u8); 23] = [
+const FLOORS: [(&str, u8); 24] = [
     ("cli", 8),
     ("app", 7),
     ("config", 6),
@@ -16,6 +16,7 @@ const FLOORS: [(&str, u8); 23] = [
     ("intake", 4),
     ("log", 3),
     ("audit", 3),
+    ("consume", 3),
     ("carrier", 2),
     ("keyword", 2),
     ("publish", 2),

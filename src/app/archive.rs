@@ -8,9 +8,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::archiver::{self, ArchiverError};
+use crate::archiver;
 use crate::clock::Clock;
 use crate::config::{Archive, Config, Publish};
+use crate::consume::ConsumeError;
 use crate::keyword::Live;
 use crate::operations::{self, Health, Service};
 use crate::publish::{self, Publisher, TopicAdmin};
@@ -24,7 +25,7 @@ pub struct ArchiveInstance {
     pub monitoring: SocketAddr,
     pub reload: Reload,
     pub metrics: Metrics,
-    worker: JoinHandle<Result<(), ArchiverError>>,
+    worker: JoinHandle<Result<(), ConsumeError>>,
     stop_worker: CancellationToken,
     end: CancellationToken,
     tasks: TaskTracker,
@@ -100,7 +101,7 @@ impl ArchiveInstance {
     }
 }
 
-fn flatten(joined: Result<Result<(), ArchiverError>, tokio::task::JoinError>) -> Result<(), StartError> {
+fn flatten(joined: Result<Result<(), ConsumeError>, tokio::task::JoinError>) -> Result<(), StartError> {
     match joined {
         Ok(result) => result.map_err(StartError::from),
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -63,7 +63,7 @@ pub enum StartError {
     #[error(transparent)]
     Archive(#[from] crate::archive::ArchiveError),
     #[error(transparent)]
-    Archiver(#[from] crate::archiver::ArchiverError),
+    Consume(#[from] crate::consume::ConsumeError),
     #[error(
         "`archive run` needs publish.to = \"kafka\" and archive.to = \"cql\": in the standalone profile `serve` keeps the copies itself"
     )]

@@ -1,12 +1,11 @@
 //! One record on its way: into the archive or into dead-letter, tried until it is there.
 //!
-//! Comes in: records that were read. Goes out: a report for each, exactly one, also when its task dies.
+//! Comes in: records that were read. Goes out: the word that each is done with.
 //! Always true: a record ends as stored, known, expired or dead letter, or at shutdown as given up,
 //! which commits nothing.
-//! Not here: offsets, bounds.
+//! Not here: which records run at once (`copies`); offsets, bounds (`consume`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use prometheus::{Gauge, Histogram, IntCounter};
@@ -14,10 +13,10 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::partitions::Place;
-use super::reading::Taken;
+use super::reading;
 use crate::archive::{self, Archive, ArchiveError, Written};
 use crate::clock::Clock;
+use crate::consume::{Done, Taken};
 use crate::message::{EventId, Record, SenderKey, Timestamp, topics};
 use crate::publish::{PublishError, Publisher};
 use crate::telemetry::Metrics;
@@ -26,6 +25,7 @@ use crate::telemetry::Metrics;
 pub(super) struct Job {
     pub taken: Taken,
     pub task: Task,
+    pub done: Done,
 }
 
 pub(super) enum Task {
@@ -42,15 +42,6 @@ impl Job {
             Task::Bury(_) => None,
         }
     }
-}
-
-/// How one job ended.
-pub(super) struct Report {
-    pub place: Place,
-    pub offset: i64,
-    pub id: Option<EventId>,
-    /// False when it was given up: at shutdown, or because its task died.
-    pub done: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -103,18 +94,17 @@ impl Copier {
         }
     }
 
-    /// Brings one record home, however long that takes, and reports.
-    pub(super) async fn settle(&self, job: Job, reports: Sender<Report>) {
-        let report = Report { place: job.taken.place.clone(), offset: job.taken.offset, id: job.id(), done: false };
-        let mut guard = Guard { report: Some(report), reports };
+    /// Brings one record home, however long that takes, and says so.
+    pub(super) async fn settle(&self, job: Job) {
+        let traceparent = reading::traceparent(&job.taken);
         let mut pause = self.retry.0;
         loop {
-            let span = tracing::info_span!("archive", traceparent = job.taken.traceparent);
+            let span = tracing::info_span!("archive", traceparent);
             match self.attempt(&job).instrument(span).await {
                 Ok(counter) => {
                     counter.inc();
                     self.trouble_is_over();
-                    return guard.done();
+                    return job.done.done();
                 }
                 Err(trouble) => self.trouble(&trouble),
             }
@@ -193,11 +183,11 @@ impl Copier {
 
     async fn send_letter(&self, taken: &Taken, reason: &str) -> Result<(), PublishError> {
         let now = self.clock.now();
-        let event = taken.dead_letter(reason, true, &self.sender_key, now);
+        let event = reading::dead_letter(taken, reason, true, &self.sender_key, now);
         match self.publisher.publish(topics::DEAD_LETTER, &event).await {
             // In base64 it has become too large; the letter still says where the record lies.
             Err(PublishError::Final { .. }) => {
-                let event = taken.dead_letter(reason, false, &self.sender_key, now);
+                let event = reading::dead_letter(taken, reason, false, &self.sender_key, now);
                 self.publisher.publish(topics::DEAD_LETTER, &event).await
             }
             other => other,
@@ -213,29 +203,6 @@ impl Copier {
     fn trouble_is_over(&self) {
         if self.in_trouble.load(Ordering::Relaxed) && self.in_trouble.swap(false, Ordering::Relaxed) {
             tracing::info!("copies are archived again");
-        }
-    }
-}
-
-/// Reports when dropped, so that no way out of a task goes without one.
-struct Guard {
-    report: Option<Report>,
-    reports: Sender<Report>,
-}
-
-impl Guard {
-    fn done(&mut self) {
-        if let Some(report) = &mut self.report {
-            report.done = true;
-        }
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(report) = self.report.take() {
-            // The worker has gone: nobody commits any more.
-            let _ = self.reports.send(report);
         }
     }
 }

@@ -4,11 +4,12 @@
 //! Always true: no reason carries any of the content.
 //! Not here: what is done with it.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
 
-use super::partitions::Place;
+use crate::consume::Taken;
 use crate::message::{
     AccountName, DeadLetterRecord, Event, EventId, EventKind, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
     is_traceparent,
@@ -29,98 +30,73 @@ pub(super) enum Reading {
     Unreadable(String),
 }
 
-/// A record, owned.
-pub(super) struct Taken {
-    pub place: Place,
-    pub offset: i64,
-    pub published_ms: Option<i64>,
-    event_type: Option<String>,
-    source: Option<String>,
-    content_type: Option<String>,
-    pub traceparent: Option<String>,
-    pub value: Vec<u8>,
+pub(super) fn read(taken: &Taken) -> Reading {
+    let event_type = taken.header("ce_type");
+    let version = event_type.as_deref().and_then(text_version);
+    match (&event_type, version) {
+        (Some(kind), None) if kind.ends_with(EventKind::Probe.suffix()) => match Record::from_json(&taken.value) {
+            Ok(record) => Reading::Probe(Box::new(record)),
+            Err(error) => Reading::Unreadable(error.to_string()),
+        },
+        // A record without a type was put here by hand: what it is shows in its value.
+        (None, _) | (Some(_), Some("v1")) => match Record::from_json(&taken.value) {
+            Ok(record) => Reading::Copy(Box::new(record)),
+            Err(error) => Reading::Unreadable(error.to_string()),
+        },
+        // A newer text must not pass unarchived by an older build.
+        (Some(_), Some(_)) => Reading::Unreadable("the text's version is newer than this build".to_owned()),
+        (Some(_), None) => Reading::Other,
+    }
 }
 
-impl Taken {
-    pub(super) fn from(message: &BorrowedMessage<'_>) -> Self {
-        let header = |name: &str| -> Option<String> {
-            let mut headers = message.headers()?.iter();
-            let value = headers.find(|header| header.key.eq_ignore_ascii_case(name))?.value?;
-            Some(String::from_utf8_lossy(value).into_owned())
-        };
-        Self {
-            place: (message.topic().into(), message.partition()),
-            offset: message.offset(),
-            published_ms: message.timestamp().to_millis(),
-            event_type: header("ce_type"),
-            source: header("ce_source"),
-            content_type: header("content-type"),
-            traceparent: header("traceparent").filter(|value| is_traceparent(value)),
-            value: message.payload().unwrap_or_default().to_vec(),
-        }
+/// The event for dead-letter. Its id is a keyed hash of place and content: the same each time.
+pub(super) fn dead_letter(taken: &Taken, reason: &str, with_body: bool, key: &SenderKey, now: Timestamp) -> Event {
+    let (topic, partition) = &taken.place;
+    let place = format!("topic {topic} partition {partition} offset {}", taken.offset);
+    let hash = key.digest(&[b"unreadable record", place.as_bytes(), &taken.value]);
+    let id = EventId::new_v8(hash);
+    let account = account(taken);
+    let body = if with_body { STANDARD.encode(&taken.value) } else { String::new() };
+    let left_out = if with_body { "" } else { "; too large to be copied here" };
+    let record = DeadLetterRecord {
+        schema_version: SCHEMA_VERSION,
+        id,
+        account: account.clone(),
+        reason: "unreadable_record".into(),
+        detail: format!("{place}: {reason}; {} bytes{left_out}", taken.value.len()),
+        content_type: taken.header("content-type").map(Cow::into_owned),
+        body: Text::from(body),
+        method: None,
+        query: None,
+        flags: Vec::new(),
+        relates_to: None,
+        received_at: now,
+    };
+    Event {
+        id,
+        kind: EventKind::DeadLetter,
+        destination: crate::message::Destination::DeadLetter,
+        account,
+        subject: topic.to_string(),
+        received_at: now,
+        key: hash,
+        fingerprint: hash,
+        traceparent: traceparent(taken),
+        value: serde_json::to_vec(&record).expect("a record of strings and times becomes JSON"),
     }
+}
 
-    pub(super) fn read(&self) -> Reading {
-        let version = self.event_type.as_deref().and_then(text_version);
-        match (&self.event_type, version) {
-            (Some(kind), None) if kind.ends_with(EventKind::Probe.suffix()) => match Record::from_json(&self.value) {
-                Ok(record) => Reading::Probe(Box::new(record)),
-                Err(error) => Reading::Unreadable(error.to_string()),
-            },
-            // A record without a type was put here by hand: what it is shows in its value.
-            (None, _) | (Some(_), Some("v1")) => match Record::from_json(&self.value) {
-                Ok(record) => Reading::Copy(Box::new(record)),
-                Err(error) => Reading::Unreadable(error.to_string()),
-            },
-            // A newer text must not pass unarchived by an older build.
-            (Some(_), Some(_)) => Reading::Unreadable("the text's version is newer than this build".to_owned()),
-            (Some(_), None) => Reading::Other,
-        }
-    }
+/// The trace it belongs to, if its header names one.
+pub(super) fn traceparent(taken: &Taken) -> Option<String> {
+    taken.header("traceparent").filter(|value| is_traceparent(value)).map(Cow::into_owned)
+}
 
-    /// The event for dead-letter. Its id is a keyed hash of place and content: the same each time.
-    pub(super) fn dead_letter(&self, reason: &str, with_body: bool, key: &SenderKey, now: Timestamp) -> Event {
-        let (topic, partition) = &self.place;
-        let place = format!("topic {topic} partition {partition} offset {}", self.offset);
-        let hash = key.digest(&[b"unreadable record", place.as_bytes(), &self.value]);
-        let id = EventId::new_v8(hash);
-        let account = self.account();
-        let body = if with_body { STANDARD.encode(&self.value) } else { String::new() };
-        let left_out = if with_body { "" } else { "; too large to be copied here" };
-        let record = DeadLetterRecord {
-            schema_version: SCHEMA_VERSION,
-            id,
-            account: account.clone(),
-            reason: "unreadable_record".into(),
-            detail: format!("{place}: {reason}; {} bytes{left_out}", self.value.len()),
-            content_type: self.content_type.clone(),
-            body: Text::from(body),
-            method: None,
-            query: None,
-            flags: Vec::new(),
-            relates_to: None,
-            received_at: now,
-        };
-        Event {
-            id,
-            kind: EventKind::DeadLetter,
-            destination: crate::message::Destination::DeadLetter,
-            account,
-            subject: topic.to_string(),
-            received_at: now,
-            key: hash,
-            fingerprint: hash,
-            traceparent: self.traceparent.clone(),
-            value: serde_json::to_vec(&record).expect("a record of strings and times becomes JSON"),
-        }
-    }
-
-    /// The account that the source names, else `unknown`.
-    fn account(&self) -> AccountName {
-        let named = self.source.as_deref().and_then(|source| source.rsplit_once("/accounts/"));
-        let account = named.and_then(|(_, name)| AccountName::parse(name).ok());
-        account.unwrap_or_else(|| AccountName::parse("unknown").expect("the word is a name"))
-    }
+/// The account that the source names, else `unknown`.
+fn account(taken: &Taken) -> AccountName {
+    let source = taken.header("ce_source");
+    let named = source.as_deref().and_then(|source| source.rsplit_once("/accounts/"));
+    let account = named.and_then(|(_, name)| AccountName::parse(name).ok());
+    account.unwrap_or_else(|| AccountName::parse("unknown").expect("the word is a name"))
 }
 
 /// The version of a type that holds a resident's words; `None` for another type.
@@ -131,6 +107,8 @@ fn text_version(event_type: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::message::{Header, OwnedHeaders};
+
     use super::*;
 
     const RECORD: &str = r#"{"schema_version":1,"id":"0192f0c1-2345-7abc-8def-0123456789ab","account":"demo",
@@ -139,20 +117,24 @@ mod tests {
         "received_at":"2026-11-21T10:00:00.000Z"}"#;
 
     fn taken(event_type: Option<&str>, value: &str) -> Taken {
+        let headers = [
+            ("ce_type", event_type),
+            ("ce_source", Some("https://sms.example.gov.uk/accounts/demo")),
+            ("content-type", Some("application/json")),
+            ("traceparent", Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
+        ];
+        let headers = headers.into_iter().filter_map(|(key, value)| Some(Header { key, value: Some(value?) }));
         Taken {
             place: ("sms.highways".into(), 2),
             offset: 7,
             published_ms: None,
-            event_type: event_type.map(str::to_owned),
-            source: Some("https://sms.example.gov.uk/accounts/demo".to_owned()),
-            content_type: Some("application/json".to_owned()),
-            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            headers: Some(headers.fold(OwnedHeaders::new(), OwnedHeaders::insert)),
             value: value.as_bytes().to_vec(),
         }
     }
 
     fn check(event_type: Option<&str>, value: &str, expected: &str) {
-        let reading = match taken(event_type, value).read() {
+        let reading = match read(&taken(event_type, value)) {
             Reading::Copy(record) => format!("copy for {}", record.department),
             Reading::Probe(record) => format!("probe of {}", record.account),
             Reading::Other => "other".to_owned(),
@@ -186,11 +168,12 @@ mod tests {
     fn dead_letters_say_where_and_why_and_have_the_same_id_each_time() {
         let key = SenderKey::new(b"a key of the tests").expect("long enough");
         let now: Timestamp = "2026-11-21T10:00:00Z".parse().expect("a time");
-        let first = taken(None, "Snow").dead_letter("no record", true, &key, now);
-        let again = taken(None, "Snow").dead_letter("no record", false, &key, now);
+        let first = dead_letter(&taken(None, "Snow"), "no record", true, &key, now);
+        let again = dead_letter(&taken(None, "Snow"), "no record", false, &key, now);
         assert_eq!(first.id, again.id);
-        assert_eq!(first.traceparent, taken(None, "Snow").traceparent, "the trace goes on");
-        assert_ne!(first.id, taken(None, "Ice").dead_letter("no record", true, &key, now).id);
+        assert_eq!(first.traceparent, traceparent(&taken(None, "Snow")), "the trace goes on");
+        assert!(first.traceparent.is_some());
+        assert_ne!(first.id, dead_letter(&taken(None, "Ice"), "no record", true, &key, now).id);
         let record: DeadLetterRecord = serde_json::from_slice(&first.value).expect("a dead letter");
         assert_eq!(record.detail, "topic sms.highways partition 2 offset 7: no record; 4 bytes");
         assert_eq!((record.body.as_str(), record.account.as_str()), ("U25vdw==", "demo"));

@@ -3,7 +3,7 @@
 //! Comes in: a topic's name. Goes out: its records as they lie there, each partition's in order.
 //! Always true: reads without a group, so nobody's offsets move; the end is where the topic ended when
 //! the reading began, so it comes although others go on writing; every wait is bounded.
-//! Not here: what the records say; consuming for ever (`archiver`).
+//! Not here: what the records say; consuming for ever (`consume`).
 
 use std::time::{Duration, Instant};
 

@@ -17,8 +17,9 @@ use rdkafka::types::RDKafkaErrorCode;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use sms_router::archive::{self, Archive, Replication};
-use sms_router::archiver::{self, ArchiverError};
+use sms_router::archiver;
 use sms_router::clock::Clock;
+use sms_router::consume::ConsumeError;
 use sms_router::message::{
     AccountName, DeadLetterRecord, DepartmentName, Destination, Event, EventId, EventKind, EventSource, Record,
     SenderKey, Timestamp, topics,
@@ -211,7 +212,7 @@ pub struct Work {
     pub metrics: Metrics,
     pub routes: watch::Sender<Vec<String>>,
     shutdown: CancellationToken,
-    done: JoinHandle<Result<(), ArchiverError>>,
+    done: JoinHandle<Result<(), ConsumeError>>,
 }
 
 impl Work {

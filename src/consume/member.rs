@@ -1,4 +1,4 @@
-//! The partitions of departments' topics that this process copies.
+//! The partitions that this process reads.
 //!
 //! Comes in: which they are (`publish::Group`), and where they end. Goes out: the partitions, each starting
 //! where it must.
@@ -6,6 +6,7 @@
 //! thread is here, inside `poll` or beside it.
 //! Not here: polling, the group.
 
+use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::Work;
 use super::partitions::Partitions;
 use crate::clock::Clock;
 use crate::publish::{Group, Member};
@@ -22,14 +24,15 @@ use crate::publish::{Group, Member};
 const LOOKUP_MAX: Duration = Duration::from_secs(3);
 
 /// What callbacks and worker share.
-pub(super) struct Copies {
+pub(super) struct Assigned<W> {
     partitions: Mutex<Partitions>,
     clock: Clock,
+    work: PhantomData<W>,
 }
 
-impl Copies {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { partitions: Mutex::new(Partitions::default()), clock }
+impl<W: Work> Assigned<W> {
+    pub(super) fn new(window_max: usize, clock: Clock) -> Self {
+        Self { partitions: Mutex::new(Partitions::new(window_max)), clock, work: PhantomData }
     }
 
     /// Only the worker's thread takes this lock, so nobody waits; nobody may hold it across a call into
@@ -74,8 +77,8 @@ impl Copies {
     }
 }
 
-impl Member for Copies {
-    const HOLDS: &'static str = "copies";
+impl<W: Work> Member for Assigned<W> {
+    const HOLDS: &'static str = W::HOLDS;
 
     fn take(&self, consumer: &BaseConsumer<Group<Self>>, assignment: &mut TopicPartitionList) -> KafkaResult<bool> {
         if assignment.count() > 0 {

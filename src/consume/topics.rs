@@ -1,4 +1,4 @@
-//! Which topics to read: those the routes name, and those they no longer name until all is archived.
+//! Which topics to read: those the routes name, and those they no longer name until all is done.
 //!
 //! Comes in: the routes' topics, what the brokers said of them. Goes out: the subscription.
 //! Always true: a topic that was read is read until its lag is 0, also across a restart: what the group
@@ -36,15 +36,15 @@ impl Topics {
         &self.named
     }
 
-    /// Topics that an earlier process left with records to archive.
+    /// Topics that an earlier process left with records to read.
     pub(super) fn add_left_behind(&mut self, topics: BTreeSet<String>) {
         self.leaving.extend(topics.into_iter().filter(|topic| !self.named.contains(topic)));
     }
 
-    /// A leaving topic is archived to its end, or gone.
+    /// A leaving topic is read to its end, or gone.
     pub(super) fn let_go(&mut self, topics: &BTreeSet<String>) {
         for topic in topics.intersection(&self.leaving) {
-            tracing::info!(%topic, "the routes no longer name this topic and all of it is archived");
+            tracing::info!(%topic, "the routes no longer name this topic and all of it is done with");
         }
         self.leaving.retain(|topic| !topics.contains(topic));
     }

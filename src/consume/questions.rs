@@ -14,9 +14,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::member::Copies;
 use super::partitions::Place;
-use crate::publish::{Aside, Group};
+use crate::publish::{Aside, Group, Member};
 
 /// How long one step may take.
 const STEP_MAX: Duration = Duration::from_secs(5);
@@ -46,17 +45,13 @@ pub(super) struct Range {
 }
 
 /// At most one question, asked on a thread of the runtime's blocking pool.
-pub(super) struct Questions {
-    asker: Asker,
+pub(super) struct Questions<M: Member> {
+    asker: Asker<M>,
     open: Aside<Answer>,
 }
 
-impl Questions {
-    pub(super) fn new(
-        consumer: Arc<BaseConsumer<Group<Copies>>>,
-        runtime: Handle,
-        shutdown: CancellationToken,
-    ) -> Self {
+impl<M: Member> Questions<M> {
+    pub(super) fn new(consumer: Arc<BaseConsumer<Group<M>>>, runtime: Handle, shutdown: CancellationToken) -> Self {
         Self { asker: Asker { consumer, shutdown }, open: Aside::new(runtime) }
     }
 
@@ -65,7 +60,7 @@ impl Questions {
     }
 
     pub(super) fn ask(&mut self, question: Question) {
-        let asker = self.asker.clone();
+        let asker = Asker { consumer: self.asker.consumer.clone(), shutdown: self.asker.shutdown.clone() };
         self.open.ask(move || asker.answer(question));
     }
 
@@ -75,13 +70,12 @@ impl Questions {
     }
 }
 
-#[derive(Clone)]
-struct Asker {
-    consumer: Arc<BaseConsumer<Group<Copies>>>,
+struct Asker<M: Member> {
+    consumer: Arc<BaseConsumer<Group<M>>>,
     shutdown: CancellationToken,
 }
 
-impl Asker {
+impl<M: Member> Asker<M> {
     fn answer(&self, question: Question) -> KafkaResult<Answer> {
         match question {
             Question::LeftBehind { except } => Ok(Answer::LeftBehind(self.left_behind(&except)?)),

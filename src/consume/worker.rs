@@ -1,12 +1,11 @@
 //! The thread that polls: the life of the worker.
 //!
-//! Comes in: records, reports of finished jobs, new topics, the word to stop. Goes out: jobs, commits,
-//! pauses, the metrics of the archive.
-//! Always true: it polls at least every second or so, whatever the store and the brokers do; only a
+//! Comes in: records, reports of what is done, new topics, the word to stop. Goes out: records to the work, commits,
+//! pauses, how things stand.
+//! Always true: it polls at least every second or so, whatever the work and the brokers do; only a
 //! changed assignment asks the brokers before it goes on.
-//! Not here: what a job does (`copier`), what callbacks do (`member`).
+//! Not here: what is done with a record (`Work`), what callbacks do (`member`).
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -16,43 +15,37 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::runtime::Handle;
 
-use super::copier::{Copier, Job, Report, Task};
-use super::member::Copies;
+use super::member::Assigned;
 use super::questions::{Answer, Question, Questions, Range};
-use super::reading::{Reading, Taken};
+use super::taken::{Done, Ending, Report, Taken};
 use super::topics::Topics;
-use super::{ArchiverError, Parts, Settings};
-use crate::message::EventId;
+use super::{ConsumeError, Parts, Settings, Work};
 use crate::publish::{End, Group, Term, TopicPartition, Watch, commit};
 
 /// Longest wait for a record or a report; the rest of the work is looked after that often.
 const WAIT: Duration = Duration::from_millis(100);
 /// Between two commits, and two looks at the lag.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
-/// Between two questions whether a topic that leaves is archived to the end.
+/// Between two questions whether a topic that leaves is read to the end.
 const LEAVING_EVERY: Duration = Duration::from_secs(10);
 /// Without room for this long everything is paused. Well below the shortest sensible
-/// `max.poll.interval.ms`, and long enough that a busy store never gets there: a pause throws away
+/// `max.poll.interval.ms`, and long enough that work which goes on never gets there: a pause throws away
 /// what was fetched ahead.
 const FULL_MAX: Duration = Duration::from_secs(1);
 
-pub(super) struct Worker {
-    consumer: Arc<BaseConsumer<Group<Copies>>>,
-    questions: Questions,
-    watch: Watch<Copies>,
+pub(super) struct Worker<W: Work> {
+    consumer: Arc<BaseConsumer<Group<Assigned<W>>>>,
+    questions: Questions<Assigned<W>>,
+    watch: Watch<Assigned<W>>,
     settings: Settings,
     parts: Parts,
-    runtime: Handle,
-    copier: Arc<Copier>,
+    work: W,
     topics: Topics,
     subscribed: Vec<String>,
     reports: Receiver<Report>,
     report_to: Sender<Report>,
-    /// Jobs that run or wait.
+    /// Records begun and not reported.
     in_flight: usize,
-    /// Ids of jobs that run, and later jobs of the same ids, in order.
-    busy: HashSet<EventId>,
-    waiting: VecDeque<Job>,
     full_since: Option<Instant>,
     met_brokers: bool,
     /// A partition stopped, and it is not known which.
@@ -63,14 +56,15 @@ pub(super) struct Worker {
     leaving_at: Instant,
 }
 
-impl Worker {
+impl<W: Work> Worker<W> {
     /// `stood`: where the client before it did not read on.
     pub(super) fn start(
         settings: Settings,
         parts: Parts,
+        work: W,
         runtime: Handle,
         stood: Option<(TopicPartition, i64)>,
-    ) -> Result<Self, ArchiverError> {
+    ) -> Result<Self, ConsumeError> {
         let term = settings.consumer.renewals.term();
         let mut config = settings.consumer.config();
         config
@@ -84,13 +78,12 @@ impl Worker {
             .set("queued.max.messages.kbytes", "16384")
             // Tells the ends of partitions, also of paused ones.
             .set("statistics.interval.ms", "1000");
-        let member = Group::new(Copies::new(parts.clock.clone()));
-        let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(ArchiverError::Settings)?;
+        let member = Group::new(Assigned::new(settings.window_max, parts.clock.clone()));
+        let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(ConsumeError::Settings)?;
         let consumer = Arc::new(consumer);
         let questions = Questions::new(consumer.clone(), runtime.clone(), parts.shutdown.clone());
-        let watch = Watch::new(consumer.clone(), runtime.clone(), stood);
+        let watch = Watch::new(consumer.clone(), runtime, stood);
         let (report_to, reports) = channel();
-        let copier = Arc::new(Copier::new(&parts, settings.retry));
         let now = Instant::now();
         Ok(Self {
             consumer,
@@ -98,15 +91,12 @@ impl Worker {
             watch,
             settings,
             parts,
-            runtime,
-            copier,
+            work,
             topics: Topics::default(),
             subscribed: Vec::new(),
             reports,
             report_to,
             in_flight: 0,
-            busy: HashSet::new(),
-            waiting: VecDeque::new(),
             full_since: None,
             met_brokers: false,
             seek_stopped: false,
@@ -116,25 +106,23 @@ impl Worker {
         })
     }
 
-    pub(super) fn run(mut self) -> Result<(), ArchiverError> {
+    pub(super) fn run(mut self) -> Result<(), ConsumeError> {
         self.follow_routes();
-        let copier = self.copier.clone();
-        self.runtime.spawn(async move { copier.meet_store().await });
         let ended = self.take_turns();
-        if matches!(ended, Ok(()) | Err(ArchiverError::StandsStill { .. } | ArchiverError::Outdated)) {
+        if matches!(ended, Ok(()) | Err(ConsumeError::StandsStill { .. } | ConsumeError::Outdated)) {
             self.finish();
         }
         ended
     }
 
-    fn take_turns(&mut self) -> Result<(), ArchiverError> {
+    fn take_turns(&mut self) -> Result<(), ConsumeError> {
         while !self.parts.shutdown.is_cancelled() {
             self.turn()?;
         }
         Ok(())
     }
 
-    fn turn(&mut self) -> Result<(), ArchiverError> {
+    fn turn(&mut self) -> Result<(), ConsumeError> {
         if self.parts.topics.has_changed().unwrap_or(false) {
             self.follow_routes();
         }
@@ -159,47 +147,27 @@ impl Worker {
         Ok(())
     }
 
-    /// One record: begin its job, or pass it by.
+    /// One record: begun, or passed by.
     fn take(&mut self, taken: Taken) {
         let now_ms = self.parts.clock.now().as_millisecond();
         let published_ms = taken.published_ms.unwrap_or(now_ms);
-        if !self.consumer.context().partitions().read(&taken.place, taken.offset, published_ms) {
-            return;
-        }
-        let task = match taken.read() {
-            Reading::Copy(record) => Task::Copy(record),
-            Reading::Probe(record) => Task::Probe(record),
-            Reading::Unreadable(reason) => Task::Bury(reason),
-            Reading::Other => return self.consumer.context().partitions().done(&taken.place, taken.offset),
-        };
+        let read = self.consumer.context().partitions().read(&taken.place, taken.offset, published_ms);
+        let Some(assignment) = read else { return };
         self.in_flight += 1;
-        self.begin(Job { taken, task });
+        let done = Done::new(&taken, assignment, self.report_to.clone());
+        self.work.begin(taken, done);
     }
 
-    fn begin(&mut self, job: Job) {
-        if job.id().is_some_and(|id| !self.busy.insert(id)) {
-            self.waiting.push_back(job);
-            return;
-        }
-        let (copier, report_to) = (self.copier.clone(), self.report_to.clone());
-        self.runtime.spawn(async move { copier.settle(job, report_to).await });
-    }
-
-    fn conclude(&mut self, report: Report) -> Result<(), ArchiverError> {
+    fn conclude(&mut self, report: Report) -> Result<(), ConsumeError> {
         self.in_flight -= 1;
-        if let Some(id) = report.id {
-            self.busy.remove(&id);
-            let next = self.waiting.iter().position(|job| job.id() == Some(id));
-            if let Some(job) = next.and_then(|index| self.waiting.remove(index)) {
-                self.begin(job);
-            }
+        match report.ending {
+            Ending::Done => self.consumer.context().partitions().done(&report.place, report.offset),
+            Ending::Unwanted => {}
+            // Although nobody said stop: its work has died.
+            Ending::GivenUp if !self.parts.shutdown.is_cancelled() => return Err(ConsumeError::Broken(W::NAME)),
+            Ending::GivenUp => {}
         }
-        if report.done {
-            self.consumer.context().partitions().done(&report.place, report.offset);
-            return Ok(());
-        }
-        // Given up although nobody said stop: its task died.
-        if self.parts.shutdown.is_cancelled() { Ok(()) } else { Err(ArchiverError::Broken) }
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
@@ -234,7 +202,7 @@ impl Worker {
             partitions.not_held()
         };
         self.tell(&all, paused);
-        tracing::info!(paused, in_flight = self.in_flight, "reading from Kafka was paused or goes on");
+        tracing::info!(paused, in_flight = self.in_flight, of = W::HOLDS, "reading from Kafka was paused or goes on");
     }
 
     fn tell(&self, partitions: &TopicPartitionList, paused: bool) {
@@ -248,7 +216,7 @@ impl Worker {
     }
 
     /// What is due now and then: commits, metrics, questions to the brokers.
-    fn look_after(&mut self) -> Result<(), ArchiverError> {
+    fn look_after(&mut self) -> Result<(), ConsumeError> {
         if self.committed_at.elapsed() < COMMIT_EVERY {
             return Ok(());
         }
@@ -259,38 +227,35 @@ impl Worker {
         self.hear();
         self.ask();
         if self.term.is_over() {
-            return Err(ArchiverError::Outdated);
+            return Err(ConsumeError::Outdated);
         }
         match self.consumer.client().fatal_error() {
-            Some((code, _)) => Err(ArchiverError::Consumer(KafkaError::MessageConsumptionFatal(code))),
+            Some((code, _)) => Err(ConsumeError::Consumer(KafkaError::MessageConsumptionFatal(code))),
             None => Ok(()),
         }
     }
 
     /// What the brokers say of the ends of partitions: librdkafka's own figures may be of another time.
-    fn watch(&mut self) -> Result<(), ArchiverError> {
-        let copies: &Copies = self.consumer.context();
-        let ends = self.watch.look(|| copies.partitions().read_now());
+    fn watch(&mut self) -> Result<(), ConsumeError> {
+        let assigned: &Assigned<W> = self.consumer.context();
+        let ends = self.watch.look(|| assigned.partitions().read_now());
         let now = self.parts.clock.now();
-        ends.iter().for_each(|at| copies.partitions().ends_at(&at.partition, at.end, now));
+        ends.iter().for_each(|at| assigned.partitions().ends_at(&at.partition, at.end, now));
         // Another topic of the same name, and librdkafka has not noticed: it is looked into like an offset out of range.
         // What was stopped meanwhile is not looked for again.
-        let stands_at = |at: &&End| copies.partitions().stands_at(&at.partition, at.next);
+        let stands_at = |at: &&End| assigned.partitions().stands_at(&at.partition, at.next);
         self.seek_stopped |= ends.iter().filter(stands_at).any(|at| at.end < at.next);
         match self.watch.stands_still() {
             Some(((topic, partition), next)) => {
-                Err(ArchiverError::StandsStill { topic: topic.clone(), partition: *partition, next })
+                Err(ConsumeError::StandsStill { topic: topic.clone(), partition: *partition, next })
             }
             None => Ok(()),
         }
     }
 
     fn show(&self) {
-        let partitions = self.consumer.context().partitions();
-        let lag = partitions.lag_seconds(self.parts.clock.now());
-        self.parts.metrics.archive_lag.set(lag);
-        let stopped = i64::try_from(partitions.stopped()).unwrap_or(i64::MAX);
-        self.parts.metrics.archive_stopped_partitions.set(stopped);
+        let standings = self.consumer.context().partitions().standings(self.parts.clock.now());
+        self.work.look(&standings);
     }
 
     /// Asks what is to be known next, one question at a time.
@@ -341,7 +306,7 @@ impl Worker {
         if topics == self.subscribed {
             return;
         }
-        tracing::info!(topics = topics.len(), "subscribing");
+        tracing::info!(topics = topics.len(), of = W::HOLDS, "subscribing");
         if topics.is_empty() {
             self.consumer.unsubscribe();
         } else if let Err(error) = self.consumer.subscribe(&topics) {
@@ -357,9 +322,9 @@ impl Worker {
     }
 
     /// An error in place of a record.
-    fn face(&mut self, error: KafkaError) -> Result<(), ArchiverError> {
+    fn face(&mut self, error: KafkaError) -> Result<(), ConsumeError> {
         match error {
-            KafkaError::MessageConsumptionFatal(_) => return Err(ArchiverError::Consumer(error)),
+            KafkaError::MessageConsumptionFatal(_) => return Err(ConsumeError::Consumer(error)),
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::LogTruncation) => {
                 self.seek_stopped = true;
             }
@@ -373,8 +338,8 @@ impl Worker {
     /// brokers no longer have, or never had, and that have not moved since they were asked.
     fn find_stopped(&mut self, ranges: &[Range]) {
         self.seek_stopped = false;
-        let copies: &Copies = self.consumer.context();
-        let stands = |range: &&Range| copies.partitions().stands_at(&range.place, range.position);
+        let assigned: &Assigned<W> = self.consumer.context();
+        let stands = |range: &&Range| assigned.partitions().stands_at(&range.place, range.position);
         let outside = |range: &&Range| range.position < range.low || range.position > range.high;
         let stopped: Vec<_> = ranges.iter().filter(outside).filter(stands).collect();
         stopped.iter().for_each(|range| self.stop(range));
@@ -395,19 +360,20 @@ impl Worker {
             earliest = range.low,
             end = range.high,
             missing = (range.low - range.position).max(0),
-            "the archive's offset is out of range: nothing more is read from this partition until somebody \
-             sets the group's offset and starts the archive again"
+            of = W::HOLDS,
+            "the group's offset is out of range: nothing more is read from this partition until somebody sets it \
+             and starts this consumer again"
         );
         self.consumer.context().partitions().stop(&range.place, self.parts.clock.now());
     }
 
-    /// Waits for the jobs that run, commits what is done, leaves the group.
+    /// Waits for the work under way, commits what is done, leaves the group.
     fn finish(mut self) {
         let deadline = Instant::now() + self.settings.drain;
-        while self.in_flight > self.waiting.len() {
+        while self.in_flight > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.reports.recv_timeout(left) {
-                // Given-up jobs are not an error any more.
+                // What is given up is no error any more.
                 Ok(report) => {
                     let _ = self.conclude(report);
                 }
@@ -415,6 +381,6 @@ impl Worker {
             }
         }
         commit(&self.consumer, CommitMode::Sync);
-        tracing::info!(given_up = self.in_flight, "the archive worker stops");
+        tracing::info!(given_up = self.in_flight, of = W::HOLDS, "the consumer stops");
     }
 }

@@ -1,15 +1,18 @@
 //! The partitions this member reads, and what is known of each.
 //!
 //! Comes in: assignments, records read and done, the brokers' ends of logs. Goes out: offsets to
-//! commit, the age of the oldest record that is not archived, who stands still.
+//! commit, the age of each topic's oldest record that is not done, who stands still.
 //! Always true: a partition out of range stays marked until it is taken away.
 //! Not here: calls to Kafka.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::window::{WINDOW_MAX, Window};
+use super::Standing;
+use super::window::Window;
 use crate::message::Timestamp;
 use crate::publish::TopicPartition;
 
@@ -17,6 +20,8 @@ pub(super) type Place = TopicPartition;
 
 struct Partition {
     window: Window,
+    /// Gone when the partition is.
+    assignment: Arc<()>,
     /// Paused because its window is full.
     held: bool,
     /// Out of range since then.
@@ -28,17 +33,23 @@ struct Partition {
 }
 
 /// All partitions of this member.
-#[derive(Default)]
 pub(super) struct Partitions {
     places: HashMap<Place, Partition>,
+    /// Records of one partition behind one that is not done.
+    window_max: usize,
     /// Everything is paused: no room for another record.
     pub paused: bool,
 }
 
 impl Partitions {
+    pub(super) fn new(window_max: usize) -> Self {
+        Self { places: HashMap::new(), window_max, paused: false }
+    }
+
     /// A partition comes, with the offset it starts at if one is committed.
     pub(super) fn add(&mut self, place: Place, at: Option<i64>) {
-        let partition = Partition { window: Window::starting(at), held: false, stopped: None, end: 0, behind: None };
+        let (window, assignment) = (Window::starting(at), Arc::new(()));
+        let partition = Partition { window, assignment, held: false, stopped: None, end: 0, behind: None };
         self.places.insert(place, partition);
     }
 
@@ -46,9 +57,11 @@ impl Partitions {
         self.places.remove(place);
     }
 
-    /// A record was read. False when it is to be ignored: read before, or not ours any more.
-    pub(super) fn read(&mut self, place: &Place, offset: i64, published_ms: i64) -> bool {
-        self.places.get_mut(place).is_some_and(|partition| partition.window.read(offset, published_ms))
+    /// A record was read; what lives as long as the partition is this member's. `None` when it is to be ignored: read
+    /// before, or not ours any more.
+    pub(super) fn read(&mut self, place: &Place, offset: i64, published_ms: i64) -> Option<Weak<()>> {
+        let partition = self.places.get_mut(place)?;
+        partition.window.read(offset, published_ms).then(|| Arc::downgrade(&partition.assignment))
     }
 
     pub(super) fn done(&mut self, place: &Place, offset: i64) {
@@ -77,12 +90,14 @@ impl Partitions {
 
     /// Partitions whose window has become full, marked held.
     pub(super) fn hold_full(&mut self) -> TopicPartitionList {
-        self.mark(|partition| !partition.held && partition.window.len() >= WINDOW_MAX, true)
+        let window_max = self.window_max;
+        self.mark(|partition| !partition.held && partition.window.len() >= window_max, true)
     }
 
     /// Partitions whose window has room again, no longer held.
     pub(super) fn release(&mut self) -> TopicPartitionList {
-        self.mark(|partition| partition.held && partition.window.len() <= WINDOW_MAX / 2, false)
+        let room_from = self.window_max / 2;
+        self.mark(|partition| partition.held && partition.window.len() <= room_from, false)
     }
 
     fn mark(&mut self, chosen: impl Fn(&Partition) -> bool, held: bool) -> TopicPartitionList {
@@ -128,10 +143,6 @@ impl Partitions {
         }
     }
 
-    pub(super) fn stopped(&self) -> usize {
-        self.places.values().filter(|partition| partition.stopped.is_some()).count()
-    }
-
     /// The client says how far a partition reaches; what the brokers said may be newer, and is further.
     pub(super) fn reaches(&mut self, place: &Place, end: i64, now: Timestamp) {
         let heard_of = self.places.get(place).map_or(end, |partition| partition.end);
@@ -147,15 +158,24 @@ impl Partitions {
         }
     }
 
-    /// Age of the oldest record known not to be archived, in seconds; 0 when there is none. A record
-    /// that has not been read counts from when it was noticed.
-    pub(super) fn lag_seconds(&self, now: Timestamp) -> f64 {
-        let oldest = self.places.values().filter_map(|partition| {
-            let since = [partition.stopped, partition.behind].into_iter().flatten().map(Timestamp::as_millisecond);
-            since.chain(partition.window.oldest_ms()).min()
-        });
-        let age_ms = oldest.min().map_or(0, |oldest| (now.as_millisecond() - oldest).max(0));
-        std::time::Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64()
+    /// How far each topic is.
+    pub(super) fn standings(&self, now: Timestamp) -> BTreeMap<Arc<str>, Standing> {
+        let mut standings = BTreeMap::<Arc<str>, Standing>::new();
+        for ((topic, _), partition) in &self.places {
+            let standing = standings.entry(topic.clone()).or_default();
+            standing.stopped += usize::from(partition.stopped.is_some());
+            standing.oldest_seconds = standing.oldest_seconds.max(partition.oldest_seconds(now));
+        }
+        standings
+    }
+}
+
+impl Partition {
+    fn oldest_seconds(&self, now: Timestamp) -> f64 {
+        let noticed = [self.stopped, self.behind].into_iter().flatten().map(Timestamp::as_millisecond);
+        let oldest = noticed.chain(self.window.oldest_ms()).min();
+        let age_ms = oldest.map_or(0, |oldest| (now.as_millisecond() - oldest).max(0));
+        Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64()
     }
 }
 
@@ -168,39 +188,60 @@ mod tests {
     }
 
     #[test]
-    fn lag_is_the_age_of_the_oldest_record_not_done() {
+    fn a_topics_oldest_is_the_age_of_its_oldest_record_not_done() {
         let (one, two): (Place, Place) = (("sms.one".into(), 0), ("sms.two".into(), 3));
-        let mut partitions = Partitions::default();
-        partitions.add(one.clone(), Some(4));
-        partitions.add(two.clone(), None);
-        let lag = |partitions: &Partitions| partitions.lag_seconds(at(100)) as i64;
-        assert_eq!(lag(&partitions), 0);
-        assert!(partitions.read(&one, 4, 70_000) && partitions.read(&two, 0, 90_000));
-        assert_eq!(lag(&partitions), 30);
+        let beside: Place = ("sms.two".into(), 4);
+        let mut partitions = Partitions::new(10);
+        for (place, at) in [(&one, Some(4)), (&two, None), (&beside, None)] {
+            partitions.add(place.clone(), at);
+        }
+        let of = |partitions: &Partitions| {
+            let standings = partitions.standings(at(100));
+            let of = |topic: &str| standings.get(topic).map(|it| (it.oldest_seconds as i64, it.stopped));
+            (of("sms.one"), of("sms.two"))
+        };
+        assert_eq!(of(&partitions), (Some((0, 0)), Some((0, 0))));
+        assert!(partitions.read(&one, 4, 70_000).is_some() && partitions.read(&two, 0, 90_000).is_some());
+        assert_eq!(of(&partitions), (Some((30, 0)), Some((10, 0))));
         partitions.done(&one, 4);
-        assert_eq!(lag(&partitions), 10);
+        assert_eq!(of(&partitions), (Some((0, 0)), Some((10, 0))));
         partitions.done(&two, 0);
-        assert_eq!(lag(&partitions), 0);
+        assert_eq!(of(&partitions), (Some((0, 0)), Some((0, 0))));
         partitions.ends_at(&one, 9, at(95));
         partitions.ends_at(&one, 10, at(96));
-        assert_eq!(lag(&partitions), 5);
         partitions.reaches(&one, 5, at(97));
-        assert_eq!(lag(&partitions), 5);
+        assert_eq!(of(&partitions), (Some((5, 0)), Some((0, 0))));
         partitions.stop(&two, at(60));
-        assert_eq!((lag(&partitions), partitions.stopped()), (40, 1));
+        partitions.stop(&beside, at(80));
+        assert_eq!(of(&partitions), (Some((5, 0)), Some((40, 2))));
         partitions.ends_at(&one, 5, at(99));
         partitions.remove(&two);
-        assert_eq!((lag(&partitions), partitions.stopped()), (0, 0));
+        assert_eq!(of(&partitions), (Some((0, 0)), Some((20, 1))));
+        partitions.remove(&beside);
+        assert_eq!(of(&partitions), (Some((0, 0)), None));
+    }
+
+    #[test]
+    fn a_record_is_wanted_until_its_partition_is_given_away() {
+        let place: Place = ("sms.one".into(), 0);
+        let mut partitions = Partitions::new(10);
+        partitions.add(place.clone(), Some(0));
+        let wanted = partitions.read(&place, 0, 0).expect("new");
+        assert!(partitions.read(&place, 0, 0).is_none() && wanted.strong_count() == 1);
+        partitions.remove(&place);
+        partitions.add(place.clone(), Some(0));
+        assert_eq!(wanted.strong_count(), 0, "who has it now reads it again");
     }
 
     #[test]
     fn a_partition_stuck_behind_one_record_is_held_and_let_go() {
         let place: Place = ("sms.one".into(), 0);
-        let mut partitions = Partitions::default();
+        let window_max = 16;
+        let mut partitions = Partitions::new(16);
         partitions.add(place.clone(), Some(0));
-        let window_max = i64::try_from(WINDOW_MAX).expect("small");
         for offset in 0..window_max {
-            assert!(partitions.read(&place, offset, 0));
+            assert_eq!(partitions.hold_full().count(), 0);
+            assert!(partitions.read(&place, offset, 0).is_some());
         }
         assert_eq!((partitions.hold_full().count(), partitions.hold_full().count()), (1, 0));
         assert_eq!(partitions.not_held().count(), 0);

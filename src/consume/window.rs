@@ -7,9 +7,6 @@
 
 use std::collections::VecDeque;
 
-/// Records a window holds at most behind one that is not done; then its partition is paused.
-pub(super) const WINDOW_MAX: usize = 4096;
-
 struct Slot {
     offset: i64,
     /// When the record was published, in milliseconds since 1970.
