@@ -25,15 +25,19 @@ const OWNER_ONLY_FOLDER: u32 = 0o700;
 /// How long a connection waits for another process that holds the file (a one-shot command).
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every connection that writes must say; SQLite remembers only the first two in the file.
-/// `auto_vacuum` comes before anything that writes the first page, or it has no effect. Nothing may
+/// Before anything writes the first page, or it has no effect; SQLite remembers it in the file. Saying it again is a
+/// commit, for which a full disk may have no room.
+const RECLAIMING: &str = "PRAGMA auto_vacuum = INCREMENTAL";
+/// What `PRAGMA auto_vacuum` then answers.
+const RECLAIMS: i64 = 2;
+
+/// What every connection that writes must say; SQLite remembers only the first in the file. Nothing may
 /// reach a temporary file outside the folder, so `temp_store` is memory. The WAL is copied into the file every
 /// 8,192 pages (32 MiB), not 1,000: at 16,000 texts a second that was 50 times a second, each with two fsyncs, and
 /// most pages were written again at once. Over 256 connections, in the same run: 16,300 → 23,200 texts a second; one
 /// text in a hundred waits 40 ms for the copying, not 17. A commit after which SQLite has sorted pages of a split B-tree
 /// walks over its whole cache, 10 % of this thread's time with 64 MiB: so it has 16, and the kernel the rest.
-const WRITING: &str = "PRAGMA auto_vacuum = INCREMENTAL;
-     PRAGMA journal_mode = WAL;
+const WRITING: &str = "PRAGMA journal_mode = WAL;
      PRAGMA synchronous = FULL;
      PRAGMA secure_delete = ON;
      PRAGMA temp_store = MEMORY;
@@ -114,6 +118,9 @@ impl Files {
             |connection| {
                 connection.busy_timeout(BUSY_TIMEOUT)?;
                 connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+                if access.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
+                    reclaim(&connection)?;
+                }
                 connection.execute_batch(settings)?;
                 Ok(connection)
             },
@@ -158,6 +165,11 @@ impl Files {
     fn settle_names(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
     }
+}
+
+fn reclaim(connection: &Connection) -> rusqlite::Result<()> {
+    let reclaims: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
+    if reclaims == RECLAIMS { Ok(()) } else { connection.execute_batch(RECLAIMING) }
 }
 
 /// Which file a name leads to.
