@@ -15,6 +15,7 @@ use super::append::{Appended, append};
 use super::error::StoreError;
 use super::feed::Cursor;
 use super::journal::{self, Addressed, Placed};
+use super::progress::{self, Move};
 use super::waiting::{Bounds, JournalState};
 use crate::message::{Event, Timestamp};
 
@@ -36,6 +37,7 @@ impl Batch {
             Job::Append(wish) => wish.answer(failure),
             Job::Journal(wish) => wish.answer(failure),
             Job::Settle(wish) => wish.answer(failure),
+            Job::Advance(wish) => wish.answer(failure),
         }
     }
 }
@@ -44,6 +46,7 @@ pub(super) enum Job {
     Append(Wish<Vec<Event>, Vec<Appended>>),
     Journal(Wish<Vec<Addressed>, Vec<Placed>>),
     Settle(Wish<Vec<Cursor>, Vec<Cursor>>),
+    Advance(Wish<Move, ()>),
 }
 
 /// What is wished, and what came of it in the transaction under way.
@@ -91,12 +94,17 @@ impl Job {
         Self::Settle(Wish::new(positions, answer))
     }
 
+    pub(super) fn advance(moved: Move, answer: Answer<()>) -> Self {
+        Self::Advance(Wish::new(moved, answer))
+    }
+
     /// How much of a transaction it takes.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Append(wish) => wish.what.len(),
             Self::Journal(wish) => wish.what.len(),
             Self::Settle(wish) => wish.what.len(),
+            Self::Advance(_) => 1,
         }
     }
 
@@ -111,6 +119,7 @@ impl Job {
             Self::Settle(wish) => {
                 wish.outcome = Some(Ok(journal::settle(transaction, &mut page.journal, &wish.what)?));
             }
+            Self::Advance(wish) => wish.outcome = Some(Ok(progress::write(transaction, &wish.what)?)),
         }
         Ok(())
     }

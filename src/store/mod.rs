@@ -1,5 +1,5 @@
 //! The embedded store: one SQLite file that is the durable log, the departments' feed, the audit
-//! copies, dead-letter and the log of who read audit copies; in the cluster profile, the journal.
+//! copies, dead-letter, how far each channel has delivered, and the log of who read audit copies; in the cluster profile, the journal.
 //!
 //! Comes in: encoded events, questions, the passing of time. Goes out: answers after the commit.
 //! Always true: an event's feed row, its audit copy and the memory of its id are one transaction;
@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! append, journal ──room for n?──► queue ──► writer thread: BEGIN; everything that waits; COMMIT ──► answers
-//! settle ──room for 1──────────────┤                                                        └─► `appended`
+//! settle, advance ──room for 1─────┤                                                        └─► `appended`
 //! sweep  ──one small step at a time┘
 //! read, waiting, find ──► a few read-only connections, each on a blocking thread
 //! ```
@@ -28,6 +28,7 @@ mod hour;
 mod job;
 mod journal;
 mod pool;
+mod progress;
 mod reader;
 mod schema;
 mod sweep;

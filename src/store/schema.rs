@@ -5,10 +5,13 @@
 //! Always true: `user_version` counts the steps of `MIGRATIONS` that the file has seen; a step that
 //! has been released is never changed, only followed by another. What an older build could not read needs a step of
 //! its own even where no table changes, such as a new kind of event or format of a copy: it then refuses the file by
-//! name, where it would call a row damaged.
+//! name, where it would call a row damaged. A table that every released build may overlook is no step but one of
+//! `ADDITIONS`: who serves makes it at every opening where it is missing, and `user_version` stays, so the release
+//! before opens the data again. A command beside a `serve` of an earlier release finds no such table, and must do
+//! without.
 //! Not here: statements that read or write rows.
 //!
-//! Five tables:
+//! Six tables:
 //! - `log`: every event in the order of commits; the departments' feed, consent and dead-letter.
 //!   AUTOINCREMENT, so a position that a reader holds as its cursor is never given out again.
 //! - `ids`: which event ids are known, with a keyed fingerprint of the content. It outlives the feed's
@@ -18,6 +21,8 @@
 //! - `access_log`: who read audit copies, when and why.
 //! - `journal`: events that wait for their topic, in the order they were taken in; `bytes` is what an
 //!   entry counts against the bounds, `checksum` is over everything of the event. An id waits once.
+//! - `progress` (an addition): up to which position of `log` a department's stream has been delivered by a channel. A
+//!   build that overlooks it delivers nothing; the next one that does goes on from there.
 //!
 //! A row whose time is over is first made hollow (see `sweep`), so the indexes leave hollow rows out.
 
@@ -102,6 +107,18 @@ CREATE INDEX journal_by_topic ON journal (topic, position, key, bytes, received_
     WHERE hollow = 0;
 ";
 
+/// Tables made where they are missing, at every opening by who serves: the name, and what makes it.
+pub(super) const ADDITIONS: [(&str, &str); 1] = [("progress", PROGRESS)];
+
+const PROGRESS: &str = "
+CREATE TABLE IF NOT EXISTS progress (
+    stream   TEXT NOT NULL,
+    channel  TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (stream, channel)
+) STRICT, WITHOUT ROWID;
+";
+
 /// The data version this build writes.
 pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
 
@@ -116,11 +133,17 @@ fn forward(connection: &mut Connection, files: &Files) -> Result<(), Fault> {
     if found > KNOWN {
         return Err(StoreError::Newer { file: files.database(), found, known: KNOWN }.into());
     }
-    if found == KNOWN {
+    let mut missing = Vec::new();
+    for (table, addition) in ADDITIONS {
+        if !transaction.table_exists(None, table)? {
+            missing.push(addition);
+        }
+    }
+    if found == KNOWN && missing.is_empty() {
         // Nothing to write: a start on a full disk must not fail here.
         return Ok(());
     }
-    for step in &MIGRATIONS[found as usize..] {
+    for step in MIGRATIONS[found as usize..].iter().chain(&missing) {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "user_version", KNOWN)?;

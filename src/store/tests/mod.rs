@@ -11,6 +11,7 @@ mod keeping;
 mod lost;
 mod opening;
 mod power;
+mod progress;
 mod sweeping;
 
 use std::fs;
