@@ -25,6 +25,7 @@
 //!    archiver    topics → audit copies
 //!    reconcile   log, journal and archive held against one another, by id
 //!    joiner      pieces of long texts → texts, by a stream of pieces and markers
+//!    deliver     texts on the log → e-mails and pushes; progress after the destination took them
 //! 4  one text
 //!    intake      decide → claim → encode → log; dead-letter for what has nowhere to go
 //! 3  either profile behind one door, and what comes out of topics
@@ -148,6 +149,7 @@ pub mod clock;
 pub mod config;
 pub mod consume;
 pub mod dedup;
+pub mod deliver;
 pub mod fetch;
 pub mod intake;
 pub mod joiner;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which floor each room is on; the same picture as in `src/lib.rs`.
-const FLOORS: [(&str, u8); 24] = [
+const FLOORS: [(&str, u8); 25] = [
     ("cli", 8),
     ("app", 7),
     ("config", 6),
@@ -13,6 +13,7 @@ const FLOORS: [(&str, u8); 24] = [
     ("archiver", 5),
     ("reconcile", 5),
     ("joiner", 5),
+    ("deliver", 5),
     ("intake", 4),
     ("log", 3),
     ("audit", 3),

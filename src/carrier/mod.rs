@@ -30,7 +30,8 @@ mod tests;
 
 pub use account::{Account, Auth, Parameters};
 pub use adapters::{
-    CARRIERS, Declaration, Escapes, FORM, Format, Reply, Words, by_name, check_time_form, string_to_sign,
+    CARRIERS, Declaration, Escapes, FORM, Format, Reply, Words, by_name, check_time_form, standard_webhooks,
+    string_to_sign,
 };
 pub use diagnosis::{Capture, Diagnosis, Finding, Names, NotARequest, Question, diagnose};
 pub use draft::{Draft, Signed, SigningError};

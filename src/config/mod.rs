@@ -10,6 +10,8 @@
 
 mod accounts;
 mod archive;
+mod deliver;
+mod departments;
 mod document;
 mod file;
 mod form;
@@ -32,6 +34,7 @@ mod written;
 
 pub use accounts::AccountNote;
 pub use archive::Archive;
+pub use deliver::Deliver;
 pub use document::{Place, Problem};
 pub use file::{Stamp, read_small};
 pub use listener::{Listener, TlsFiles};
@@ -60,6 +63,9 @@ pub enum SecretsNeeded {
     /// Those for the brokers, the archive and its hashes. Accounts and tokens are not looked at, nor is a journal thought
     /// of, so the data folder need not be there: `archive run`, what is asked where it runs, and a look at what waits.
     Archive,
+    /// Those for the brokers, the hashes of senders, the mail server and the pushes; the archive is not looked at:
+    /// `deliver run`.
+    Deliver,
     /// None: the sample's need not exist yet. Those of a file of one's own are read all the same.
     Sample,
 }

@@ -38,7 +38,16 @@ pub struct Vault<'a> {
 impl Vault<'_> {
     /// Whether anybody will knock at a door for carriers or departments.
     pub fn has_doors(&self) -> bool {
-        self.needed != SecretsNeeded::Archive
+        !matches!(self.needed, SecretsNeeded::Archive | SecretsNeeded::Deliver)
+    }
+
+    /// Whether texts will be mailed or pushed: by a process of its own, or by `serve` where it has the log itself.
+    pub fn is_delivering(&self, log_is_embedded: bool) -> bool {
+        match self.needed {
+            SecretsNeeded::Deliver | SecretsNeeded::Sample => true,
+            SecretsNeeded::Make => log_is_embedded,
+            SecretsNeeded::Must | SecretsNeeded::Backfill | SecretsNeeded::Archive => false,
+        }
     }
 
     pub fn warn(&self, section: &Section<'_>, key: &str, reason: impl Into<String>) {
@@ -98,7 +107,7 @@ impl Vault<'_> {
                     sample::make_secret(&full)
                         .map_err(|error| format!("{} cannot be made: {error}", full.display()))?;
                 }
-                SecretsNeeded::Must | SecretsNeeded::Backfill | SecretsNeeded::Archive => {}
+                SecretsNeeded::Must | SecretsNeeded::Backfill | SecretsNeeded::Archive | SecretsNeeded::Deliver => {}
                 SecretsNeeded::Sample if full.exists() => {}
                 // The command does not use it: any value does.
                 SecretsNeeded::Sample => return Ok(Secret::new(*b"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")),

@@ -15,6 +15,8 @@ use crate::webhook::Proxies;
 
 use super::accounts::{self, AccountNote};
 use super::archive::{self, Archive};
+use super::deliver::{self, Deliver};
+use super::departments::{self, Means};
 use super::document::{Place, Problem};
 use super::file::Stamped;
 use super::listener::{self, Clients, Listener};
@@ -52,6 +54,7 @@ pub struct Config {
     pub accounts: Vec<(Account, AccountNote)>,
     /// Tokens of each department, for the feed.
     pub departments: BTreeMap<DepartmentName, Vec<Secret>>,
+    pub deliver: Deliver,
     /// Between two synthetic texts; `None` for none.
     pub probe: Option<Duration>,
     pub reconcile: Reconcile,
@@ -157,10 +160,9 @@ pub(super) fn read(root: Section<'_>, written: &Arc<Written>, problems: &Problem
     let accounts: Vec<_> =
         named.filter_map(|(name, section)| accounts::read(name, section, &origin_url, &vault)).collect();
     let operators = api.as_ref().map(|api| api.operators.as_slice()).unwrap_or_default();
-    let departments = tokens::departments(&root, operators, &vault);
-    let log_level = log_level(root.section("log"));
+    let (departments, deliver) = departments(&root, operators, publish.as_ref(), &vault);
+    let (log_level, shutdown) = (log_level(root.section("log")), shutdown(&root));
     let (probe, reconcile) = (watching::probe(root.section("probe")), watching::reconcile(root.section("reconcile")));
-    let shutdown = shutdown(&root);
     root.finish();
     let (inbound, api, monitoring, publish, archive, standing) =
         (inbound?, api?, monitoring?, publish?, archive?, standing?);
@@ -181,6 +183,7 @@ pub(super) fn read(root: Section<'_>, written: &Arc<Written>, problems: &Problem
         standing,
         accounts,
         departments,
+        deliver,
         probe,
         reconcile,
         shutdown,
@@ -191,6 +194,23 @@ pub(super) fn read(root: Section<'_>, written: &Arc<Written>, problems: &Problem
     };
     problems.extend(config.contradictions());
     Some(config)
+}
+
+/// Tokens of each department, and where else its texts go.
+fn departments(
+    root: &Section<'_>,
+    operators: &[Secret],
+    publish: Option<&Publish>,
+    vault: &Vault<'_>,
+) -> (BTreeMap<DepartmentName, Vec<Secret>>, Deliver) {
+    let is_delivering = vault.is_delivering(matches!(publish, Some(Publish::Local { .. })));
+    let smtp_section = root.section("smtp");
+    let means = Means { is_delivering, has_smtp: smtp_section.is_present() };
+    let smtp = deliver::smtp(smtp_section, is_delivering, vault);
+    let mut deliver = deliver::read(root.section("deliver"), smtp);
+    let departments = departments::read(root, operators, means, vault);
+    deliver.settings.departments = departments.deliveries;
+    (departments.tokens, deliver)
 }
 
 fn shutdown(root: &Section<'_>) -> Shutdown {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::message::{DepartmentName, Secret};
+use crate::message::Secret;
 
 use super::read::Section;
 use super::secrets::Vault;
@@ -21,34 +21,32 @@ pub(super) fn operators(section: &Section<'_>, vault: &Vault<'_>) -> Vec<Secret>
     tokens
 }
 
-/// `[departments.NAME]`: the tokens that open each feed.
-pub(super) fn departments(
-    root: &Section<'_>,
-    operators: &[Secret],
-    vault: &Vault<'_>,
-) -> BTreeMap<DepartmentName, Vec<Secret>> {
-    // Secrets are compared in constant time where somebody waits for the answer; here nobody does.
-    let mut opens: BTreeMap<Vec<u8>, String> =
-        operators.iter().map(|token| (token.bytes().to_vec(), "the words in dead-letter".to_owned())).collect();
-    let mut departments = BTreeMap::new();
-    for (name, section) in root.named("departments").into_iter().filter(|_| vault.has_doors()) {
-        let department = DepartmentName::parse(name).map_err(|error| section.refuse("", error.to_string()));
-        let tokens = vault.several(&section, "tokens");
-        warn_of_short(&section, "tokens", &tokens, vault);
-        let own = format!("the feed of {name}");
-        for token in &tokens {
-            let other = opens.entry(token.bytes().to_vec()).or_insert_with(|| own.clone());
-            // Of the sample's some may not be made yet, and one value stands for all of those.
-            if *other != own && !vault.is_sample {
-                vault.warn(&section, "tokens", format!("holds a token that opens {other} as well: give each its own"));
-            }
-        }
-        section.finish();
-        if let Ok(department) = department {
-            departments.insert(department, tokens);
+/// What each token opens. Secrets are compared in constant time where somebody waits for the answer; here nobody does.
+pub(super) struct Opened(BTreeMap<Vec<u8>, String>);
+
+impl Opened {
+    pub(super) fn by(operators: &[Secret]) -> Self {
+        let opens = |token: &Secret| (token.bytes().to_vec(), "the words in dead-letter".to_owned());
+        Self(operators.iter().map(opens).collect())
+    }
+}
+
+/// The tokens that open a department's feed.
+pub(super) fn department(name: &str, section: &Section<'_>, opened: &mut Opened, vault: &Vault<'_>) -> Vec<Secret> {
+    if section.node("tokens").is_none() || !vault.has_doors() {
+        return Vec::new();
+    }
+    let tokens = vault.several(section, "tokens");
+    warn_of_short(section, "tokens", &tokens, vault);
+    let own = format!("the feed of {name}");
+    for token in &tokens {
+        let other = opened.0.entry(token.bytes().to_vec()).or_insert_with(|| own.clone());
+        // Of the sample's some may not be made yet, and one value stands for all of those.
+        if *other != own && !vault.is_sample {
+            vault.warn(section, "tokens", format!("holds a token that opens {other} as well: give each its own"));
         }
     }
-    departments
+    tokens
 }
 
 fn warn_of_short(section: &Section<'_>, key: &'static str, tokens: &[Secret], vault: &Vault<'_>) {

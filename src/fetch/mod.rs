@@ -9,8 +9,10 @@
 
 mod authorities;
 mod names;
+mod private;
 
 pub use authorities::roots;
+pub use private::is_public;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -137,12 +139,14 @@ fn is_allowed(uri: &Uri) -> bool {
     match uri.scheme_str() {
         Some("https") => !host.is_empty(),
         // A name is not enough: whoever answers for it decides where it leads.
-        Some("http") => {
-            let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-            address.is_ok_and(|address| address.to_canonical().is_loopback())
-        }
+        Some("http") => literal(uri).is_some_and(|address| address.to_canonical().is_loopback()),
         _ => false,
     }
+}
+
+/// The address that a URL has instead of a name.
+pub fn literal(uri: &Uri) -> Option<IpAddr> {
+    uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// What went wrong and why, down to the cause: the client's own words tell only the first.

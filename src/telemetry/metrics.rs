@@ -66,6 +66,10 @@ pub struct Metrics {
     pub kafka_messages: IntCounter,
     pub kafka_latency: GaugeVec,
     pub certificate_expiry: IntGaugeVec,
+    pub deliveries: IntCounterVec,
+    pub delivery_oldest: GaugeVec,
+    pub delivery_up: IntGaugeVec,
+    pub delivery_stopped: IntGaugeVec,
     pub sample: IntGauge,
     pub build_info: IntGaugeVec,
 }
@@ -258,6 +262,26 @@ impl Metrics {
                 "sms_router_certificate_expiry_timestamp_seconds",
                 "When the certificate that a listener shows ends, in seconds since 1970",
                 &["listener"],
+            ),
+            deliveries: make.counters(
+                "sms_router_deliveries_total",
+                "Texts that a department's e-mail or push took (delivered), tries that failed and will be made again (retried), texts or recipients given up, kept in dead-letter (failed)",
+                &["department", "channel", "outcome"],
+            ),
+            delivery_oldest: make.measures(
+                "sms_router_delivery_oldest_seconds",
+                "Age of the oldest text on the log that is not delivered; 0 when there is none",
+                &["department", "channel"],
+            ),
+            delivery_up: make.gauges(
+                "sms_router_delivery_up",
+                "1 while the department's e-mail or push takes texts, 0 after a try that failed",
+                &["department", "channel"],
+            ),
+            delivery_stopped: make.gauges(
+                "sms_router_delivery_stopped",
+                "1 when nothing is delivered until a person has decided: the receiver said 410, or an offset is out of range",
+                &["department", "channel"],
             ),
             sample: make.gauge("sms_router_sample", "1 while the built-in sample is in force"),
             build_info: make.gauges("sms_router_build_info", "1, with the version", &["version"]),

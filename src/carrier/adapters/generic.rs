@@ -105,22 +105,35 @@ impl Carrier for Generic {
     }
 
     fn sign(&self, request: &mut Signed, account: &Account, now: Timestamp) -> Result<(), SigningError> {
-        let key =
-            key(&proof::secret(account)?.bytes()).map_err(|why| SigningError::BadSecret(account.name.clone(), why))?;
         // The same body is the same delivery, as a retry is.
         let hash = digest::digest(&digest::SHA256, &request.body);
         let hash: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let (id, time) = (format!("msg_{hash}"), now.as_second().to_string());
-        let signature = STANDARD.encode(tag(&key, &id, &time, &request.body));
+        let signature = signature(proof::secret(account)?, &id, &time, &request.body)
+            .map_err(|why| SigningError::BadSecret(account.name.clone(), why))?;
         request.headers.push(("webhook-id".to_owned(), id));
         request.headers.push(("webhook-timestamp".to_owned(), time));
-        request.headers.push(("webhook-signature".to_owned(), format!("v1,{signature}")));
+        request.headers.push(("webhook-signature".to_owned(), signature));
         Ok(())
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), &'static str> {
-        key(&secret.bytes()).map(drop)
+        check_secret(secret)
     }
+}
+
+/// Whether a secret can sign; if not, what is wrong with it.
+pub fn check_secret(secret: &Secret) -> Result<(), &'static str> {
+    key(&secret.bytes()).map(drop)
+}
+
+/// What `webhook-signature` says of one secret: the specification's `v1,` and a tag in base64. `time` is
+/// `webhook-timestamp`: seconds since 1970.
+pub fn signature(secret: &Secret, id: &str, time: &str, body: &[u8]) -> Result<String, &'static str> {
+    secret.with_key(key, |key| {
+        let tag = tag(key.as_ref().map_err(|why| *why)?, id, time, body);
+        Ok(format!("v1,{}", STANDARD.encode(tag)))
+    })
 }
 
 const TOO_MANY: Malformed = Malformed("more than 2000 texts are in one request");

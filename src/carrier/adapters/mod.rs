@@ -34,6 +34,11 @@ mod vonage;
 pub use aws_sns::string_to_sign;
 pub use declared::{Declaration, Escapes, FORM, Format, Reply, Words, check_time_form};
 
+/// Signing by Standard Webhooks, for what we push ourselves.
+pub mod standard_webhooks {
+    pub use super::generic::{check_secret, signature};
+}
+
 use super::Carrier;
 
 /// Every carrier this build speaks to. The next one is a file beside these and a line here.
