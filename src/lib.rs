@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! 8  what a person types
-//!    cli         serve · archive run · archive get · journal · check · setup · explain · simulate ·
+//!    cli         serve · archive run · archive get · deliver run · journal · check · setup · explain · simulate ·
 //!                verify · tail · backfill · dead-letter · reroute · reconcile ·
 //!                schema · backup
 //! 7  putting together

@@ -1,6 +1,6 @@
 //! Putting together: settings → rooms → tasks, and the order in which they end.
 //!
-//! Comes in: a `Config` and a clock. Goes out: a running `Instance` or a running archive, each with
+//! Comes in: a `Config` and a clock. Goes out: a running `Instance`, a running archive or a running delivery, each with
 //! the addresses it listens on; dead-letter and the way back from it.
 //! Always true: this is the only room that knows them all; every task's end is awaited at shutdown.
 //! Not here: signals and the command line (`cli`).
@@ -8,6 +8,8 @@
 mod archive;
 mod beside;
 mod dead_letters;
+mod deliver;
+mod delivering;
 mod disk;
 mod joining;
 mod journal;
@@ -25,6 +27,7 @@ mod topics;
 pub use archive::ArchiveInstance;
 pub use beside::rerouter;
 pub use dead_letters::{DeadLetters, Letter, LettersError, NotReplayed, Replayer};
+pub use deliver::{DeliverInstance, group as delivery_group};
 pub use journal::{Emptied, empty_journal};
 pub use reconcile::judge;
 pub use reload::Reload;
@@ -68,6 +71,14 @@ pub enum StartError {
         "`archive run` needs publish.to = \"kafka\" and archive.to = \"cql\": in the standalone profile `serve` keeps the copies itself"
     )]
     NoArchiveToRun,
+    #[error("`deliver run` needs publish.to = \"kafka\": in the standalone profile `serve` mails and pushes itself")]
+    ServeDelivers,
+    #[error(
+        "`deliver run` has nothing to do: no department has email or push; write it into [departments.NAME] of the settings"
+    )]
+    NothingToDeliver,
+    #[error(transparent)]
+    Deliver(#[from] crate::deliver::DeliverError),
     #[error("there is no journal: it belongs to publish.to = \"kafka\", and publish.journal must not be false")]
     NoJournal,
 }

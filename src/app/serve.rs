@@ -25,6 +25,7 @@ use crate::store::Store;
 use crate::telemetry::{Latch, Latches, Metrics};
 use crate::webhook::{self, Door, Limits, OUTWARD_LIMITS, Outward, Service};
 
+use super::delivering::{self, OpenLanes};
 use super::joining::Joining;
 use super::listeners;
 use super::log::OpenLog;
@@ -88,6 +89,35 @@ impl Doors {
     }
 }
 
+/// What goes on behind the doors.
+struct Workers {
+    joining: Joining,
+    /// In the standalone profile.
+    delivering: Option<OpenLanes>,
+}
+
+impl Workers {
+    fn start(
+        config: &Config,
+        intake: &Arc<Intake>,
+        log: &OpenLog,
+        routes: &Live,
+        clock: &Clock,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        let delivering = delivering::start(config, log, routes, clock, metrics)?;
+        Ok(Self { joining: Joining::start(config, intake, log, clock, metrics), delivering })
+    }
+
+    /// The texts that joining still makes are not waited for: they are delivered after the next start.
+    async fn stop(self) {
+        self.joining.stop().await;
+        if let Some(lanes) = self.delivering {
+            lanes.stop().await;
+        }
+    }
+}
+
 /// A running `serve`.
 pub struct Instance {
     pub addresses: Addresses,
@@ -96,7 +126,7 @@ pub struct Instance {
     pub metrics: Metrics,
     latches: Latches,
     door: Arc<Door>,
-    joining: Joining,
+    workers: Workers,
     log: OpenLog,
     ends: Ends,
     inbound: JoinHandle<()>,
@@ -122,7 +152,7 @@ impl Instance {
         let config = Arc::new(config);
         let intake = intake(&config, &routes, log.log(), &clock, &metrics);
         let door = door(&config, &intake, &clock);
-        let joining = Joining::start(&config, &intake, &log, &clock, &metrics);
+        let workers = Workers::start(&config, &intake, &log, &routes, &clock, &metrics)?;
         let (ends, tasks) = (Ends::default(), TaskTracker::new());
         let Ends { leaving, drain, end } = ends.clone();
         let kafka = kafka_tasks(&config, &log, &routes, &metrics, &latches, &tasks, &end)?;
@@ -176,15 +206,15 @@ impl Instance {
         let _ = Number::normalise("07700900123", Country::GB);
         listening.set();
         let times = config.shutdown;
-        Ok(Self { addresses, reload, routes, metrics, latches, door, joining, log, ends, inbound, tasks, times })
+        Ok(Self { addresses, reload, routes, metrics, latches, door, workers, log, ends, inbound, tasks, times })
     }
 
     /// Not ready → answers that end their connections, for as long as load balancers need to notice →
-    /// no new connection → what was taken in finishes → the log is flushed → the rest ends. `hurry`
+    /// no new connection → what was taken in finishes → mails and pushes on their way end → the log is flushed → the rest ends. `hurry`
     /// ends the wait for the load balancers and leaves five seconds for the rest. `false` when time
     /// ran out first.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
-        let Self { latches, door, joining, log, ends, inbound, tasks, times, .. } = self;
+        let Self { latches, door, workers, log, ends, inbound, tasks, times, .. } = self;
         let Ends { leaving, drain, end } = ends;
         latches.drain();
         leaving.cancel();
@@ -198,7 +228,7 @@ impl Instance {
             let _ = inbound.await;
             door.finish().await;
             drop(door);
-            joining.stop().await;
+            workers.stop().await;
             log.close().await;
             end.cancel();
             tasks.close();

@@ -65,6 +65,11 @@ impl Work for Copies {
         self.runtime.spawn(async move { desk.work_off(job).await });
     }
 
+    /// What is on it has no other copy.
+    fn reads_on(&self, _: &str) -> bool {
+        true
+    }
+
     fn look(&self, standings: &BTreeMap<Arc<str>, Standing>) {
         self.lag.set(standings.values().map(|standing| standing.oldest_seconds).fold(0.0, f64::max));
         let stopped = standings.values().map(|standing| standing.stopped).sum::<usize>();

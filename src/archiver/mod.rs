@@ -45,7 +45,8 @@ impl Settings {
     /// 256 records in flight, 4,096 of a partition behind one that is not done, pauses of 0.1 to 2 s, 10 s to end.
     pub fn new(consumer: ConsumerSettings) -> Self {
         let drain = Duration::from_secs(10);
-        let consume = consume::Settings { consumer, in_flight_max: 256, window_max: 4096, drain };
+        let (in_flight_max, window_max) = (256, 4096);
+        let consume = consume::Settings { consumer, in_flight_max, window_max, windows_max: None, drain };
         Self { consume, retry: (Duration::from_millis(100), Duration::from_secs(2)) }
     }
 }

@@ -15,9 +15,6 @@ use crate::message::{
     is_traceparent,
 };
 
-/// Before the version in the types of what holds a resident's words.
-const TEXT_TYPES: [&str; 2] = [".message.received.", ".message.addendum."];
-
 /// What the worker shall do with a record.
 #[derive(Debug)]
 pub(super) enum Reading {
@@ -32,7 +29,7 @@ pub(super) enum Reading {
 
 pub(super) fn read(taken: &Taken) -> Reading {
     let event_type = taken.header("ce_type");
-    let version = event_type.as_deref().and_then(text_version);
+    let version = event_type.as_deref().and_then(EventKind::text_version);
     match (&event_type, version) {
         (Some(kind), None) if kind.ends_with(EventKind::Probe.suffix()) => match Record::from_json(&taken.value) {
             Ok(record) => Reading::Probe(Box::new(record)),
@@ -97,12 +94,6 @@ fn account(taken: &Taken) -> AccountName {
     let named = source.as_deref().and_then(|source| source.rsplit_once("/accounts/"));
     let account = named.and_then(|(_, name)| AccountName::parse(name).ok());
     account.unwrap_or_else(|| AccountName::parse("unknown").expect("the word is a name"))
-}
-
-/// The version of a type that holds a resident's words; `None` for another type.
-fn text_version(event_type: &str) -> Option<&str> {
-    let (_, version) = TEXT_TYPES.iter().find_map(|text| event_type.split_once(text))?;
-    Some(version)
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ fn department_warnings(config: &Config, table: &Table) -> Vec<Problem> {
         reason: reason.to_owned(),
     };
     let unknown = config.departments.keys().filter(|name| table.topic(name).is_none());
-    let mut warnings: Vec<_> = unknown.map(|name| warn(name, "", "the routes name no such department")).collect();
+    let mut warnings: Vec<_> = unknown.map(|name| warn(name, "", reason_unnamed(config, name))).collect();
     if matches!(config.publish, Publish::Local { .. }) {
         let is_closed = |name: &&DepartmentName| config.departments.get(*name).is_none_or(Vec::is_empty);
         let closed = table.departments().iter().map(|department| &department.name).filter(is_closed);
@@ -156,6 +156,14 @@ fn department_warnings(config: &Config, table: &Table) -> Vec<Problem> {
         warnings.push(Problem { place, key: "archive.to".to_owned(), reason: reason.to_owned() });
     }
     warnings
+}
+
+fn reason_unnamed(config: &Config, name: &DepartmentName) -> &'static str {
+    if config.deliver.settings.departments.contains_key(name) {
+        "the routes name no such department: nothing is mailed or pushed to it"
+    } else {
+        "the routes name no such department"
+    }
 }
 
 /// What the routes ask for and these settings do not give: holding back needs a journal, standing in

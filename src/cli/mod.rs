@@ -51,6 +51,9 @@ enum Command {
     /// Audit copies: fill the archive, read from it
     #[command(subcommand)]
     Archive(ArchiveCommand),
+    /// E-mails and pushes to departments that read no topic
+    #[command(subcommand)]
+    Deliver(DeliverCommand),
     /// The journal behind Kafka: look at it, publish what it holds
     #[command(subcommand)]
     Journal(journal::Command),
@@ -87,6 +90,12 @@ enum ArchiveCommand {
     Run(Settings),
     /// Reads audit copies; who, when, why and which is written down first
     Get(archive::Arguments),
+}
+
+#[derive(Subcommand)]
+enum DeliverCommand {
+    /// Mails and pushes what was published (cluster profile; standalone, `serve` does it)
+    Run(Settings),
 }
 
 /// Which settings file.
@@ -159,6 +168,7 @@ fn run(command: Command) -> Outcome {
         Command::Serve(settings) => serve::serve(&settings, &environment),
         Command::Archive(ArchiveCommand::Run(settings)) => serve::archive(&settings, &environment),
         Command::Archive(ArchiveCommand::Get(arguments)) => archive::get(&arguments, &environment),
+        Command::Deliver(DeliverCommand::Run(settings)) => serve::deliver(&settings, &environment),
         Command::Journal(command) => journal::journal(&command, &environment),
         Command::Check(arguments) => check::check(&arguments, &environment),
         Command::Setup(arguments) => setup::setup(&arguments, &environment),

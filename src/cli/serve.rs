@@ -1,11 +1,11 @@
-//! `serve` and `archive run`: the life of the two long-lived processes, signals included.
+//! `serve`, `archive run` and `deliver run`: the life of the long-lived processes, signals included.
 
 use std::io::Write;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{Addresses, ArchiveInstance, Instance, Reload, StartError};
+use crate::app::{Addresses, ArchiveInstance, DeliverInstance, Instance, Reload, StartError};
 use crate::clock::Clock;
 use crate::config::{Config, Environment, SecretsNeeded};
 use crate::telemetry::{LogLevel, start_logging};
@@ -54,6 +54,24 @@ pub fn archive(settings: &Settings, environment: &Environment) -> Outcome {
     })
 }
 
+pub fn deliver(settings: &Settings, environment: &Environment) -> Outcome {
+    let config = settings.load(environment, SecretsNeeded::Deliver)?;
+    let level = start_logging(&config.log_level).map_err(Failure::of)?;
+    run(async {
+        let verbosity = Verbosity::of(&config, level);
+        let mut signals = Signals::listen()?;
+        let started = signals.unless_told_to_stop(DeliverInstance::start(config, Clock::system())).await?;
+        let Some(mut instance) = started else { return Ok(()) };
+        let reload = instance.reload.clone();
+        tokio::select! {
+            () = signals.until_told_to_stop(&reload, verbosity) => {}
+            ended = instance.failed() => return ended.map_err(failure),
+        }
+        tracing::info!("stopping: finishing the mails and pushes at hand");
+        instance.stop().await.map_err(failure)
+    })
+}
+
 /// Runs to the end of `life`; what still blocks a thread then does not keep the process.
 fn run(life: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::of)?;
@@ -64,7 +82,11 @@ fn run(life: impl Future<Output = Outcome>) -> Outcome {
 
 fn failure(error: StartError) -> Failure {
     let code = match &error {
-        StartError::Settings(_) | StartError::NoArchiveToRun => CONFIGURATION,
+        StartError::Settings(_)
+        | StartError::NoArchiveToRun
+        | StartError::ServeDelivers
+        | StartError::NothingToDeliver
+        | StartError::Deliver(_) => CONFIGURATION,
         _ => FAILED,
     };
     Failure { code, said: error.to_string() }

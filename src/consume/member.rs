@@ -16,7 +16,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::Work;
-use super::partitions::Partitions;
+use super::partitions::{Bounds, Partitions};
 use crate::clock::Clock;
 use crate::publish::{Group, Member};
 
@@ -31,8 +31,8 @@ pub(super) struct Assigned<W> {
 }
 
 impl<W: Work> Assigned<W> {
-    pub(super) fn new(window_max: usize, clock: Clock) -> Self {
-        Self { partitions: Mutex::new(Partitions::new(window_max)), clock, work: PhantomData }
+    pub(super) fn new(window: Bounds, clock: Clock) -> Self {
+        Self { partitions: Mutex::new(Partitions::new(window)), clock, work: PhantomData }
     }
 
     /// Only the worker's thread takes this lock, so nobody waits; nobody may hold it across a call into

@@ -52,6 +52,9 @@ pub trait Work: Send + Sync + 'static {
     /// shutdown in good order, else as `Broken`.
     fn begin(&self, taken: Taken, done: Done);
 
+    /// Whether a topic that is no longer to be read, and that was not read to its end, is read on until it is.
+    fn reads_on(&self, topic: &str) -> bool;
+
     /// How things stand, about once a second: every topic of which this member has a partition.
     fn look(&self, standings: &BTreeMap<Arc<str>, Standing>);
 }
@@ -75,6 +78,9 @@ pub struct Settings {
     pub in_flight_max: usize,
     /// Records of one partition behind one that is not done; beyond it that partition is paused.
     pub window_max: usize,
+    /// The same of all partitions together, an equal share for each: where it is less than `in_flight_max`, partitions
+    /// that are held up never pause the others. `None` for no such bound.
+    pub windows_max: Option<usize>,
     /// How long the work may take to end at shutdown.
     pub drain: Duration,
 }

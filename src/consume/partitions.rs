@@ -32,18 +32,32 @@ struct Partition {
     behind: Option<Timestamp>,
 }
 
+/// Records behind one that is not done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Of one partition.
+    pub each: usize,
+    /// Of all together, an equal share for each.
+    pub all: Option<usize>,
+}
+
 /// All partitions of this member.
 pub(super) struct Partitions {
     places: HashMap<Place, Partition>,
-    /// Records of one partition behind one that is not done.
-    window_max: usize,
+    window: Bounds,
     /// Everything is paused: no room for another record.
     pub paused: bool,
 }
 
 impl Partitions {
-    pub(super) fn new(window_max: usize) -> Self {
-        Self { places: HashMap::new(), window_max, paused: false }
+    pub(super) fn new(window: Bounds) -> Self {
+        Self { places: HashMap::new(), window, paused: false }
+    }
+
+    /// What one partition may hold now.
+    fn window_max(&self) -> usize {
+        let share = self.window.all.map_or(usize::MAX, |all| all / self.places.len().max(1));
+        self.window.each.min(share).max(1)
     }
 
     /// A partition comes, with the offset it starts at if one is committed.
@@ -90,13 +104,13 @@ impl Partitions {
 
     /// Partitions whose window has become full, marked held.
     pub(super) fn hold_full(&mut self) -> TopicPartitionList {
-        let window_max = self.window_max;
+        let window_max = self.window_max();
         self.mark(|partition| !partition.held && partition.window.len() >= window_max, true)
     }
 
     /// Partitions whose window has room again, no longer held.
     pub(super) fn release(&mut self) -> TopicPartitionList {
-        let room_from = self.window_max / 2;
+        let room_from = self.window_max() / 2;
         self.mark(|partition| partition.held && partition.window.len() <= room_from, false)
     }
 
@@ -191,7 +205,7 @@ mod tests {
     fn a_topics_oldest_is_the_age_of_its_oldest_record_not_done() {
         let (one, two): (Place, Place) = (("sms.one".into(), 0), ("sms.two".into(), 3));
         let beside: Place = ("sms.two".into(), 4);
-        let mut partitions = Partitions::new(10);
+        let mut partitions = Partitions::new(Bounds { each: 10, all: None });
         for (place, at) in [(&one, Some(4)), (&two, None), (&beside, None)] {
             partitions.add(place.clone(), at);
         }
@@ -224,7 +238,7 @@ mod tests {
     #[test]
     fn a_record_is_wanted_until_its_partition_is_given_away() {
         let place: Place = ("sms.one".into(), 0);
-        let mut partitions = Partitions::new(10);
+        let mut partitions = Partitions::new(Bounds { each: 10, all: None });
         partitions.add(place.clone(), Some(0));
         let wanted = partitions.read(&place, 0, 0).expect("new");
         assert!(partitions.read(&place, 0, 0).is_none() && wanted.strong_count() == 1);
@@ -237,7 +251,7 @@ mod tests {
     fn a_partition_stuck_behind_one_record_is_held_and_let_go() {
         let place: Place = ("sms.one".into(), 0);
         let window_max = 16;
-        let mut partitions = Partitions::new(16);
+        let mut partitions = Partitions::new(Bounds { each: 16, all: None });
         partitions.add(place.clone(), Some(0));
         for offset in 0..window_max {
             assert_eq!(partitions.hold_full().count(), 0);
@@ -250,5 +264,19 @@ mod tests {
         partitions.done(&place, 0);
         assert_eq!((partitions.release().count(), partitions.not_held().count()), (1, 1));
         assert!(partitions.commit(None).is_some() && partitions.commit(None).is_none());
+    }
+
+    #[test]
+    fn what_all_may_hold_is_shared_by_the_partitions() {
+        let mut partitions = Partitions::new(Bounds { each: 8, all: Some(12) });
+        let places: Vec<Place> = (0..4).map(|number| ("sms.one".into(), number)).collect();
+        partitions.add(places[0].clone(), Some(0));
+        (0..7).for_each(|offset| assert!(partitions.read(&places[0], offset, 0).is_some()));
+        assert_eq!(partitions.hold_full().count(), 0);
+        places[1..].iter().for_each(|place| partitions.add(place.clone(), Some(0)));
+        assert_eq!(partitions.hold_full().count(), 1, "a quarter of twelve is left to it");
+        places[1..].iter().for_each(|place| partitions.remove(place));
+        (0..3).for_each(|offset| partitions.done(&places[0], offset));
+        assert_eq!(partitions.release().count(), 1);
     }
 }

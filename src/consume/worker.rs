@@ -16,6 +16,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::runtime::Handle;
 
 use super::member::Assigned;
+use super::partitions::Bounds;
 use super::questions::{Answer, Question, Questions, Range};
 use super::taken::{Done, Ending, Report, Taken};
 use super::topics::Topics;
@@ -78,7 +79,8 @@ impl<W: Work> Worker<W> {
             .set("queued.max.messages.kbytes", "16384")
             // Tells the ends of partitions, also of paused ones.
             .set("statistics.interval.ms", "1000");
-        let member = Group::new(Assigned::new(settings.window_max, parts.clock.clone()));
+        let window = Bounds { each: settings.window_max, all: settings.windows_max };
+        let member = Group::new(Assigned::new(window, parts.clock.clone()));
         let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(ConsumeError::Settings)?;
         let consumer = Arc::new(consumer);
         let questions = Questions::new(consumer.clone(), runtime.clone(), parts.shutdown.clone());
@@ -279,9 +281,10 @@ impl<W: Work> Worker<W> {
         match self.questions.answer() {
             None => {}
             // The first answer of the brokers makes this process ready.
-            Some(Ok(Answer::LeftBehind(topics))) => {
+            Some(Ok(Answer::LeftBehind(mut topics))) => {
                 self.met_brokers = true;
                 self.parts.ready.set();
+                topics.retain(|topic| self.work.reads_on(topic));
                 self.topics.add_left_behind(topics);
                 self.subscribe();
             }

@@ -12,6 +12,8 @@
 //!   └──────────── done ────────────────────┴─ nobody takes it ─→ dead-letter
 //! ```
 
+pub mod embedded;
+pub mod kafka;
 mod lane;
 mod letter;
 mod settings;

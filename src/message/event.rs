@@ -91,6 +91,12 @@ impl EventKind {
         }
     }
 
+    /// The version of a `ce_type` that holds a resident's words, whatever its prefix; `None` for another type.
+    pub fn text_version(event_type: &str) -> Option<&str> {
+        let (_, version) = TEXT_TYPES.iter().find_map(|text| event_type.split_once(text))?;
+        Some(version)
+    }
+
     /// Whether a resident's words are in it, so that an audit copy is kept.
     pub fn is_audited(self) -> bool {
         match self {
@@ -99,6 +105,9 @@ impl EventKind {
         }
     }
 }
+
+/// Before the version in the types of what holds a resident's words.
+const TEXT_TYPES: [&str; 2] = [".message.received.", ".message.addendum."];
 
 /// What events of one process have in common: where they say they come from.
 #[derive(Debug, Clone)]

@@ -24,6 +24,12 @@ impl Cursor {
     /// Before the first event.
     pub const START: Self = Self(0);
 
+    /// The place of that number, for tests of what reads the log.
+    #[cfg(test)]
+    pub fn at(position: i64) -> Self {
+        Self(position)
+    }
+
     /// The place from which an event here is read again, first of all.
     pub fn before(self) -> Self {
         Self(self.0.saturating_sub(1).max(0))
