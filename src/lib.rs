@@ -108,6 +108,15 @@
 //! [`message::expires_at`], and the offset is committed after that. `archive get` writes who, when,
 //! why and which ids to the access log before it prints anything.
 //!
+//! # The walk of a text to a department without Kafka
+//!
+//! Standalone: [`deliver::embedded`] reads the department's stream after the position that [`store`] keeps for the
+//! channel. Cluster: `deliver run` has one consumer for e-mail and one for push ([`consume`]), and [`deliver::kafka`]
+//! finds whose text a record is. Either hands letters, in the order of the log, to the lane of the department and
+//! channel, which keeps each sender's order, tries as long as it is worth it, and sends what nobody takes to
+//! dead-letter. Only then is the letter done, and position or offset move past it; after a crash it goes out again under
+//! the same `Message-ID` or `webhook-id`.
+//!
 //! # The walk of a dead letter
 //!
 //! [`intake`] keeps what it cannot read or route, with all that a second try needs. Once the cause is

@@ -58,6 +58,7 @@ impl ArchiveInstance {
             routes,
             metrics: metrics.clone(),
             kafka: Some((admin, None)),
+            departments: None,
             built_from,
             topics,
         };

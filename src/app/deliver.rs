@@ -62,6 +62,7 @@ impl DeliverInstance {
             routes: routes.clone(),
             metrics: metrics.clone(),
             kafka: Some((admin, None)),
+            departments: Some(config.deliver.settings.departments.keys().cloned().collect()),
             built_from,
             topics,
         };

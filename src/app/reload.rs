@@ -4,6 +4,7 @@
 //! problem. Texts that were claimed keep the decision they were given. Whoever asks does not wait: a file
 //! system may hang, and a large table takes its time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Problem, Stamp};
-use crate::keyword::{Live, Refusal, Table};
+use crate::keyword::{DepartmentSpec, Live, Refusal, Table};
+use crate::message::DepartmentName;
 use crate::message::topics::PROBE;
 use crate::publish::{Publisher, TopicAdmin};
 use crate::telemetry::Metrics;
@@ -66,6 +68,8 @@ pub struct Reloader {
     pub routes: Live,
     pub metrics: Metrics,
     pub kafka: Option<(Arc<TopicAdmin>, Option<Publisher>)>,
+    /// Whose topics must be there; `None`: every department's. Of others this process may not even know.
+    pub departments: Option<BTreeSet<DepartmentName>>,
     /// What the file was when the table in force was read from it.
     pub built_from: Option<Stamp>,
     /// Names of the topics whose texts are archived, for who consumes them.
@@ -187,12 +191,15 @@ impl Reloader {
     async fn lacking(&self, table: &Table) -> Result<Vec<Problem>, String> {
         let Some((admin, _)) = &self.kafka else { return Ok(Vec::new()) };
         let known: Vec<String> = self.topics.borrow().clone();
-        if table.departments().iter().all(|department| known.contains(&department.topic())) {
+        let is_asked_for = |name: &DepartmentName| self.departments.as_ref().is_none_or(|all| all.contains(name));
+        let wanted = table.departments().iter().filter(|department| is_asked_for(&department.name));
+        let new: BTreeSet<String> = wanted.map(DepartmentSpec::topic).filter(|topic| !known.contains(topic)).collect();
+        if new.is_empty() {
             return Ok(Vec::new());
         }
         let existing = topics::existing(admin).await?;
         let missing = topics::missing(table, &existing);
-        let new = missing.into_iter().filter(|(_, topic)| !known.contains(topic));
+        let new = missing.into_iter().filter(|(_, topic)| new.contains(topic));
         let problem = |(line, topic): (usize, String)| {
             let reason = format!("topic {topic} does not exist: run `sms-router setup` first");
             self.config.routes.problem(Refusal { line, reason })
@@ -225,7 +232,7 @@ impl Reloader {
     fn publish_state(&self, table: &Table) {
         self.metrics.routes_last_reload_successful.set(1);
         self.metrics.routes_info.with_label_values(&[table.version()]).set(1);
-        let departments = table.departments().iter().map(crate::keyword::DepartmentSpec::topic);
+        let departments = table.departments().iter().map(DepartmentSpec::topic);
         let probe = self.config.probe.map(|_| PROBE.to_owned());
         self.topics.send_replace(departments.chain(probe).collect());
         for warning in table.warnings() {

@@ -156,14 +156,14 @@ impl Instance {
         let (ends, tasks) = (Ends::default(), TaskTracker::new());
         let Ends { leaving, drain, end } = ends.clone();
         let kafka = kafka_tasks(&config, &log, &routes, &metrics, &latches, &tasks, &end)?;
-        let (topics, _) = watch::channel(Vec::new());
         let reloader = Reloader {
             config: config.clone(),
             routes: routes.clone(),
             metrics: metrics.clone(),
             kafka,
+            departments: None,
             built_from,
-            topics,
+            topics: watch::Sender::new(Vec::new()),
         };
         let (reload, reloading) = reloader.start(end.clone());
         tasks.spawn(reloading);

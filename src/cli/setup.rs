@@ -5,15 +5,16 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::app::build_table;
+use crate::app::{build_table, delivery_group};
 use crate::archive;
 use crate::config::{Archive, Config, Environment, Publish, SecretsNeeded};
+use crate::deliver::Channel;
 use crate::joiner;
 use crate::keyword::DepartmentSpec;
 use crate::message::{PROBE_LIFE, topics};
 use crate::publish::{Change, TopicAdmin, TopicSettings};
 
-use super::strimzi::{Objects, Topic};
+use super::strimzi::{Delivery, Objects, Topic};
 use super::{Failure, Outcome, Settings, block_on, print};
 
 const NOTHING: &str = "nothing to set up: the standalone profile makes its own store at the first start";
@@ -186,8 +187,21 @@ fn show_objects(config: &Config, plan: &Plan, cluster: &str) -> Outcome {
         Archive::Cql { group, .. } => Some(group.as_str()),
     };
     let topics = plan.topics.iter().map(PlannedTopic::described).collect();
-    let objects = Objects { cluster, topics, parts_group: &config.joiner.group, archive_group };
+    let (parts_group, delivery) = (config.joiner.group.as_str(), delivery(config)?);
+    let objects = Objects { cluster, topics, parts_group, archive_group, delivery };
     print(objects.to_string().trim_end())
+}
+
+/// The topics of the departments that have e-mail or push.
+fn delivery(config: &Config) -> Result<Option<Delivery>, Failure> {
+    let deliver = &config.deliver;
+    if deliver.settings.departments.is_empty() {
+        return Ok(None);
+    }
+    let table = build_table(config).map_err(|problems| Failure::configuration(&problems))?;
+    let topics = deliver.settings.departments.keys().filter_map(|department| table.topic(department));
+    let groups = Channel::ALL.map(|channel| delivery_group(&deliver.group, channel));
+    Ok(Some(Delivery { topics: topics.map(str::to_owned).collect(), groups: groups.into() }))
 }
 
 async fn carry_out(config: &Config, plan: &Plan) -> Result<Vec<Step>, Failure> {

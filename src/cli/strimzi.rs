@@ -1,7 +1,7 @@
 //! The planned topics, and who may do what with them, as objects of the Strimzi operator (`kafka.strimzi.io/v1`).
 //!
 //! Users and their rights are the least each role needs: `serve` writes texts and works on the stream of pieces,
-//! `archive run` reads what it copies and compares, `setup` makes topics. Names of Kubernetes objects hold small
+//! `archive run` reads what it copies and compares, `deliver run` reads what it mails and pushes, `setup` makes topics. Names of Kubernetes objects hold small
 //! letters, digits, dots and dashes only; the topic's own name stands beside.
 
 use std::collections::BTreeSet;
@@ -25,6 +25,15 @@ pub struct Objects<'a> {
     pub parts_group: &'a str,
     /// Without an archive there is nobody to read for it.
     pub archive_group: Option<&'a str>,
+    /// Only where a department has e-mail or push.
+    pub delivery: Option<Delivery>,
+}
+
+/// What `deliver run` reads.
+pub struct Delivery {
+    pub topics: BTreeSet<String>,
+    /// One for each channel: which of them runs is settled by the settings, and may change.
+    pub groups: Vec<String>,
 }
 
 /// What one user may do with a topic or a group.
@@ -41,14 +50,19 @@ const READS: [&str; 1] = ["Read"];
 const MAKES: [&str; 3] = ["Create", "AlterConfigs", "Describe"];
 
 impl<'a> Objects<'a> {
-    fn rights(&self, of: impl Fn(&'a str) -> Vec<&'static str>, group: Option<&'a str>) -> Vec<Right<'a>> {
+    fn rights(
+        &'a self,
+        of: impl Fn(&'a str) -> Vec<&'static str>,
+        groups: impl IntoIterator<Item = &'a str>,
+    ) -> Vec<Right<'a>> {
         let topic = |topic: &Topic<'a>| Right { kind: "topic", name: topic.name, operations: of(topic.name) };
-        let group = group.map(|name| Right { kind: "group", name, operations: vec!["Read"] });
-        self.topics.iter().map(topic).chain(group).collect()
+        let group = |name| Right { kind: "group", name, operations: vec!["Read"] };
+        let topics = self.topics.iter().map(topic).filter(|right| !right.operations.is_empty());
+        topics.chain(groups.into_iter().map(group)).collect()
     }
 
     /// Users and their rights.
-    fn users(&self) -> Vec<(&'static str, Vec<Right<'a>>)> {
+    fn users(&'a self) -> Vec<(&'static str, Vec<Right<'a>>)> {
         let serves = |name: &str| match name {
             topics::PARTS => ["Read"].into_iter().chain(WRITES).collect(),
             _ => WRITES.to_vec(),
@@ -59,8 +73,16 @@ impl<'a> Objects<'a> {
         };
         let archive = self.archive_group.map(|group| ("sms-router-archive", self.rights(archives, Some(group))));
         let serve = ("sms-router-serve", self.rights(serves, Some(self.parts_group)));
+        let deliver = self.delivery.as_ref().map(|delivery| {
+            let delivers = |name: &str| match name {
+                topics::DEAD_LETTER => vec!["Write"],
+                _ if delivery.topics.contains(name) => READS.to_vec(),
+                _ => Vec::new(),
+            };
+            ("sms-router-deliver", self.rights(delivers, delivery.groups.iter().map(String::as_str)))
+        });
         let setup = ("sms-router-setup", self.rights(|_| MAKES.to_vec(), None));
-        [Some(serve), archive, Some(setup)].into_iter().flatten().collect()
+        [Some(serve), archive, deliver, Some(setup)].into_iter().flatten().collect()
     }
 
     fn head(&self, out: &mut Formatter<'_>, kind: &str, name: &str) -> fmt::Result {
@@ -124,9 +146,13 @@ mod tests {
         let topic = |name| Topic { name, partitions: 1, replication: 3, properties: &properties };
         let objects = Objects {
             cluster: "kafka",
-            topics: ["sms.highways", topics::PARTS, topics::DEAD_LETTER].map(topic).into(),
+            topics: ["sms.highways", "sms.parks", topics::PARTS, topics::DEAD_LETTER].map(topic).into(),
             parts_group: "sms-router-parts",
             archive_group: Some("sms-router-archive"),
+            delivery: Some(Delivery {
+                topics: ["sms.highways".to_owned()].into(),
+                groups: ["sms-router-deliver", "sms-router-deliver-push"].map(str::to_owned).into(),
+            }),
         };
         let may = |user: &str, resource: &str| -> Vec<&str> {
             let users = objects.users();
@@ -139,6 +165,12 @@ mod tests {
         assert_eq!(may("sms-router-archive", "sms.highways"), READS);
         assert!(may("sms-router-archive", topics::DEAD_LETTER).contains(&"Write"));
         assert!(may("sms-router-archive", "sms-router-parts").is_empty());
+        assert_eq!(may("sms-router-deliver", "sms.highways"), READS);
+        assert!(
+            may("sms-router-deliver", "sms.parks").is_empty() && may("sms-router-deliver", topics::PARTS).is_empty()
+        );
+        assert_eq!(may("sms-router-deliver", topics::DEAD_LETTER), ["Write"]);
+        assert_eq!(may("sms-router-deliver", "sms-router-deliver-push"), ["Read"]);
         assert!(!may("sms-router-setup", "sms.highways").contains(&"Write"));
         let text = objects.to_string();
         assert!(text.contains("    cleanup.policy: \"delete\"\n    retention.ms: 1000\n"), "{text}");
