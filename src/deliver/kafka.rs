@@ -27,8 +27,8 @@ const WINDOW_MAX: usize = 1_024;
 const WINDOWS_MAX: usize = 32_768;
 /// Above what the windows let in, but for a moment after partitions came.
 const IN_FLIGHT_MAX: usize = 2 * WINDOWS_MAX;
-/// How long lanes may take to end what is on its way at shutdown.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long lanes may take to end what is on its way at shutdown: a little more than they take.
+const DRAIN: Duration = Duration::from_secs(12);
 
 /// What a channel's consumer works with.
 pub struct Feed {

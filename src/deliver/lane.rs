@@ -3,16 +3,31 @@
 //! Comes in: letters, in the order of their log. Goes out: each one's `done`, once its destination has it or
 //! dead-letter has.
 //! Always true: a sender's next text waits for the one before; `take` never waits, so whoever feeds a lane stops while
-//! it is full.
-//! Not here: where letters come from.
+//! it is full; a text that fails holds up its sender, and a server that is away gets one try at a time.
+//! Not here: where letters come from, what a try is (`mail`, `push`).
+//!
+//! ```text
+//! take ─→ senders ─┬─────────────→ prepared ─→ running ─┬─→ done
+//!                  └→ collector ─────↑            ↑      ├─→ waiting, for a while
+//!                                                 └──────┘
+//!                                              burials ←─┴─→ dead-letter ─→ done
+//! ```
+
+mod task;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::{Channel, Letter, Parts};
+use super::health::{Health, Ticket};
+use super::mail::{Collector, Mailer};
+use super::parcel::{Held, Parcel, Tried};
+use super::push::Pusher;
+use super::{Channel, Letter, Parts, Retry};
 use crate::message::DepartmentName;
+
+use task::Task;
 
 /// Reports that a letter is delivered, or in dead-letter. Dropped uncalled: neither.
 pub type Done = Box<dyn FnOnce() + Send>;
@@ -21,52 +36,74 @@ pub type Done = Box<dyn FnOnce() + Send>;
 const LETTERS_MAX: usize = 4_096;
 /// The same in bytes of their values.
 const BYTES_MAX: usize = 64 << 20;
-
 /// One department's e-mail or push; cheap to clone.
 #[derive(Clone)]
 pub struct Lane {
-    inbox: mpsc::UnboundedSender<(Letter, Done)>,
-    held: Arc<Held>,
+    inbox: mpsc::UnboundedSender<Held>,
+    load: Arc<Load>,
 }
 
 /// What a lane has taken and not reported on.
 #[derive(Default)]
-struct Held {
+struct Load {
     letters: AtomicUsize,
     bytes: AtomicUsize,
 }
 
+/// Who takes a lane's parcels.
+pub(super) enum Destination {
+    Mail(Mailer),
+    Push(Box<Pusher>),
+}
+
+impl Destination {
+    async fn deliver(&self, parcel: &mut Parcel, ticket: Ticket) -> Tried {
+        match self {
+            Self::Mail(mailer) => mailer.deliver(parcel, ticket).await,
+            Self::Push(pusher) => pusher.deliver(parcel, ticket).await,
+        }
+    }
+}
+
+/// What a lane is made of.
+pub(super) struct Plan {
+    pub department: DepartmentName,
+    pub channel: Channel,
+    pub destination: Arc<Destination>,
+    /// Which texts share a mail; `None` where none do.
+    pub collector: Option<Collector>,
+    pub health: Arc<Health>,
+    pub retry: Retry,
+    pub in_flight_max: usize,
+}
+
 impl Lane {
     /// Starts the lane's task, which ends with `parts.stop`.
-    pub(super) fn start(_department: DepartmentName, _channel: Channel, parts: &Parts) -> Self {
-        let (inbox, mut letters) = mpsc::unbounded_channel::<(Letter, Done)>();
-        let held = Arc::<Held>::default();
-        let (stop, given_up) = (parts.stop.clone(), held.clone());
-        parts.tasks.spawn(async move {
-            while let Some(Some((letter, _undone))) = stop.run_until_cancelled(letters.recv()).await {
-                given_up.letters.fetch_sub(1, Ordering::Relaxed);
-                given_up.bytes.fetch_sub(letter.value.len(), Ordering::Relaxed);
-            }
-        });
-        Self { inbox, held }
+    pub(super) fn start(plan: Plan, parts: &Parts) -> Self {
+        // Bounded by whoever feeds it, as `take` says: the letters of a window are held there too.
+        let (inbox, letters) = mpsc::unbounded_channel();
+        let load = Arc::<Load>::default();
+        let task = Task::new(plan, parts.clone(), letters, load.clone());
+        parts.tasks.spawn(task.run());
+        Self { inbox, load }
     }
 
     /// Takes a letter after all that were taken before; never waits. `done` is called once, from the lane's task, when
     /// the letter is delivered or in dead-letter; it is dropped uncalled when the lane ends before that.
     pub fn take(&self, letter: Letter, done: Done) {
-        self.held.letters.fetch_add(1, Ordering::Relaxed);
-        self.held.bytes.fetch_add(letter.value.len(), Ordering::Relaxed);
+        self.load.letters.fetch_add(1, Ordering::Relaxed);
+        self.load.bytes.fetch_add(letter.value.len(), Ordering::Relaxed);
         // A lane that has ended drops it, undone.
-        let _ = self.inbox.send((letter, done));
+        let _ = self.inbox.send(Held { letter, done });
     }
 
     /// Letters taken and not reported on.
     pub fn held(&self) -> usize {
-        self.held.letters.load(Ordering::Relaxed)
+        self.load.letters.load(Ordering::Relaxed)
     }
 
     /// Whether the lane holds as much as it should, so that its feeder must wait until it does not.
     pub fn is_full(&self) -> bool {
-        self.held() >= LETTERS_MAX || self.held.bytes.load(Ordering::Relaxed) >= BYTES_MAX
+        self.held() >= LETTERS_MAX || self.load.bytes.load(Ordering::Relaxed) >= BYTES_MAX
     }
 }

@@ -13,21 +13,35 @@
 //! ```
 
 pub mod embedded;
+mod health;
 pub mod kafka;
 mod lane;
 mod letter;
+mod mail;
+mod parcel;
+mod push;
+mod retry;
+mod senders;
 mod settings;
+#[cfg(test)]
+mod tests;
+mod undelivered;
 
 pub use lane::{Done, Lane};
 pub use letter::Letter;
 pub use settings::{Delivery, Email, Push, Retry, Smtp, SmtpTls};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use health::Health;
+use lane::{Destination, Plan};
+
 use crate::clock::Clock;
+use crate::fetch::FetchError;
 use crate::log::Log;
 use crate::message::{DepartmentName, EventSource, SenderKey};
 use crate::telemetry::Metrics;
@@ -84,20 +98,31 @@ pub enum DeliverError {
     Smtp(String),
 }
 
+/// Mails of one department on their way at once; all departments share the server's connections.
+const MAILS_MAX: usize = 4;
+/// Pushes that fail in a row until there is one try at a time.
+const PUSH_FAILURES_MAX: u32 = 5;
+
 /// The lanes of a process.
 pub struct Lanes(BTreeMap<(DepartmentName, Channel), Lane>);
 
 impl Lanes {
     /// Starts a lane for each department and channel of the settings.
     pub fn start(settings: &Settings, parts: &Parts) -> Result<Self, DeliverError> {
-        let channels = |delivery: &Delivery| {
-            [delivery.email.is_some().then_some(Channel::Email), delivery.push.is_some().then_some(Channel::Push)]
-        };
-        let lanes = settings.departments.iter().flat_map(|(department, delivery)| {
-            let lane = |channel| ((department.clone(), channel), Lane::start(department.clone(), channel, parts));
-            channels(delivery).into_iter().flatten().map(lane)
-        });
-        Ok(Self(lanes.collect()))
+        let host = host_of(&parts.source.origin);
+        let office = settings.smtp.as_ref().map(|smtp| Office::new(smtp, host, settings.retry)).transpose()?;
+        let mut plans = Vec::new();
+        for (department, delivery) in &settings.departments {
+            if let Some(email) = &delivery.email {
+                let missing = || DeliverError::Smtp("is missing: a department has e-mail".to_owned());
+                plans.push(office.as_ref().ok_or_else(missing)?.plan(department, email));
+            }
+            if let Some(push) = &delivery.push {
+                plans.push(plan_of_push(department, push, settings.retry, parts)?);
+            }
+        }
+        let start = |plan: Plan| ((plan.department.clone(), plan.channel), Lane::start(plan, parts));
+        Ok(Self(plans.into_iter().map(start).collect()))
     }
 
     pub fn lane(&self, department: &DepartmentName, channel: Channel) -> Option<&Lane> {
@@ -107,5 +132,65 @@ impl Lanes {
     /// Those of one channel.
     pub fn of(&self, channel: Channel) -> impl Iterator<Item = (&DepartmentName, &Lane)> {
         self.0.iter().filter(move |((_, of), _)| *of == channel).map(|((department, _), lane)| (department, lane))
+    }
+}
+
+/// What the mails of all departments have in common.
+struct Office {
+    server: Arc<mail::Server>,
+    health: Arc<Health>,
+    from: lettre::Address,
+    host: String,
+    retry: Retry,
+}
+
+impl Office {
+    fn new(smtp: &Smtp, host: &str, retry: Retry) -> Result<Self, DeliverError> {
+        let server = Arc::new(mail::Server::new(smtp, host)?);
+        // One failure is enough: every mail goes through that server.
+        Ok(Self { server, health: Health::new(1, retry), from: smtp.from.clone(), host: host.to_owned(), retry })
+    }
+
+    fn plan(&self, department: &DepartmentName, email: &Email) -> Plan {
+        let composer = mail::Composer {
+            department: department.clone(),
+            from: self.from.clone(),
+            email: email.clone(),
+            host: self.host.clone(),
+        };
+        Plan {
+            department: department.clone(),
+            channel: Channel::Email,
+            destination: Arc::new(Destination::Mail(mail::Mailer { composer, server: self.server.clone() })),
+            collector: Some(mail::Collector::new(email)),
+            health: self.health.clone(),
+            retry: self.retry,
+            in_flight_max: MAILS_MAX,
+        }
+    }
+}
+
+fn plan_of_push(department: &DepartmentName, push: &Push, retry: Retry, parts: &Parts) -> Result<Plan, DeliverError> {
+    let health = Health::new(PUSH_FAILURES_MAX, retry);
+    let pusher = push::Pusher::new(push, parts.clock.clone(), health.clone());
+    let refuse =
+        |error: FetchError| DeliverError::Destination { department: department.clone(), reason: error.to_string() };
+    Ok(Plan {
+        department: department.clone(),
+        channel: Channel::Push,
+        destination: Arc::new(Destination::Push(Box::new(pusher.map_err(refuse)?))),
+        collector: None,
+        health,
+        retry,
+        in_flight_max: push.in_flight_max,
+    })
+}
+
+/// The host of a URL without a path: what our messages' ids end with, and what we call ourselves.
+fn host_of(origin: &str) -> &str {
+    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => authority.split(':').next().unwrap_or(authority),
     }
 }

@@ -1,4 +1,4 @@
-//! One HTTP request to somebody else's server: a carrier's API.
+//! One HTTP request to somebody else's server: a carrier's API, a department's receiver.
 //!
 //! Comes in: a request whose URI is whole. Goes out: the answer with its body, or why there is none, in
 //! words that carry nothing of the URL.
@@ -48,6 +48,7 @@ pub struct Limits {
 pub struct Fetcher {
     client: Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>,
     limits: Limits,
+    public_only: bool,
 }
 
 /// Why there is no answer.
@@ -56,6 +57,9 @@ pub enum FetchError {
     /// Nothing to try again: the address is wrong.
     #[error("the address must begin with https:// (http:// is for loopback addresses only)")]
     Address,
+    /// Nothing to try again: the address is a network's own.
+    #[error("the address is not a public one")]
+    NotPublic,
     /// Nothing to try again: the settings are wrong.
     #[error("no certificate of an authority in the file: it needs PEM")]
     Authorities,
@@ -75,6 +79,13 @@ impl Fetcher {
     /// Trusts the authorities in the PEM text, or those browsers trust.
     pub fn new(authorities: Option<&[u8]>, limits: Limits) -> Result<Self, FetchError> {
         Self::with_names(Names::of_system(), authorities, limits)
+    }
+
+    /// The same to nobody but public addresses, judged anew for each connection: whoever answers for a name may answer
+    /// otherwise each time.
+    pub fn to_public(authorities: Option<&[u8]>, limits: Limits) -> Result<Self, FetchError> {
+        let names = Names::PublicOnly(Box::new(Names::of_system()));
+        Ok(Self { public_only: true, ..Self::with_names(names, authorities, limits)? })
     }
 
     /// Every name leads to this address; which name a server must prove to have does not change.
@@ -98,13 +109,17 @@ impl Fetcher {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_MAX)
             .build(https.wrap_connector(http));
-        Ok(Self { client, limits })
+        Ok(Self { client, limits, public_only: false })
     }
 
     /// Sends a request and reads the whole answer, whatever its status; a redirect is an error.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, FetchError> {
         if !is_allowed(request.uri()) {
             return Err(FetchError::Address);
+        }
+        // An address is not looked up, so no name would be judged.
+        if self.public_only && literal(request.uri()).is_some_and(|address| !is_public(address)) {
+            return Err(FetchError::NotPublic);
         }
         let exchange = self.exchange(request);
         let answer = tokio::time::timeout(self.limits.timeout, exchange).await;

@@ -1,4 +1,5 @@
-//! Which addresses a name has: as the system says, or, in a test, the one of its own server.
+//! Which addresses a name has: as the system says, or only the public ones of those, or, in a test, the one of its own
+//! server.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -7,9 +8,12 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower_service::Service;
 
+use super::is_public;
+
 #[derive(Clone)]
 pub(super) enum Names {
     System(GaiResolver),
+    PublicOnly(Box<Self>),
     #[cfg(test)]
     Fixed(SocketAddr),
 }
@@ -28,6 +32,7 @@ impl Service<Name> for Names {
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         match self {
             Self::System(system) => system.poll_ready(context),
+            Self::PublicOnly(names) => names.poll_ready(context),
             #[cfg(test)]
             Self::Fixed(_) => Poll::Ready(Ok(())),
         }
@@ -38,6 +43,16 @@ impl Service<Name> for Names {
             Self::System(system) => {
                 let asked = system.call(name);
                 Box::pin(async move { Ok(asked.await?.collect::<Vec<_>>().into_iter()) })
+            }
+            Self::PublicOnly(names) => {
+                let asked = names.call(name);
+                Box::pin(async move {
+                    let public: Vec<_> = asked.await?.filter(|address| is_public(address.ip())).collect();
+                    match public.is_empty() {
+                        true => Err(std::io::Error::other("the name leads to no public address")),
+                        false => Ok(public.into_iter()),
+                    }
+                })
             }
             #[cfg(test)]
             Self::Fixed(address) => {
