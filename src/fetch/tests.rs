@@ -119,6 +119,66 @@ fn only_encrypted_or_loopback_addresses_are_spoken_to() {
     }
 }
 
+#[test]
+fn only_addresses_of_the_internet_are_public() {
+    for (address, public) in [
+        ("8.8.8.8", true),
+        ("1.1.1.1", true),
+        ("100.63.255.255", true),
+        ("172.32.0.1", true),
+        ("2606:4700::1111", true),
+        ("2a00:1450::1", true),
+        ("::ffff:8.8.8.8", true),
+        ("64:ff9b::8.8.8.8", true),
+        ("0.0.0.0", false),
+        ("10.1.2.3", false),
+        ("100.64.0.1", false),
+        ("100.100.100.200", false),
+        ("127.0.0.1", false),
+        ("169.254.169.254", false),
+        ("172.16.0.1", false),
+        ("172.31.255.255", false),
+        ("192.0.0.192", false),
+        ("192.168.1.1", false),
+        ("198.18.0.1", false),
+        ("168.63.129.16", false),
+        ("224.0.0.1", false),
+        ("255.255.255.255", false),
+        ("::", false),
+        ("::1", false),
+        ("::10.0.0.1", false),
+        ("::ffff:10.0.0.1", false),
+        ("::ffff:127.0.0.1", false),
+        ("64:ff9b::10.0.0.1", false),
+        ("64:ff9b:1::1", false),
+        ("2002:0a00:0001::1", false),
+        ("2001:0::1", false),
+        ("fc00::1", false),
+        ("fd00:ec2::254", false),
+        ("fe80::1", false),
+        ("ff02::1", false),
+    ] {
+        assert_eq!(is_public(address.parse().expect("an address")), public, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_for_public_addresses_goes_nowhere_else_whatever_a_name_leads_to() {
+    let address = server(ok("page"), None).await;
+    let fetcher = Fetcher::to_public(None, LIMITS).expect("a client");
+    for literal in [format!("http://{address}/?secret=1"), "https://[::ffff:10.0.0.1]/?secret=1".to_owned()] {
+        let refused = fetcher.send(get(&literal)).await.expect_err("not public");
+        assert!(matches!(refused, FetchError::NotPublic), "{refused}");
+        assert!(!refused.to_string().contains("secret"), "{refused}");
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+    let url = format!("https://localhost:{}/?secret=1", nobody.port());
+    let said = fetcher.send(get(&url)).await.expect_err("not public").to_string();
+    assert!(said.contains("the name leads to no public address") && !said.contains("secret"), "{said}");
+    let trusting = Fetcher::new(None, LIMITS).expect("a client").send(get(&url)).await.expect_err("nobody listens");
+    assert!(trusting.to_string().contains("Connection refused"), "{trusting}");
+}
+
 /// A server's side of TLS under a name, and the authority that says so, in PEM.
 pub(crate) fn tls_for(name: &str) -> (TlsAcceptor, String) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");

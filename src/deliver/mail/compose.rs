@@ -8,7 +8,7 @@
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Body, Mailbox};
 use lettre::{Address, Message};
 
@@ -36,21 +36,19 @@ impl Composer {
     /// The mail of a parcel, in the form of RFC 5322.
     pub(in crate::deliver) fn compose(&self, parcel: &Parcel) -> Result<Vec<u8>, lettre::error::Error> {
         let letters: Vec<&Letter> = parcel.letters.iter().map(|held| &held.letter).collect();
-        let (id, received_at) = match letters[..] {
-            [letter] => (letter.id, letter.record.received_at),
-            _ => (id_of_all(&letters), last_of(&letters)),
-        };
-        let body = match (letters.as_slice(), parcel.collected) {
-            ([letter], None) => text_of(letter),
-            (letters, collected) => self.texts_of(letters, collected),
+        let (id, body) = match (letters.as_slice(), parcel.collected) {
+            // A digest of one text is that text's mail.
+            ([letter], None | Some(Collected::Digest)) => (letter.id, text_of(letter)),
+            (letters, collected) => (id_of_all(letters), self.texts_of(letters, collected)),
         };
         let mut message = Message::builder()
             .from(Mailbox::new(None, self.from.clone()))
             .subject(self.subject(&letters))
-            .date(system_time(received_at))
+            .date(system_time(last_of(&letters)))
             .message_id(Some(format!("<{id}@{}>", self.host)))
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .raw_header(header("X-Auto-Response-Suppress", "All"))
+            .header(MIME_VERSION_1_0)
             .header(ContentType::TEXT_PLAIN);
         for mailbox in &self.email.to {
             message = message.to(Mailbox::new(None, mailbox.clone()));
@@ -78,9 +76,7 @@ impl Composer {
         let mut all = match collected {
             Some(Collected::Beyond(max)) => {
                 let department = &self.department;
-                format!(
-                    "More than {max} mails were due for {department} in one hour. The texts beyond come together:\n\n"
-                )
+                format!("The limit of mails in an hour ({max}) is reached for {department}.\nThe texts beyond it:\n\n")
             }
             Some(Collected::Digest) | None => String::new(),
         };
