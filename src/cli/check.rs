@@ -144,7 +144,9 @@ fn department_warnings(config: &Config, table: &Table) -> Vec<Problem> {
     let unknown = config.departments.keys().filter(|name| table.topic(name).is_none());
     let mut warnings: Vec<_> = unknown.map(|name| warn(name, "", reason_unnamed(config, name))).collect();
     if matches!(config.publish, Publish::Local { .. }) {
-        let is_closed = |name: &&DepartmentName| config.departments.get(*name).is_none_or(Vec::is_empty);
+        let is_delivered = |name: &DepartmentName| config.deliver.settings.departments.contains_key(name);
+        let is_closed =
+            |name: &&DepartmentName| config.departments.get(*name).is_none_or(Vec::is_empty) && !is_delivered(name);
         let closed = table.departments().iter().map(|department| &department.name).filter(is_closed);
         warnings.extend(closed.map(|name| warn(name, ".tokens", "no token opens this department's feed")));
     }
