@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use serde_json::Value;
 
-use crate::harness::archiver::Archiver;
+use crate::harness::role::Role;
 use crate::harness::services::{given, script};
 use crate::harness::{self, Folder, Server, feed, said, wait_until};
 use crate::kafka::{cluster_settings, unique};
@@ -69,7 +69,7 @@ fn a_thousand_texts_from_a_real_gateway_reach_topic_and_archive_once() {
     assert_eq!(code, Some(0), "{out}{err}");
     let (code, again, _) = said(&folder.run(&["setup"]));
     assert!(code == Some(0) && !again.contains("created"), "the second time changes nothing: {again}");
-    let mut archive = Archiver::start(&folder);
+    let mut archive = Role::archive(&folder);
     let server = Server::start(folder).ready();
     let (texts, expected) = texts(COUNT);
     server.folder.write("texts", &texts);

@@ -11,6 +11,7 @@ mod carriers;
 mod cli;
 mod dead_letter;
 mod declared;
+mod deliver;
 mod delivery_settings;
 mod harness;
 mod input;

@@ -9,7 +9,7 @@ use sms_router::clock::Clock;
 use sms_router::message::{EventId, EventKind, topics};
 
 use super::lab::{Lab, key, record};
-use crate::harness::archiver::Archiver;
+use crate::harness::role::Role;
 use crate::harness::services::given;
 use crate::harness::{Folder, Server, Sms, said, wait_until};
 use crate::kafka::{cluster_settings, routes};
@@ -102,7 +102,7 @@ async fn every_copy_that_is_taken_away_is_named_and_in_which_way() {
     // What is held waits in the journal.
     let held = routes(&lab.name).replacen("name = \"parking\"", "name = \"parking\"\nhold = true", 1);
     folder.write("routes.toml", &held);
-    let mut archiver = Archiver::start(&folder);
+    let mut archiver = Role::archive(&folder);
     let server = Server::start(folder).ready();
     for (id, text) in ["snow 1", "snow 2", "snow 3", "snow 4", "Stop.", "park pay 1"].into_iter().enumerate() {
         assert_eq!(server.push(&Sms::new(&id.to_string(), text)).status, 200, "{text}");
@@ -153,13 +153,12 @@ async fn archive_run_reconciles_closed_hours_and_its_metric_shows_what_differs()
     let topic = format!("{}.highways", lab.name);
     let records: Vec<_> = (0..20).map(|number| record(&format!("snow {number}"), then)).collect();
     lab.publish_all(&topic, &records).await;
-    let differing = |archiver: &Archiver, kind: &str| {
-        archiver.metric(&format!("sms_router_reconcile_differences{{kind=\"{kind}\"}}"))
-    };
+    let differing =
+        |archiver: &Role, kind: &str| archiver.metric(&format!("sms_router_reconcile_differences{{kind=\"{kind}\"}}"));
     let hour = |time: Timestamp| time.as_second().div_euclid(3_600) * 3_600;
     let all_judged = hour(Timestamp::now() - SignedDuration::from_mins(2)) as f64;
-    let mut archiver = Archiver::start(&folder);
-    let judged_to = |archiver: &Archiver| archiver.metric("sms_router_reconcile_last_hour_timestamp_seconds");
+    let mut archiver = Role::archive(&folder);
+    let judged_to = |archiver: &Role| archiver.metric("sms_router_reconcile_last_hour_timestamp_seconds");
     wait_until("all closed hours are judged", || judged_to(&archiver) >= all_judged);
     assert_eq!(archiver.metric(STORED), 20.0, "no hour was judged before its records were archived");
     for kind in ["lost", "unpublished", "unarchived", "half_archived"] {
@@ -169,7 +168,7 @@ async fn archive_run_reconciles_closed_hours_and_its_metric_shows_what_differs()
     let session = lab.session().await;
     let all = copies(&session, &lab).await;
     remove(&session, &lab, &all[7], &["by_department", "by_id"]).await;
-    let archiver = Archiver::start(&folder);
+    let archiver = Role::archive(&folder);
     wait_until("the difference shows", || differing(&archiver, "unarchived") == 1.0);
 }
 
@@ -179,7 +178,7 @@ async fn synthetic_texts_reach_the_archive_for_a_day_and_a_missing_number_is_a_l
     let lab = Lab::new("probe");
     let since = Timestamp::now() - SignedDuration::from_secs(1);
     let folder = set_up(&lab, "[probe]\nevery_ms = 100\n");
-    let archiver = Archiver::start(&folder);
+    let archiver = Role::archive(&folder);
     let server = Server::start(folder).ready();
     let archived = "sms_router_probe_duration_seconds_count{stage=\"archived\"}";
     let published = "sms_router_probe_duration_seconds_count{stage=\"published\"}";

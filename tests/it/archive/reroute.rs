@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::lab::Lab;
 use super::reconcile::{STORED, folder, set_up};
-use crate::harness::archiver::Archiver;
+use crate::harness::role::Role;
 use crate::harness::{Server, Sms, http, said, wait_until};
 use crate::kafka::{consume, value};
 
@@ -20,7 +20,7 @@ fn ask(server: &Server, id: &str) -> http::Answer {
 async fn a_moved_text_is_on_the_other_topic_and_archived_once_more() {
     let lab = Lab::new("reroute");
     let folder = set_up(&lab, "");
-    let mut archiver = Archiver::start(&folder);
+    let mut archiver = Role::archive(&folder);
     let server = Server::start(folder).ready();
     server.push(&Sms::new("1", "the bridge is icy"));
     let original = value(&consume(&format!("{}.contact-centre", lab.name), 1)[0]);

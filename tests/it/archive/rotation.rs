@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use scylla::client::session_builder::SessionBuilder;
 
 use super::reconcile::STORED;
-use crate::harness::archiver::Archiver;
+use crate::harness::role::Role;
 use crate::harness::services::script;
 use crate::harness::{Folder, Server, Sms, said, wait_until};
 use crate::kafka::{cluster_settings, routes};
@@ -118,7 +118,7 @@ async fn new_passwords_of_both_clusters_need_no_restart() {
         }
     };
     identify(&script("kafka.sh", &["ca", KAFKA]));
-    let mut archiver = Archiver::start(&of_archive);
+    let mut archiver = Role::archive(&of_archive);
     let mut server = Server::start(folder).ready();
     assert_eq!(server.push(&Sms::new("1", "snow")).status, 200);
     wait_until("its record is known", || archiver.metric("sms_router_archive_lag_seconds") > 0.0);

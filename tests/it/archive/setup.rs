@@ -6,7 +6,7 @@ use sms_router::message::EventId;
 
 use super::lab::Lab;
 use super::reconcile::{STORED, folder, set_up};
-use crate::harness::archiver::Archiver;
+use crate::harness::role::Role;
 use crate::harness::{Server, Sms, said, wait_until};
 
 /// Nobody listens there.
@@ -83,7 +83,7 @@ async fn archive_run_needs_no_accounts_secret_no_token_and_no_data_folder() {
     for lacking in ["demo", "token-highways", "token-operator", "/proc/nowhere cannot be written"] {
         assert!(code == Some(78) && err.contains(lacking), "{lacking}: {out}{err}");
     }
-    let mut archiver = Archiver::start(folder);
+    let mut archiver = Role::archive(folder);
     wait_until("the text is archived", || archiver.metric(STORED) >= 1.0);
     let all = ["--department", "highways", "--since", "2020-01-01", "--until", "2100-01-01", "--reason", "a test"];
     let (code, out, err) = said(&folder.run(&[&["archive", "get"], all.as_slice()].concat()));

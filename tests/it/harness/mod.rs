@@ -1,8 +1,9 @@
 //! A running `sms-router serve` of one's own, texts for it, and the proof that none got lost.
 
-pub mod archiver;
 pub mod feed;
 pub mod http;
+pub mod receiver;
+pub mod role;
 pub mod services;
 
 use std::io::{BufRead, BufReader};

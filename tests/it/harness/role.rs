@@ -1,21 +1,31 @@
-//! A running `sms-router archive run` of a folder.
+//! A running `sms-router archive run` or `deliver run` of a folder.
+
+use std::process::{Child, Stdio};
 
 use super::{Folder, binary, http, signal_process, wait_until};
 
-/// `sms-router archive run` beside the server.
-pub struct Archiver {
-    child: std::process::Child,
-    monitoring: std::net::SocketAddr,
+/// A long-lived process beside the server.
+pub struct Role {
+    child: Child,
+    pub monitoring: std::net::SocketAddr,
 }
 
-impl Archiver {
-    pub fn start(folder: &Folder) -> Self {
+impl Role {
+    pub fn archive(folder: &Folder) -> Self {
+        Self::start(folder, "archive")
+    }
+
+    pub fn deliver(folder: &Folder) -> Self {
+        Self::start(folder, "deliver")
+    }
+
+    fn start(folder: &Folder, role: &str) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
         let mut command = binary();
-        command.args(["archive", "run", "-c"]).arg(folder.path("sms-router.toml"));
-        command.env("SMS_ROUTER__MONITORING__LISTEN", port.to_string()).stdout(std::process::Stdio::null());
+        command.args([role, "run", "-c"]).arg(folder.path("sms-router.toml"));
+        command.env("SMS_ROUTER__MONITORING__LISTEN", port.to_string()).stdout(Stdio::null());
         let child = command.spawn().expect("the binary");
-        wait_until("the archive consumer listens", || std::net::TcpStream::connect(port).is_ok());
+        wait_until("it listens", || std::net::TcpStream::connect(port).is_ok());
         Self { child, monitoring: port }
     }
 
@@ -32,7 +42,8 @@ impl Archiver {
     }
 }
 
-impl Drop for Archiver {
+impl Drop for Role {
+    /// SIGKILL, where it was not stopped.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
