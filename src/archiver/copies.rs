@@ -65,6 +65,11 @@ impl Work for Copies {
         self.runtime.spawn(async move { desk.work_off(job).await });
     }
 
+    /// As many as `consume` lets in.
+    fn has_room(&self, _: &str) -> bool {
+        true
+    }
+
     /// What is on it has no other copy.
     fn reads_on(&self, _: &str) -> bool {
         true

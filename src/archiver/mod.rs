@@ -46,7 +46,8 @@ impl Settings {
     pub fn new(consumer: ConsumerSettings) -> Self {
         let drain = Duration::from_secs(10);
         let (in_flight_max, window_max) = (256, 4096);
-        let consume = consume::Settings { consumer, in_flight_max, window_max, windows_max: None, drain };
+        let consume =
+            consume::Settings { consumer, in_flight_max, window_max, windows_max: None, session: None, drain };
         Self { consume, retry: (Duration::from_millis(100), Duration::from_secs(2)) }
     }
 }

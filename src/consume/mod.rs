@@ -55,6 +55,10 @@ pub trait Work: Send + Sync + 'static {
     /// Whether a topic that is no longer to be read, and that was not read to its end, is read on until it is.
     fn reads_on(&self, topic: &str) -> bool;
 
+    /// Whether more records of a topic are wanted now. Asked after each record of it; its partition is paused until there
+    /// is room again.
+    fn has_room(&self, topic: &str) -> bool;
+
     /// How things stand, about once a second: every topic of which this member has a partition.
     fn look(&self, standings: &BTreeMap<Arc<str>, Standing>);
 }
@@ -81,6 +85,9 @@ pub struct Settings {
     /// The same of all partitions together, an equal share for each: where it is less than `in_flight_max`, partitions
     /// that are held up never pause the others. `None` for no such bound.
     pub windows_max: Option<usize>,
+    /// How long the group waits for a member that is gone without a word before others have its partitions; `None`: as
+    /// long as the consumer's own settings say.
+    pub session: Option<Duration>,
     /// How long the work may take to end at shutdown.
     pub drain: Duration,
 }

@@ -22,8 +22,10 @@ struct Partition {
     window: Window,
     /// Gone when the partition is.
     assignment: Arc<()>,
-    /// Paused because its window is full.
+    /// Paused because its window is full, or its work has no room.
     held: bool,
+    /// Its work had no room after the last record.
+    crowded: bool,
     /// Out of range since then.
     stopped: Option<Timestamp>,
     /// What was last heard of its end.
@@ -63,7 +65,8 @@ impl Partitions {
     /// A partition comes, with the offset it starts at if one is committed.
     pub(super) fn add(&mut self, place: Place, at: Option<i64>) {
         let (window, assignment) = (Window::starting(at), Arc::new(()));
-        let partition = Partition { window, assignment, held: false, stopped: None, end: 0, behind: None };
+        let partition =
+            Partition { window, assignment, held: false, crowded: false, stopped: None, end: 0, behind: None };
         self.places.insert(place, partition);
     }
 
@@ -102,22 +105,34 @@ impl Partitions {
         self.places.values_mut().for_each(|partition| partition.window.commit_again());
     }
 
-    /// Partitions whose window has become full, marked held.
+    /// The work has no room for more of a partition.
+    pub(super) fn crowd(&mut self, place: &Place) {
+        if let Some(partition) = self.places.get_mut(place) {
+            partition.crowded = true;
+        }
+    }
+
+    /// Partitions that can hold no more, marked held.
     pub(super) fn hold_full(&mut self) -> TopicPartitionList {
         let window_max = self.window_max();
-        self.mark(|partition| !partition.held && partition.window.len() >= window_max, true)
+        let is_full = |partition: &Partition| partition.crowded || partition.window.len() >= window_max;
+        self.mark(|_, partition| !partition.held && is_full(partition), true)
     }
 
-    /// Partitions whose window has room again, no longer held.
-    pub(super) fn release(&mut self) -> TopicPartitionList {
+    /// Partitions whose window and work have room again, no longer held.
+    pub(super) fn release(&mut self, has_room: impl Fn(&str) -> bool) -> TopicPartitionList {
         let room_from = self.window_max() / 2;
-        self.mark(|partition| partition.held && partition.window.len() <= room_from, false)
+        let may_go_on = |topic: &str, partition: &Partition| {
+            partition.window.len() <= room_from && (!partition.crowded || has_room(topic))
+        };
+        self.mark(|topic, partition| partition.held && may_go_on(topic, partition), false)
     }
 
-    fn mark(&mut self, chosen: impl Fn(&Partition) -> bool, held: bool) -> TopicPartitionList {
+    fn mark(&mut self, chosen: impl Fn(&str, &Partition) -> bool, held: bool) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        for (place, partition) in self.places.iter_mut().filter(|(_, partition)| chosen(partition)) {
+        for (place, partition) in self.places.iter_mut().filter(|(place, partition)| chosen(&place.0, partition)) {
             partition.held = held;
+            partition.crowded &= held;
             list.add_partition(&place.0, place.1);
         }
         list
@@ -260,10 +275,22 @@ mod tests {
         assert_eq!((partitions.hold_full().count(), partitions.hold_full().count()), (1, 0));
         assert_eq!(partitions.not_held().count(), 0);
         (1..window_max).for_each(|offset| partitions.done(&place, offset));
-        assert_eq!((partitions.release().count(), partitions.commit(None).is_some()), (0, false));
+        assert_eq!((partitions.release(|_| true).count(), partitions.commit(None).is_some()), (0, false));
         partitions.done(&place, 0);
-        assert_eq!((partitions.release().count(), partitions.not_held().count()), (1, 1));
+        assert_eq!((partitions.release(|_| true).count(), partitions.not_held().count()), (1, 1));
         assert!(partitions.commit(None).is_some() && partitions.commit(None).is_none());
+    }
+
+    #[test]
+    fn a_partition_whose_work_has_no_room_is_held_until_it_has() {
+        let mut partitions = Partitions::new(Bounds { each: 16, all: None });
+        let places: [Place; 2] = [("sms.one".into(), 0), ("sms.two".into(), 0)];
+        places.iter().for_each(|place| partitions.add(place.clone(), Some(0)));
+        partitions.crowd(&places[0]);
+        assert_eq!((partitions.hold_full().count(), partitions.not_held().count()), (1, 1));
+        assert_eq!(partitions.release(|topic| topic != "sms.one").count(), 0);
+        assert_eq!(partitions.release(|topic| topic == "sms.one").count(), 1);
+        assert_eq!(partitions.hold_full().count(), 0);
     }
 
     #[test]
@@ -277,6 +304,6 @@ mod tests {
         assert_eq!(partitions.hold_full().count(), 1, "a quarter of twelve is left to it");
         places[1..].iter().for_each(|place| partitions.remove(place));
         (0..3).for_each(|offset| partitions.done(&places[0], offset));
-        assert_eq!(partitions.release().count(), 1);
+        assert_eq!(partitions.release(|_| true).count(), 1);
     }
 }

@@ -79,6 +79,9 @@ impl<W: Work> Worker<W> {
             .set("queued.max.messages.kbytes", "16384")
             // Tells the ends of partitions, also of paused ones.
             .set("statistics.interval.ms", "1000");
+        if let Some(session) = settings.session {
+            config.set("session.timeout.ms", session.as_millis().to_string());
+        }
         let window = Bounds { each: settings.window_max, all: settings.windows_max };
         let member = Group::new(Assigned::new(window, parts.clock.clone()));
         let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(ConsumeError::Settings)?;
@@ -156,8 +159,11 @@ impl<W: Work> Worker<W> {
         let read = self.consumer.context().partitions().read(&taken.place, taken.offset, published_ms);
         let Some(assignment) = read else { return };
         self.in_flight += 1;
-        let done = Done::new(&taken, assignment, self.report_to.clone());
+        let (place, done) = (taken.place.clone(), Done::new(&taken, assignment, self.report_to.clone()));
         self.work.begin(taken, done);
+        if !self.work.has_room(&place.0) {
+            self.consumer.context().partitions().crowd(&place);
+        }
     }
 
     fn conclude(&mut self, report: Report) -> Result<(), ConsumeError> {
@@ -190,7 +196,7 @@ impl<W: Work> Worker<W> {
         }
         let full = self.consumer.context().partitions().hold_full();
         self.tell(&full, true);
-        let free = self.consumer.context().partitions().release();
+        let free = self.consumer.context().partitions().release(|topic| self.work.has_room(topic));
         // What a general pause holds stays paused.
         let paused = self.consumer.context().partitions().paused;
         self.tell(&free, paused);

@@ -27,6 +27,8 @@ const WINDOW_MAX: usize = 1_024;
 const WINDOWS_MAX: usize = 32_768;
 /// Above what the windows let in, but for a moment after partitions came.
 const IN_FLIGHT_MAX: usize = 2 * WINDOWS_MAX;
+/// After a crash texts wait that long for another process: less than with the client's own 45 s.
+const SESSION: Duration = Duration::from_secs(10);
 /// How long lanes may take to end what is on its way at shutdown: a little more than they take.
 const DRAIN: Duration = Duration::from_secs(12);
 
@@ -54,6 +56,7 @@ pub async fn run(consumer: ConsumerSettings, feed: Feed, parts: consume::Parts) 
         in_flight_max: IN_FLIGHT_MAX,
         window_max: WINDOW_MAX,
         windows_max: Some(WINDOWS_MAX),
+        session: Some(SESSION),
         drain: DRAIN,
     };
     let channel = feed.channel;
@@ -73,6 +76,10 @@ impl<const IS_PUSH: bool> Work for Feeding<IS_PUSH> {
 
     fn begin(&self, taken: Taken, done: Done) {
         self.0.begin(&taken, done);
+    }
+
+    fn has_room(&self, topic: &str) -> bool {
+        self.0.has_room(topic)
     }
 
     fn reads_on(&self, topic: &str) -> bool {
@@ -179,6 +186,13 @@ impl Desk {
         let table = self.feed.routes.load();
         let all = self.feed.lanes.of(self.feed.channel).map(|(department, _)| department);
         all.filter(|department| table.topic(department) == Some(topic)).cloned().collect()
+    }
+
+    /// A full lane holds up the topic of its department.
+    fn has_room(&self, topic: &str) -> bool {
+        let mut lanes = self.feed.lanes.of(self.feed.channel);
+        let table = self.feed.routes.load();
+        lanes.all(|(department, lane)| !lane.is_full() || table.topic(department) != Some(topic))
     }
 
     /// A topic that departments without this channel have is not ours to read: what is left on it from when the channel
