@@ -41,6 +41,7 @@ fn text(words: &str, key: &SenderKey) -> InboundText {
 fn decision(consent: Option<Consent>) -> Decision {
     Decision {
         department: DepartmentName::parse("highways").expect("a name"),
+        departments: None,
         keyword: Some("snow".into()),
         rule: Rule { kind: RuleKind::Word, matched: Some("snow".into()) },
         consent,

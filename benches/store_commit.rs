@@ -20,6 +20,7 @@ fn text(clock: &Clock) -> Event {
     let id = EventId::now_v7();
     Event {
         id,
+        copy_of: None,
         kind: EventKind::Message,
         destination: Destination::Department(DepartmentName::parse("highways").expect("a name")),
         account: AccountName::parse("demo").expect("a name"),

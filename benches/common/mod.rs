@@ -13,6 +13,7 @@ pub fn spec(number: &str, words: impl IntoIterator<Item = String>) -> Spec {
         word: word.into(),
         aliases: vec![],
         department: department.clone(),
+        departments: None,
         mode: Mode::Word,
         line: 3,
     };

@@ -9,7 +9,9 @@ use scylla::value::CqlTimestamp;
 use tokio::try_join;
 
 use super::{Archive, ArchiveError, calendar, schema};
-use crate::message::{EventId, EventKind, Record, SenderKey, Timestamp, expires_at, time_to_live, topics};
+use crate::message::{
+    DepartmentName, EventId, EventKind, Record, SenderKey, Timestamp, expires_at, time_to_live, topics,
+};
 
 const LIFE_SECONDS_MAX: u64 = schema::LIFE_DAYS_MAX as u64 * schema::DAY_SECONDS;
 
@@ -27,7 +29,8 @@ pub enum Written {
 }
 
 impl Archive {
-    /// Stores the copy of `record`, whose published bytes are `value`. Safe to repeat.
+    /// Stores the copy of `record`, whose published bytes are `value`; of what one of several departments got, the
+    /// copy of the text, which is the same from each of theirs. Safe to repeat.
     pub async fn write(
         &self,
         value: &[u8],
@@ -42,9 +45,13 @@ impl Archive {
         if left.as_secs() > LIFE_SECONDS_MAX {
             return Err(ArchiveError::FromTheFuture);
         }
-        if self.knows(record.id).await? {
+        if self.knows(record.text_id()).await? {
             return Ok(Written::Known);
         }
+        let kept = record
+            .kept(value)
+            .map_err(|error| ArchiveError::Unreadable { id: record.text_id(), reason: error.to_string() })?;
+        let value = kept.as_deref().unwrap_or(value);
         let ttl = i32::try_from(left.as_secs()).expect("a life of 367 days at most");
         self.insert(Copy { value, record, sender_key, expires_at, ttl }).await?;
         Ok(Written::Stored)
@@ -84,10 +91,19 @@ impl Archive {
 
     async fn insert(&self, copy: Copy<'_>) -> Result<(), ArchiveError> {
         let row = Row::of(&copy);
-        let department = copy.record.department.as_str();
-        try_join!(self.insert_by_sender(department, &row), self.insert_by_department(department, &row))?;
+        let departments = copy.record.every_department();
+        let first = departments.first().unwrap_or(&copy.record.department).as_str();
+        try_join!(self.insert_by_sender(first, &row), self.insert_by_departments(departments, &row))?;
         // Last, for it is what makes the id known.
-        self.insert_by_id(department, &row).await
+        self.insert_by_id(first, &row).await
+    }
+
+    /// Nearly always one; several one after the other, as the archive has other work.
+    async fn insert_by_departments(&self, departments: &[DepartmentName], row: &Row<'_>) -> Result<(), ArchiveError> {
+        for department in departments {
+            self.insert_by_department(department.as_str(), row).await?;
+        }
+        Ok(())
     }
 
     async fn insert_by_sender(&self, department: &str, row: &Row<'_>) -> Result<(), ArchiveError> {
@@ -143,7 +159,7 @@ impl<'a> Row<'a> {
         content.push(FORMAT_PLAIN);
         content.extend_from_slice(copy.value);
         Self {
-            id: copy.record.id,
+            id: copy.record.text_id(),
             sender_hash: copy.sender_key.hash(&copy.record.from),
             received_at: copy.record.received_at,
             expires: timestamp(copy.expires_at),

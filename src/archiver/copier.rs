@@ -35,10 +35,11 @@ pub(super) enum Task {
 }
 
 impl Job {
-    /// Two jobs of one id must not run at once: the first shall be the one that is kept.
+    /// Two jobs of one id must not run at once: the first shall be the one that is kept. Of a text that several
+    /// departments got, that is the text's.
     pub(super) fn id(&self) -> Option<EventId> {
         match &self.task {
-            Task::Copy(record) | Task::Probe(record) => Some(record.id),
+            Task::Copy(record) | Task::Probe(record) => Some(record.text_id()),
             Task::Bury(_) => None,
         }
     }
@@ -149,7 +150,9 @@ impl Copier {
             Ok(Written::Stored) => Ok(&self.stored),
             Ok(Written::Known) => Ok(&self.known),
             Ok(Written::Expired) => Ok(&self.expired),
-            Err(error @ ArchiveError::FromTheFuture) => self.bury(taken, &error.to_string()).await,
+            Err(error @ (ArchiveError::FromTheFuture | ArchiveError::Unreadable { .. })) => {
+                self.bury(taken, &error.to_string()).await
+            }
             Err(error) => Err(error.into()),
         }
     }

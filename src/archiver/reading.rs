@@ -71,6 +71,7 @@ pub(super) fn dead_letter(taken: &Taken, reason: &str, with_body: bool, key: &Se
     };
     Event {
         id,
+        copy_of: None,
         kind: EventKind::DeadLetter,
         destination: crate::message::Destination::DeadLetter,
         account,

@@ -124,11 +124,15 @@ fn show(copy: &AuditCopy, show_text: bool) -> Outcome {
         let record: serde_json::Value = serde_json::from_str(copy.json()).map_err(Failure::of)?;
         return print(serde_json::json!({ "expires_at": expires_at, "record": record }));
     }
-    print(serde_json::json!({
+    let mut shown = serde_json::json!({
         "expires_at": expires_at,
         "id": copy.id,
         "department": copy.department,
         "to": copy.to,
         "received_at": iso::format(copy.received_at),
-    }))
+    });
+    if let Some(departments) = &copy.departments {
+        shown["departments"] = serde_json::json!(departments);
+    }
+    print(shown)
 }

@@ -280,7 +280,13 @@ async fn replay_all(config: &Config, mut choice: Choice) -> Outcome {
 fn told(letter: &DeadLetterRecord, outcome: &Result<Vec<Recalled>, NotReplayed>) -> serde_json::Value {
     match outcome {
         Ok(texts) => {
-            let text = |text: &Recalled| json!({ "id": text.id, "department": text.department, "known": text.known });
+            let text = |text: &Recalled| {
+                let mut told = json!({ "id": text.id, "department": text.department, "known": text.known });
+                if let Some(departments) = &text.departments {
+                    told["departments"] = json!(departments);
+                }
+                told
+            };
             json!({ "id": letter.id, "outcome": "replayed", "texts": texts.iter().map(text).collect::<Vec<_>>() })
         }
         Err(error) => json!({ "id": letter.id, "outcome": "stays", "detail": error.to_string() }),

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::app::build_table;
 use crate::config::{Environment, SecretsNeeded};
 use crate::keyword::Explanation;
-use crate::message::{Consent, Number, Rule, RuleKind};
+use crate::message::{Consent, DepartmentName, Number, Rule, RuleKind, Several, every};
 
 use super::{CONFIGURATION, Failure, Outcome, Output, Settings, print, text_argument};
 
@@ -38,28 +38,34 @@ pub fn explain(arguments: &Arguments, environment: &Environment) -> Outcome {
 }
 
 fn describe(explanation: &Explanation) -> Vec<String> {
-    let Explanation { department, keyword, rule, consent, hold, failover, routes_version, candidates } = explanation;
-    let mut lines = vec![match department {
-        Some(department) => format!("department  {department}"),
-        None => "department  none: the routes do not know this number, the text goes to dead-letter".to_owned(),
+    let Explanation { department, departments, keyword, rule, consent, hold, failover, routes_version, candidates } =
+        explanation;
+    let mut lines = vec![match (department, departments) {
+        (Some(_), Some(departments)) => format!("departments {}: each gets the text", listed(departments)),
+        (Some(department), None) => format!("department  {department}"),
+        (None, _) => "department  none: the routes do not know this number, the text goes to dead-letter".to_owned(),
     }];
     lines.extend(keyword.iter().map(|keyword| format!("keyword     {keyword}")));
     lines.extend(rule.iter().map(|rule| format!("rule        {}", rule_in_words(rule))));
     lines.extend(consent.iter().map(|consent| format!("consent     {}", consent_in_words(*consent))));
     if *hold {
-        lines.push(
-            "hold        the text is taken and not published until the routes no longer hold this department"
-                .to_owned(),
-        );
+        let whom = if departments.is_some() { "those of these departments that they hold" } else { "this department" };
+        lines.push(format!("hold        the text is taken and not published until the routes no longer hold {whom}"));
     }
-    lines.extend(failover.iter().map(|other| format!("failover    {other}, when the department's topic stays away")));
-    lines.push(format!("routes      {routes_version}"));
+    let whose = |several: &Several| if several.is_some() { "the first department's" } else { "the department's" };
     lines.extend(
-        candidates.iter().map(|lost| {
-            format!("not         {} ({}, {}): {}", lost.keyword, lost.matched, lost.department, lost.reason)
-        }),
+        failover.iter().map(|other| format!("failover    {other}, when {} topic stays away", whose(departments))),
     );
+    lines.push(format!("routes      {routes_version}"));
+    lines.extend(candidates.iter().map(|lost| {
+        let departments = listed(every(&lost.department, &lost.departments));
+        format!("not         {} ({}, {departments}): {}", lost.keyword, lost.matched, lost.reason)
+    }));
     lines
+}
+
+fn listed(departments: &[DepartmentName]) -> String {
+    departments.iter().map(DepartmentName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn rule_in_words(rule: &Rule) -> String {

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
-use crate::keyword::{ConsentSpec, DepartmentSpec, FailoverSpec, KeywordSpec, Mode, NumberSpec, Spec, TestSpec};
-use crate::message::{Consent, Country, DepartmentName};
+use crate::keyword::{
+    ConsentSpec, DepartmentSpec, Expected, FailoverSpec, KeywordSpec, Mode, NumberSpec, Spec, TestSpec,
+};
+use crate::message::{Consent, Country, DepartmentName, Several};
 
 use super::document::{self, Place, Problem};
 use super::file::{Stamp, read_regular};
@@ -160,7 +162,7 @@ fn keyword(section: Section<'_>) -> Option<KeywordSpec> {
     let number = section.string("number").unwrap_or_else(|| "*".to_owned());
     let word = section.required("word");
     let aliases = section.strings("aliases").unwrap_or_default();
-    let department = named_department(&section, "department");
+    let named = departments(&section);
     let mode = section.parsed("match", |word| match word {
         "word" => Ok(Mode::Word),
         "exact" => Ok(Mode::Exact),
@@ -169,8 +171,34 @@ fn keyword(section: Section<'_>) -> Option<KeywordSpec> {
     });
     let line = section.place().line;
     section.finish();
-    let (word, department, mode) = (word?.into(), department?, mode.unwrap_or(Mode::Word));
-    Some(KeywordSpec { number: number.into(), word, aliases, department, mode, line })
+    let (word, mode) = (word?.into(), mode.unwrap_or(Mode::Word));
+    let (department, departments) = named?;
+    Some(KeywordSpec { number: number.into(), word, aliases, department, departments, mode, line })
+}
+
+/// `department`, or the first of `departments` and all of them.
+fn departments(section: &Section<'_>) -> Option<(DepartmentName, Several)> {
+    if section.node("departments").is_none() {
+        return Some((named_department(section, "department")?, None));
+    }
+    let names = several(section);
+    Some((names.first()?.clone(), Some(names.into())))
+}
+
+/// `departments`, in place of `department`. As many as are names.
+fn several(section: &Section<'_>) -> Vec<DepartmentName> {
+    if section.node("department").is_some() {
+        section.refuse("departments", "stands beside department: say one of them");
+    }
+    let written = section.strings("departments").unwrap_or_default();
+    if written.is_empty() {
+        section.refuse("departments", "must be a list that names a department");
+    }
+    let name = |name: &String| {
+        let name = DepartmentName::parse(name);
+        name.map_err(|error| section.refuse("departments", error.to_string())).ok()
+    };
+    written.iter().filter_map(name).collect()
 }
 
 /// `[[consent]]`: more words for a number, beside the English ones: `stop`, `start`, `help`.
@@ -189,11 +217,14 @@ fn consent(section: Section<'_>) -> Vec<ConsentSpec> {
 
 fn test(section: Section<'_>) -> Option<TestSpec> {
     let (to, text) = (section.required("to"), section.required("text"));
-    let department = named_department(&section, "department");
+    let expected = match section.node("departments") {
+        Some(_) => Some(Expected::Exactly(several(&section))),
+        None => named_department(&section, "department").map(Expected::Among),
+    };
     let keyword = section.string("keyword");
     let line = section.place().line;
     section.finish();
-    Some(TestSpec { to: to?, text: text?, department: department?, keyword, line })
+    Some(TestSpec { to: to?, text: text?, expected: expected?, keyword, line })
 }
 
 #[cfg(test)]
@@ -205,10 +236,13 @@ mod tests {
 
     use super::*;
 
+    /// How many of `PIECES` are good.
+    const USUAL: usize = 8;
     /// Lines that routes may be made of, good ones first; some change what those around them mean.
     const PIECES: &[&str] = &[
         "[[keyword]]\nword = \"ice\"\ndepartment = \"d\"\n",
         "[[keyword]] # winter\nword = 'snow \u{e9}'\r\ndepartment = \"d\"\nmatch = \"exact\"\n\n",
+        "[[keyword]]\nword = \"flood\"\ndepartments = [\n  \"d\", 'e', # both\n]\n",
         "[[keyword]]\ndepartment = \"d\"\naliases = [\n  \"a\", # one\n  \"\\u0062\",\n]\nword = \"b\"\nnumber = \"1\"\n",
         "[[department]]\nname = \"d\"\n",
         "[[number]]\nnumber = \"*\"\ndefault = \"d\"\n",
@@ -219,6 +253,10 @@ mod tests {
         "word = \"\"\"\n[[keyword]]\"\"\"\n",
         "department = \"d\"\n",
         "department = \"D\"\n",
+        "departments = [\"d\", \"e\"]\n",
+        "departments = [\"D\"]\n",
+        "departments = []\n",
+        "departments = \"d\"\n",
         "match = \"prefix\"\n",
         "match = \"some\"\n",
         "aliases = [\"a\"]\n",
@@ -254,9 +292,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_the_short_way_reads_the_long_way_reads_alike(
-            start in proptest::collection::vec(proptest::sample::select(&PIECES[..7]), 0..4),
+            start in proptest::collection::vec(proptest::sample::select(&PIECES[..USUAL]), 0..4),
             odd in proptest::sample::select(PIECES),
-            end in proptest::collection::vec(proptest::sample::select(&PIECES[..7]), 0..3),
+            end in proptest::collection::vec(proptest::sample::select(&PIECES[..USUAL]), 0..3),
             more in proptest::collection::vec(proptest::sample::select(PIECES), 0..4),
         ) {
             let text = [start, vec![odd], end, more].concat().concat();
@@ -269,10 +307,12 @@ mod tests {
 
     #[test]
     fn usual_routes_are_read_the_short_way() {
-        let text = PIECES[..7].concat();
+        let text = PIECES[..USUAL].concat();
         let spec = plain(&file(), &text, Country::GB).expect("nothing is odd in it");
         let lines: Vec<_> = spec.keywords.iter().map(|keyword| (&*keyword.word, keyword.line)).collect();
-        assert_eq!(lines, [("ice", 1), ("snow \u{e9}", 4), ("b", 9)]);
+        assert_eq!(lines, [("ice", 1), ("snow \u{e9}", 4), ("flood", 9), ("b", 14)]);
+        let flood = spec.keywords[2].every_department().iter().map(DepartmentName::as_str).collect::<Vec<_>>();
+        assert_eq!((flood, spec.keywords[2].department.as_str()), (vec!["d", "e"], "d"));
         assert!(plain(&file(), sample::ROUTES, Country::GB).is_some());
     }
 

@@ -18,9 +18,9 @@ use toml_parser::{ParseError, Raw, Source};
 use crate::keyword::{KeywordSpec, Mode};
 use crate::message::DepartmentName;
 
-/// What a plain keyword may say; `aliases` stand apart, for they are a list.
+/// What a plain keyword may say in a string, and in a list of them.
 const KEYS: [&str; 4] = ["word", "department", "number", "match"];
-const ALIASES: &str = "aliases";
+const LISTS: [&str; 2] = ["aliases", "departments"];
 
 /// The name of the tables in question, and of the key that the rest must not have.
 pub(super) const KEYWORD: &str = "keyword";
@@ -119,16 +119,25 @@ impl<'t> Reader<'t> {
     }
 
     fn keyword(&mut self, tokens: &[Token], line: usize) -> Option<KeywordSpec> {
-        let Written { values: [word, department, number, mode], aliases } = Written::read(self.source, tokens)?;
+        let Written { values: [word, department, number, mode], lists: [aliases, departments] } =
+            Written::read(self.source, tokens)?;
         let mode = match mode.as_deref() {
             None | Some("word") => Mode::Word,
             Some("exact") => Mode::Exact,
             Some("prefix") => Mode::Prefix,
             Some(_) => return None,
         };
-        let (word, department) = (word?, self.department(&department?)?);
+        let (department, departments) = match (department, departments) {
+            (Some(name), None) => (self.department(&name)?, None),
+            (None, Some(names)) => {
+                let names = names.iter().map(|name| self.department(name)).collect::<Option<Arc<[_]>>>()?;
+                (names.first()?.clone(), Some(names))
+            }
+            _ => return None,
+        };
+        let (word, aliases) = (word?.into(), aliases.unwrap_or_default());
         let number = self.number(number.as_deref().unwrap_or("*"));
-        Some(KeywordSpec { number, word: word.into(), aliases: aliases.unwrap_or_default(), department, mode, line })
+        Some(KeywordSpec { number, word, aliases, department, departments, mode, line })
     }
 
     fn department(&mut self, name: &str) -> Option<DepartmentName> {
@@ -155,7 +164,8 @@ impl<'t> Reader<'t> {
 struct Written<'t> {
     /// In the order of `KEYS`.
     values: [Option<Cow<'t, str>>; 4],
-    aliases: Option<Vec<String>>,
+    /// In the order of `LISTS`.
+    lists: [Option<Vec<String>>; 2],
 }
 
 impl<'t> Written<'t> {
@@ -170,8 +180,8 @@ impl<'t> Written<'t> {
         while !tokens.left.is_empty() {
             let key = tokens.take(|kind| kind == TokenKind::Atom)?.as_str();
             tokens.take(|kind| kind == TokenKind::Equals)?;
-            let is_new = if key == ALIASES {
-                written.aliases.replace(tokens.strings()?).is_none()
+            let is_new = if let Some(place) = LISTS.iter().position(|known| *known == key) {
+                written.lists[place].replace(tokens.strings()?).is_none()
             } else {
                 let place = KEYS.iter().position(|known| *known == key)?;
                 written.values[place].replace(tokens.string()?).is_none()

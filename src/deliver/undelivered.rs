@@ -43,6 +43,7 @@ pub(super) fn of(
     let account = letter.account.as_str();
     Event {
         id,
+        copy_of: None,
         kind: EventKind::DeadLetter,
         destination: Destination::DeadLetter,
         account: letter.account.clone(),

@@ -217,6 +217,7 @@ fn letter(
 fn event(letter: &DeadLetterRecord, content: &[u8], key: &SenderKey) -> Event {
     Event {
         id: letter.id,
+        copy_of: None,
         kind: EventKind::DeadLetter,
         destination: Destination::DeadLetter,
         account: letter.account.clone(),
@@ -242,6 +243,7 @@ pub fn replayed(letter: &DeadLetterRecord, key: &SenderKey) -> Event {
     };
     Event {
         id,
+        copy_of: None,
         kind: EventKind::Replayed,
         destination: Destination::DeadLetter,
         account: letter.account.clone(),

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::carrier::Account;
 use crate::log::UNHURRIED;
 use crate::message::{
-    AccountName, Body, Consent, ConsentRecord, Decision, Destination, Event, EventId, EventKind, Flag, Inbound, Number,
-    Open, Part, Parts, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp, Traceparent,
+    AccountName, Body, Consent, ConsentRecord, Decision, DepartmentName, Destination, Event, EventId, EventKind, Flag,
+    Inbound, Number, Open, Part, Parts, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp, Traceparent,
 };
 use crate::parts::Joined;
 
@@ -119,12 +119,13 @@ impl Label {
     }
 }
 
-/// The events of one text, its own first.
+/// The events of one text, its own first: one for each department that gets it.
 pub fn encode(text: &InboundText, decision: &Decision, label: Label, key: &SenderKey) -> Vec<Event> {
     let (id, kind) = (label.id, label.kind);
     let sender = key.hash(&text.from);
     let event = |id, kind, destination, value| Event {
         id,
+        copy_of: None,
         kind,
         destination,
         account: text.account.clone(),
@@ -135,20 +136,44 @@ pub fn encode(text: &InboundText, decision: &Decision, label: Label, key: &Sende
         traceparent: text.traceparent.clone(),
         value,
     };
-    let destination = match kind {
-        EventKind::Probe => Destination::Probe,
-        _ => Destination::Department(decision.department.clone()),
-    };
     let flags = label.flags.iter().filter(|flag| flag.is(Flag::Unverified)).cloned().collect();
-    let own = event(id, kind, destination, to_json(&record(text, decision, label)));
-    let consent = decision.consent.map(|consent| {
+    // Of one trace, whoever gets it.
+    let trace = |event: Event| {
+        let trace = event.traceparent.unwrap_or_else(|| Traceparent::of(id).as_str().to_owned());
+        Event { traceparent: Some(trace), ..event }
+    };
+    let own = record(text, decision, label);
+    let mut events = Vec::with_capacity(decision.every_department().len() + usize::from(decision.consent.is_some()));
+    match &decision.departments {
+        None => {
+            let destination = match kind {
+                EventKind::Probe => Destination::Probe,
+                _ => Destination::Department(decision.department.clone()),
+            };
+            events.push(event(id, kind, destination, to_json(&own)));
+        }
+        Some(departments) => events.extend(departments.iter().map(|department| {
+            let record = copy(&own, department);
+            let destination = Destination::Department(department.clone());
+            Event { copy_of: Some(id), ..trace(event(record.id, kind, destination, to_json(&record))) }
+        })),
+    }
+    events.extend(decision.consent.map(|consent| {
         let record = ConsentRecord { flags, ..consent_record(text, decision, consent, id) };
-        let consent = event(record.id, EventKind::Consent, Destination::Consent, to_json(&record));
-        // Of one trace with its text.
-        let trace = consent.traceparent.unwrap_or_else(|| Traceparent::of(id).as_str().to_owned());
-        Event { traceparent: Some(trace), ..consent }
-    });
-    std::iter::once(own).chain(consent).collect()
+        trace(event(record.id, EventKind::Consent, Destination::Consent, to_json(&record)))
+    }));
+    events
+}
+
+/// What one of several departments gets: an event of its own, that says which text it is.
+fn copy(text: &Record, department: &DepartmentName) -> Record {
+    Record {
+        id: Record::copy_id(text.id, department),
+        department: department.clone(),
+        relates_to: text.relates_to.or(Some(text.id)),
+        copy_of: Some(text.id),
+        ..text.clone()
+    }
 }
 
 fn record(text: &InboundText, decision: &Decision, label: Label) -> Record {
@@ -180,6 +205,7 @@ fn record(text: &InboundText, decision: &Decision, label: Label) -> Record {
         keyword: decision.keyword.clone(),
         rest,
         department: decision.department.clone(),
+        departments: decision.departments.clone(),
         rule: decision.rule.clone().into(),
         consent: decision.consent.map(Open::Known),
         routes_version: decision.routes_version.clone(),
@@ -188,6 +214,7 @@ fn record(text: &InboundText, decision: &Decision, label: Label) -> Record {
         parts: text.parts,
         media: inbound.media.clone(),
         relates_to,
+        copy_of: None,
         flags,
     }
 }
@@ -229,7 +256,7 @@ mod tests {
 
     use super::*;
     use crate::carrier::{self, Auth};
-    use crate::message::{AccountName, DepartmentName, Rule, RuleKind};
+    use crate::message::{AccountName, Rule, RuleKind};
 
     fn account() -> Arc<Account> {
         let carrier = carrier::by_name("twilio").expect("a carrier of this build");
@@ -253,6 +280,7 @@ mod tests {
     fn decision(rest: Option<usize>, consent: Option<Consent>) -> Decision {
         Decision {
             department: DepartmentName::parse("highways").expect("a name"),
+            departments: None,
             keyword: None,
             rule: Rule { kind: RuleKind::Default, matched: None },
             consent,
@@ -285,6 +313,67 @@ mod tests {
             prop_assert_eq!(record.text.as_str(), "");
             prop_assert_eq!(record.flags, vec![Flag::Undecodable]);
         }
+    }
+
+    fn several(names: &[&str]) -> Decision {
+        let all: Vec<_> = names.iter().map(|name| DepartmentName::parse(name).expect("a name")).collect();
+        Decision { department: all[0].clone(), departments: Some(all.into()), ..decision(None, Some(Consent::Stop)) }
+    }
+
+    proptest! {
+        /// Whichever record is read first, and wherever it went: one copy of the text, as if one department had got it.
+        #[test]
+        fn what_several_departments_get_is_kept_as_one(
+            words: String,
+            id: u128,
+            flags in proptest::sample::subsequence(vec![Flag::PossibleRepeat, Flag::Unverified], 0..=2),
+            completes: Option<u128>,
+        ) {
+            let key = SenderKey::new(b"a key of 32 characters for tests").expect("long enough");
+            let text = InboundText::new(&account(), inbound(&words), Timestamp::UNIX_EPOCH, None, &key);
+            let (names, id) = (["highways", "consent", "flood-team"], EventId::from_u128(id));
+            let flags = flags.into_iter().map(Open::Known).collect();
+            let relates_to = completes.map(EventId::from_u128);
+            let label = Label { relates_to, ..Label::message(id, flags) };
+            let events = encode(&text, &several(&names), label.clone(), &key);
+            prop_assert_eq!(events.len(), names.len() + 1);
+            let kept: std::collections::BTreeSet<_> = events[..3].iter().flat_map(|event| {
+                let moved = Record::flagged(&event.value, Flag::Failover).expect("a record");
+                [&event.value, &moved].map(|value| {
+                    let record = Record::from_json(value).expect("a record");
+                    record.kept(value).expect("a record").expect("of a text that several got")
+                })
+            }).collect();
+            prop_assert_eq!(kept.len(), 1);
+            let kept = kept.first().expect("one");
+            let alone = record(&text, &several(&names), label);
+            prop_assert_eq!(&Record::from_json(kept).expect("a record"), &alone);
+            prop_assert_eq!(alone.kept(kept).expect("a record"), None);
+        }
+    }
+
+    #[test]
+    fn each_of_several_departments_gets_an_event_of_its_own_and_a_wish_is_one() {
+        let key = SenderKey::new(b"a key of 32 characters for tests").expect("long enough");
+        let text = InboundText::new(&account(), inbound("STOP"), Timestamp::UNIX_EPOCH, None, &key);
+        let (names, id) = (["highways", "consent"], EventId::from_u128(1));
+        let events = encode(&text, &several(&names), Label::message(id, Vec::new()), &key);
+        let ids: std::collections::HashSet<_> = events.iter().map(|event| event.id).chain([id]).collect();
+        assert_eq!(ids.len(), 4, "a department may be called as the consent record is");
+        assert_eq!(events[2].destination, Destination::Consent);
+        let trace = &events[2].traceparent;
+        for (event, name) in events.iter().zip(names) {
+            let record = Record::from_json(&event.value).expect("a record");
+            let department = DepartmentName::parse(name).expect("a name");
+            assert_eq!(event.destination, Destination::Department(department.clone()));
+            assert_eq!((event.id, event.id), (record.id, Record::copy_id(id, &department)));
+            assert_eq!((event.copy_of, record.copy_of, record.relates_to), (Some(id), Some(id), Some(id)));
+            assert_eq!((&record.department, record.every_department().len()), (&department, 2));
+            assert_eq!((event.key, event.fingerprint), (events[2].key, text.fingerprint));
+            assert_eq!((&event.traceparent, event.kind), (trace, EventKind::Message), "one trace");
+        }
+        let wish: ConsentRecord = serde_json::from_slice(&events[2].value).expect("JSON");
+        assert_eq!((wish.id, wish.relates_to), (EventId::new_v5(&id, b"consent"), id));
     }
 
     #[test]

@@ -197,7 +197,9 @@ impl Intake {
     }
 
     fn count(&self, table: &Table, text: &InboundText, decision: &Decision, fate: Result<Fate, Deferral>) {
-        self.counters.text(&decision.department, fate.unwrap_or(Fate::Deferred));
+        for department in decision.every_department() {
+            self.counters.text(department, fate.unwrap_or(Fate::Deferred));
+        }
         if fate == Ok(Fate::Published) && table.keyword_count() <= COUNTED_KEYWORDS_MAX {
             self.counters.keyword(table.number_label(&text.to), decision);
         }
@@ -255,7 +257,7 @@ impl Intake {
         let places = &self.settings.places;
         let _held = match way {
             Way::Department(_, decision) => {
-                Some(places.of_department(&decision.department).ok_or(Deferral::Department)?)
+                Some(places.of_departments(decision.every_department()).ok_or(Deferral::Department)?)
             }
             Way::Parts => None,
         };

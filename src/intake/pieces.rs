@@ -8,7 +8,7 @@ use super::counters::Fate;
 use super::encode::InboundText;
 use super::{Deferral, Intake, Label, Reason, Way};
 use crate::keyword::Table;
-use crate::message::{Body, Decision, DepartmentName, Event, EventKind, Flag};
+use crate::message::{Body, Decision, DepartmentName, Event, EventKind, Flag, Several, every};
 use crate::parts::{Joined, Outcome, PartRecord, Received, is_joinable};
 
 impl InboundText {
@@ -45,7 +45,7 @@ impl Intake {
 
     /// A text made of its pieces, to its end like any other. `None` when that is dead-letter. Taking
     /// the same text again changes nothing.
-    pub async fn take_joined(&self, joined: &Joined) -> Result<Option<DepartmentName>, Deferral> {
+    pub async fn take_joined(&self, joined: &Joined) -> Result<Option<(DepartmentName, Several)>, Deferral> {
         let table = self.settings.routes.load();
         let text = InboundText::joined(joined, &self.settings.sender_key);
         let Some(decision) = decide(&table, joined) else {
@@ -56,7 +56,7 @@ impl Intake {
         // Its id is made of its pieces: whatever has it is this text.
         let fate = fate.map(|fate| fate.unwrap_or(Fate::Duplicate));
         self.count(&table, &text, &decision, fate);
-        Ok((fate? != Fate::DeadLetter).then_some(decision.department))
+        Ok((fate? != Fate::DeadLetter).then_some((decision.department, decision.departments)))
     }
 }
 
@@ -81,9 +81,14 @@ fn decide(table: &Table, joined: &Joined) -> Option<Decision> {
         }
         _ => {
             let default = table.default_for(&joined.to)?;
-            let known = |name: &&DepartmentName| table.departments().iter().any(|known| known.name == **name);
-            let department = joined.department.as_ref().filter(known).cloned();
-            Some(Decision { department: department.unwrap_or_else(|| default.department.clone()), ..default })
+            let known = |name: &&DepartmentName| table.topic(name).is_some();
+            let went = joined.department.as_ref().map_or(&[][..], |first| every(first, &joined.departments));
+            let mut went: Vec<_> = went.iter().filter(known).cloned().collect();
+            Some(match went.len() {
+                0 => default,
+                1 => Decision { department: went.remove(0), ..default },
+                _ => Decision { department: went[0].clone(), departments: Some(went.into()), ..default },
+            })
         }
     }
 }

@@ -193,6 +193,15 @@ impl Places {
         fits.then(|| Held::of(held, 1))
     }
 
+    /// A place of each department that gets one text, or none.
+    pub fn of_departments(&self, departments: &[DepartmentName]) -> Option<(Held, Vec<Held>)> {
+        let (first, others) = departments.split_first()?;
+        // No list is made for one department.
+        let first = self.of_department(first)?;
+        let others = others.iter().map(|department| self.of_department(department)).collect::<Option<_>>()?;
+        Some((first, others))
+    }
+
     /// A text became durable that was handed to the log then.
     pub fn became_durable(&self, handed_over: Instant) {
         let now = Instant::now();
@@ -452,6 +461,24 @@ mod tests {
         assert!(places.of_department(&department("parking")).is_some());
         texts.truncate(20);
         assert!(places.of_department(&department("highways")).is_some());
+    }
+
+    #[test]
+    fn a_text_of_several_departments_gets_in_with_all_or_with_none() {
+        let (places, _) = places(100, 100, 10);
+        let names = ["highways", "flood-team"].map(|name| DepartmentName::parse(name).expect("a name"));
+        let place = || places.enter(&account("a"), 1).ok();
+        let full: Vec<_> = std::iter::from_fn(|| Some((place()?, places.of_department(&names[1])?))).collect();
+        assert_eq!(full.len(), 10);
+        let _place = place().expect("room");
+        assert!(places.of_departments(&names).is_none());
+        let held = |name| places.0.departments.get(name).map(|held| held.load(Ordering::Relaxed));
+        assert_eq!(names.each_ref().map(held), [Some(0), Some(10)], "what was held is given back");
+        drop(full);
+        let both = places.of_departments(&names).expect("room");
+        assert_eq!(names.each_ref().map(held), [Some(1), Some(1)]);
+        drop(both);
+        assert_eq!(names.each_ref().map(held), [Some(0), Some(0)]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::message::{Decision, DepartmentName, PROBE_ACCOUNT, Rule, RuleKind};
 pub(super) fn decision(table: &Table) -> Decision {
     Decision {
         department: DepartmentName::parse(PROBE_ACCOUNT).expect("the word is a name"),
+        departments: None,
         keyword: None,
         rule: Rule { kind: RuleKind::Default, matched: None },
         consent: None,

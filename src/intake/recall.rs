@@ -21,8 +21,8 @@ use crate::dedup::Claim;
 use crate::keyword::Table;
 use crate::log::{LogError, Logged};
 use crate::message::{
-    Body, DeadLetterRecord, Decision, DepartmentName, EventId, EventKind, Flag, Inbound, Open, Record, Timestamp,
-    expires_at, time_to_live,
+    Body, DeadLetterRecord, Decision, DepartmentName, EventId, EventKind, Flag, Inbound, Open, Record, Several,
+    Timestamp, expires_at, time_to_live,
 };
 
 /// One text that is where it belongs.
@@ -30,6 +30,8 @@ use crate::message::{
 pub struct Recalled {
     pub id: EventId,
     pub department: DepartmentName,
+    /// All that got it, where they are several.
+    pub departments: Several,
     /// It was there before.
     pub known: bool,
 }
@@ -95,7 +97,7 @@ impl Intake {
         let record = Record::from_json(&json).map_err(|_| NotRecalled::Unreadable("its content is no record"))?;
         let id = EventId::new_v5(&letter.id, b"delivered again");
         let Rerouted { id, department, known } = self.publish_again(&json, &record, id, &record.department).await?;
-        Ok(vec![Recalled { id, department, known }])
+        Ok(vec![Recalled { id, department, departments: None, known }])
     }
 
     /// The carrier's adapter reads the request again. A text without a carrier's id is called by its
@@ -157,7 +159,8 @@ impl Intake {
         match logged {
             Logged::Reused => Err(NotRecalled::Deferred(Deferral::Log)),
             Logged::Stored | Logged::Known => {
-                Ok(Recalled { id: label.id, department: decision.department, known: logged == Logged::Known })
+                let Decision { department, departments, .. } = decision;
+                Ok(Recalled { id: label.id, department, departments, known: logged == Logged::Known })
             }
         }
     }
@@ -197,8 +200,11 @@ fn label(id: EventId, flags: Vec<Open<Flag>>, completes: Option<EventId>) -> Lab
     Label { id, kind, flags, relates_to: completes }
 }
 
-/// What a record was made of. Flags that say where it went, or that are found again, are left out.
+/// What a record was made of. Flags that say where it went, or that are found again, are left out; of what one of
+/// several departments got, the text.
 fn of_record(record: Record) -> Result<(Inbound, Label), NotRecalled> {
+    let id = record.text_id();
+    let completes = record.relates_to.filter(|other| *other != id);
     let body = match &record.raw {
         None => Body::Text(record.text),
         Some(raw) => {
@@ -218,7 +224,7 @@ fn of_record(record: Record) -> Result<(Inbound, Label), NotRecalled> {
         segments: 1,
         media: record.media,
     };
-    Ok((inbound, label(record.id, flags, record.relates_to)))
+    Ok((inbound, label(id, flags, completes)))
 }
 
 /// A request as the letter kept it.

@@ -67,6 +67,7 @@ impl Intake {
         };
         let event = Event {
             id,
+            copy_of: None,
             kind: EventKind::Message,
             destination: Destination::Department(to.clone()),
             account: original.account.clone(),

@@ -119,8 +119,8 @@ impl Crew {
         if let Some(before) = &joined.before {
             self.write(before.event(&joined.to)).await?;
         }
-        let department = self.insist(|| self.0.tools.intake.take_joined(joined)).await?;
-        self.write(joined.sent(department, needed).event(&joined.to)).await
+        let went = self.insist(|| self.0.tools.intake.take_joined(joined)).await?;
+        self.write(joined.sent(went, needed).event(&joined.to)).await
     }
 
     async fn write(&self, marker: Event) -> Option<()> {

@@ -31,6 +31,7 @@ pub(super) fn of(value: &[u8], reason: &str, key: &SenderKey, now: Timestamp) ->
     };
     Event {
         id,
+        copy_of: None,
         kind: EventKind::DeadLetter,
         destination: Destination::DeadLetter,
         account,

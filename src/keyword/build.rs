@@ -15,7 +15,7 @@ use foldhash::fast::RandomState;
 use super::delivery::{self, Deliveries};
 use super::matcher::Matcher;
 use super::numbers::ByNumber;
-use super::spec::{Refusal, Spec, TestSpec};
+use super::spec::{Expected, KeywordSpec, Refusal, Spec, TestSpec};
 use super::table::{Own, Route, Table};
 use super::vocabulary::{EVERYWHERE, Numbers, Vocabularies, Vocabulary};
 use crate::message::{DepartmentName, Number};
@@ -83,7 +83,7 @@ fn warnings(spec: &Spec, defaults: &Defaults) -> Vec<Refusal> {
         let reason = "no [[number]] with number = \"*\": texts to a number that is not in this table go to dead-letter";
         warnings.push(Refusal { line: 1, reason: reason.to_owned() });
     }
-    let from_keywords = spec.keywords.iter().map(|keyword| &keyword.department);
+    let from_keywords = spec.keywords.iter().flat_map(KeywordSpec::every_department);
     let from_failover = spec.departments.iter().filter_map(|other| other.failover.as_ref().map(|it| &it.department));
     let from_numbers = spec.numbers.iter().map(|number| &number.default);
     let reached: HashSet<_, RandomState> = from_numbers.chain(from_keywords).chain(from_failover).collect();
@@ -153,8 +153,9 @@ fn hidden(own: &Vocabulary, everywhere: &Matcher) -> Vec<usize> {
 
 /// One of the routes' own tests.
 fn run(test: &TestSpec, table: &Table, spec: &Spec, refusals: &mut Refusals) {
-    let TestSpec { to, text, department, keyword, line } = test;
-    if table.topic(department).is_none() {
+    let TestSpec { to, text, expected, keyword, line } = test;
+    let departments = expected.departments();
+    if let Some(department) = departments.iter().find(|department| table.topic(department).is_none()) {
         refusals.add(*line, unknown(department, "what the test expects"));
         return;
     }
@@ -165,14 +166,38 @@ fn run(test: &TestSpec, table: &Table, spec: &Spec, refusals: &mut Refusals) {
     };
     let found = decision.keyword.as_deref();
     let keyword_differs = keyword.as_deref().is_some_and(|expected| found != Some(expected));
-    if decision.department == *department && !keyword_differs {
+    if expected.is_met(decision.every_department()) && !keyword_differs {
         return;
     }
-    let expected = keyword.as_ref().map_or_else(String::new, |keyword| format!(" by keyword {keyword:?}"));
+    let kind = if departments.len() > 1 { "exactly the departments" } else { "department" };
+    let by = keyword.as_ref().map_or_else(String::new, |keyword| format!(" by keyword {keyword:?}"));
     let got = found.map_or_else(|| "without a keyword".to_owned(), |keyword| format!("by keyword {keyword:?}"));
     let reason = format!(
-        "the test expects department {department}{expected}, but the text goes to {} {got}: correct the keywords or the test",
-        decision.department
+        "the test expects {kind} {}{by}, but the text goes to {} {got}: correct the keywords or the test",
+        listed(departments),
+        listed(decision.every_department())
     );
     refusals.add(*line, reason);
+}
+
+fn listed(departments: &[DepartmentName]) -> String {
+    departments.iter().map(DepartmentName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+impl Expected {
+    fn departments(&self) -> &[DepartmentName] {
+        match self {
+            Self::Among(department) => std::slice::from_ref(department),
+            Self::Exactly(departments) => departments,
+        }
+    }
+
+    /// Whether a text goes where it should, that goes to `found`, each of which is there once.
+    fn is_met(&self, found: &[DepartmentName]) -> bool {
+        let are_found = self.departments().iter().all(|department| found.contains(department));
+        match self {
+            Self::Among(_) => are_found,
+            Self::Exactly(departments) => are_found && found.iter().all(|department| departments.contains(department)),
+        }
+    }
 }

@@ -16,7 +16,7 @@ use aho_corasick::{Anchored, BuildError, MatchKind};
 use super::character::{BLANK, letter};
 use super::scan::{Sink, end_of_character, scan, skip_separators};
 use super::spec::Mode;
-use crate::message::{Consent, DepartmentName};
+use crate::message::{Consent, DepartmentName, Several};
 
 /// What a pattern means once it stands at the start of a text.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ pub(super) struct Keyword {
     pub word: Arc<str>,
     pub matched: Arc<str>,
     pub department: DepartmentName,
+    pub departments: Several,
     pub mode: Mode,
 }
 

@@ -40,5 +40,8 @@ mod vocabulary;
 
 pub use delivery::{Delivery, Standby};
 pub use live::Live;
-pub use spec::{ConsentSpec, DepartmentSpec, FailoverSpec, KeywordSpec, Mode, NumberSpec, Refusal, Spec, TestSpec};
+pub use spec::{
+    ConsentSpec, DEPARTMENTS_MAX, DepartmentSpec, Expected, FailoverSpec, KeywordSpec, Mode, NumberSpec, Refusal, Spec,
+    TestSpec,
+};
 pub use table::{Candidate, Explanation, Match, Table};

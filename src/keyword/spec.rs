@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Consent, Country, DepartmentName};
+use crate::message::{Consent, Country, DepartmentName, Several, every};
 
 /// Everything a table is built from.
 #[derive(Debug, Clone)]
@@ -69,9 +69,22 @@ pub struct KeywordSpec {
     pub number: Arc<str>,
     pub word: Arc<str>,
     pub aliases: Vec<String>,
+    /// The first of `departments` where they are several.
     pub department: DepartmentName,
+    /// Each of them gets the text.
+    pub departments: Several,
     pub mode: Mode,
     pub line: usize,
+}
+
+/// Most departments that one keyword may name: so many records come of each of its texts.
+pub const DEPARTMENTS_MAX: usize = 16;
+
+impl KeywordSpec {
+    /// All that it leads to.
+    pub fn every_department(&self) -> &[DepartmentName] {
+        every(&self.department, &self.departments)
+    }
 }
 
 /// How a keyword must stand in the text: always at its start, and …
@@ -101,10 +114,19 @@ pub struct ConsentSpec {
 pub struct TestSpec {
     pub to: String,
     pub text: String,
-    pub department: DepartmentName,
+    pub expected: Expected,
     /// `None`: any keyword or none.
     pub keyword: Option<String>,
     pub line: usize,
+}
+
+/// Where a test says that its text goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// To this department, whoever else gets it.
+    Among(DepartmentName),
+    /// To exactly these, in whatever order.
+    Exactly(Vec<DepartmentName>),
 }
 
 /// Why routes were refused, or are doubtful, and what to do about it.

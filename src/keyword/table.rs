@@ -13,7 +13,7 @@ use super::matcher::{Found, Hit, Keyword, Lost, Matcher, Unwatched, Watch};
 use super::numbers::ByNumber;
 use super::scan::skip_separators;
 use super::spec::{DepartmentSpec, Mode, Refusal, Spec};
-use crate::message::{Consent, Decision, DepartmentName, Number, Rule, RuleKind};
+use crate::message::{Consent, Decision, DepartmentName, Number, Rule, RuleKind, Several};
 
 /// The keyword table, immutable.
 pub struct Table {
@@ -50,16 +50,19 @@ pub struct Explanation {
     /// `None` for a number outside the table: the text goes to dead-letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub department: Option<DepartmentName>,
+    /// All that get it, the first of them above; absent where that is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub departments: Several,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keyword: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consent: Option<Consent>,
-    /// Taken and not published for now; absent when it is not so.
+    /// Taken and not published for now, at least for one of them; absent when it is not so.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hold: bool,
-    /// Who takes the text when the department's topic stays away.
+    /// Who takes the text when the topic of `department` stays away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failover: Option<DepartmentName>,
     pub routes_version: Arc<str>,
@@ -72,6 +75,8 @@ pub struct Explanation {
 pub struct Candidate {
     pub keyword: Arc<str>,
     pub department: DepartmentName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub departments: Several,
     /// The word or alias as the routes write it.
     pub matched: Arc<str>,
     pub mode: Mode,
@@ -111,10 +116,12 @@ impl Table {
         let mut losers = Losers::default();
         let decision = self.route(to).map(|route| self.find_watched(route, text, &mut losers).decision());
         let delivery = decision.as_ref().and_then(|decision| self.delivery(&decision.department));
+        let all = decision.as_ref().map_or(&[][..], Decision::every_department);
         Explanation {
-            hold: delivery.is_some_and(|delivery| delivery.hold),
+            hold: all.iter().filter_map(|department| self.delivery(department)).any(|delivery| delivery.hold),
             failover: delivery.and_then(|delivery| Some(delivery.standby.as_ref()?.department.clone())),
             department: decision.as_ref().map(|decision| decision.department.clone()),
+            departments: decision.as_ref().and_then(|decision| decision.departments.clone()),
             keyword: decision.as_ref().and_then(|decision| decision.keyword.clone()),
             consent: decision.as_ref().and_then(|decision| decision.consent),
             rule: decision.map(|decision| decision.rule),
@@ -190,6 +197,7 @@ pub struct Match<'t> {
 }
 
 impl Match<'_> {
+    /// The first of them where the text goes to several.
     pub fn department(&self) -> &DepartmentName {
         self.hit.as_ref().map_or(&self.route.default, |hit| &hit.keyword().department)
     }
@@ -203,6 +211,7 @@ impl Match<'_> {
         let keyword = self.hit.as_ref().map(Hit::keyword);
         Decision {
             department: self.department().clone(),
+            departments: keyword.and_then(|keyword| keyword.departments.clone()),
             keyword: keyword.map(|keyword| Arc::clone(&keyword.word)),
             rule: Rule {
                 kind: keyword.map_or(RuleKind::Default, |keyword| keyword.mode.into()),
@@ -236,6 +245,7 @@ impl Watch for Losers {
         self.0.push(Candidate {
             keyword: Arc::clone(&keyword.word),
             department: keyword.department.clone(),
+            departments: keyword.departments.clone(),
             matched: Arc::clone(&keyword.matched),
             mode: keyword.mode,
             reason: why.reason().to_owned(),

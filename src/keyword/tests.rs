@@ -16,7 +16,8 @@ pub(super) fn number(number: &str) -> Number {
 
 pub(super) fn keyword(number: &str, word: &str, department_name: &str, mode: Mode) -> KeywordSpec {
     let department = department(department_name);
-    KeywordSpec { number: number.into(), word: word.into(), aliases: vec![], department, mode, line: 20 }
+    let (number, word, departments) = (number.into(), word.into(), None);
+    KeywordSpec { number, word, aliases: vec![], department, departments, mode, line: 20 }
 }
 
 /// Departments a to d; number 86555 with default a, `*` with default b.
@@ -41,6 +42,12 @@ pub(super) fn spec(keywords: Vec<KeywordSpec>) -> Spec {
         version: "v1".into(),
         country: Country::GB,
     }
+}
+
+/// A whole word that leads to all of them.
+pub(super) fn several(word: &str, names: &[&str]) -> KeywordSpec {
+    let departments = names.iter().map(|name| department(name)).collect();
+    KeywordSpec { departments: Some(departments), ..keyword("86555", word, names[0], Mode::Word) }
 }
 
 fn table(keywords: &[(&str, Mode)], fold_accents: bool) -> Table {

@@ -14,7 +14,7 @@ use super::character::{BLANK, letter};
 use super::delivery::Deliveries;
 use super::matcher::{Entry, Keyword};
 use super::scan::{Last, Sink, scan};
-use super::spec::{KeywordSpec, Mode, Spec};
+use super::spec::{DEPARTMENTS_MAX, KeywordSpec, Mode, Spec};
 use crate::message::{Consent, Country, Number};
 
 /// The key of what holds for every number.
@@ -270,16 +270,43 @@ impl Collector<'_> {
     }
 
     fn keyword(&mut self, spec: &KeywordSpec) {
-        let KeywordSpec { number, word, aliases, department, mode, line } = spec;
+        let KeywordSpec { number, word, aliases, department, departments, mode, line } = spec;
         let what = || format!("keyword {word:?}");
-        if !self.departments.contains_key(department) {
-            self.refusals.add(*line, unknown(department, &format!("{}: its department", what())));
-        }
+        self.departments_of(spec);
         let Some(number) = self.number(number, what, *line) else { return };
         let aliases = aliases.iter().map(|alias| alias.as_str().into());
         for matched in [Arc::clone(word)].into_iter().chain(aliases) {
-            let keyword = Keyword { word: Arc::clone(word), matched, department: department.clone(), mode: *mode };
+            let (department, departments) = (department.clone(), departments.clone());
+            let keyword = Keyword { word: Arc::clone(word), matched, department, departments, mode: *mode };
             self.word(&number, keyword, *line);
+        }
+    }
+
+    /// Refuses a keyword that leads to a department which is not there, or to one twice.
+    fn departments_of(&mut self, spec: &KeywordSpec) {
+        let KeywordSpec { word, departments, line, .. } = spec;
+        let which = departments.as_ref().map_or("its department", |_| "one of its departments");
+        for (place, department) in spec.every_department().iter().enumerate() {
+            if !self.departments.contains_key(department) {
+                self.refusals.add(*line, unknown(department, &format!("keyword {word:?}: {which}")));
+            }
+            if spec.every_department()[..place].contains(department) {
+                let reason = format!("keyword {word:?} names department {department} twice: it gets a text once");
+                self.refusals.add(*line, reason);
+            }
+        }
+        let Some(several) = departments else { return };
+        if several.len() < 2 {
+            let reason =
+                format!("keyword {word:?}: departments must name at least two; for one say department = \"…\"");
+            self.refusals.add(*line, reason);
+        }
+        if several.len() > DEPARTMENTS_MAX {
+            let count = several.len();
+            let reason = format!(
+                "keyword {word:?} names {count} departments, and each gets every text: name {DEPARTMENTS_MAX} at most"
+            );
+            self.refusals.add(*line, reason);
         }
     }
 

@@ -30,6 +30,7 @@ pub(super) fn of_event(event: &Event) -> Event {
     };
     Event {
         id,
+        copy_of: None,
         kind: EventKind::DeadLetter,
         destination: Destination::DeadLetter,
         value: serde_json::to_vec(&record).expect("a record has only string keys and finite numbers"),

@@ -1,6 +1,7 @@
 //! Audit copies and the log of who read them: the same words for both stores.
 
-use super::{DepartmentName, EventId, Number, Record, RecordError, Text, Timestamp};
+use super::decision::every;
+use super::{DepartmentName, EventId, Number, Record, RecordError, Several, Text, Timestamp};
 
 /// One audit copy, as either store gives it back: what it is found and told by, and the record as it was published,
 /// by whichever release.
@@ -8,6 +9,8 @@ use super::{DepartmentName, EventId, Number, Record, RecordError, Text, Timestam
 pub struct AuditCopy {
     pub id: EventId,
     pub department: DepartmentName,
+    /// All whose text it was, where they were several.
+    pub departments: Several,
     pub to: Number,
     pub received_at: Timestamp,
     pub expires_at: Timestamp,
@@ -17,9 +20,14 @@ pub struct AuditCopy {
 impl AuditCopy {
     /// The error names the place, never the content.
     pub fn read(json: &[u8], expires_at: Timestamp) -> Result<Self, RecordError> {
-        let Record { id, department, to, received_at, .. } = Record::from_json(json)?;
+        let Record { id, department, departments, to, received_at, .. } = Record::from_json(json)?;
         let json = String::from_utf8(json.to_vec()).map_err(|_| RecordError::Malformed("not UTF-8".to_owned()))?;
-        Ok(Self { id, department, to, received_at, expires_at, json: Text::from(json) })
+        Ok(Self { id, department, departments, to, received_at, expires_at, json: Text::from(json) })
+    }
+
+    /// All whose text it was.
+    pub fn every_department(&self) -> &[DepartmentName] {
+        every(&self.department, &self.departments)
     }
 
     /// The record's JSON, fields and words of later releases included.

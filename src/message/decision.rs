@@ -39,10 +39,21 @@ pub struct Rule {
     pub matched: Option<Arc<str>>,
 }
 
+/// All departments that get a text where they are several, each once: at least two, in the order of the routes. `None`
+/// for a text of one department, which then costs nothing more.
+pub type Several = Option<Arc<[DepartmentName]>>;
+
+/// Every department that gets a text: `first` alone, or the several.
+pub fn every<'a>(first: &'a DepartmentName, several: &'a Several) -> &'a [DepartmentName] {
+    several.as_deref().unwrap_or(std::slice::from_ref(first))
+}
+
 /// Where a text goes and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
+    /// The first of `departments` where they are several.
     pub department: DepartmentName,
+    pub departments: Several,
     /// The keyword's own word, also when an alias matched; absent when none did.
     pub keyword: Option<Arc<str>>,
     pub rule: Rule,
@@ -52,4 +63,11 @@ pub struct Decision {
     pub rest: Option<usize>,
     /// Content hash of the table that decided.
     pub routes_version: Arc<str>,
+}
+
+impl Decision {
+    /// All that get the text.
+    pub fn every_department(&self) -> &[DepartmentName] {
+        every(&self.department, &self.departments)
+    }
 }

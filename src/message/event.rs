@@ -139,6 +139,8 @@ impl EventSource {
 #[derive(Clone)]
 pub struct Event {
     pub id: EventId,
+    /// The id of the text, where several departments get it and this is what one of them gets.
+    pub copy_of: Option<EventId>,
     pub kind: EventKind,
     pub destination: Destination,
     pub account: AccountName,

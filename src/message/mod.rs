@@ -19,7 +19,7 @@ mod sender;
 mod trace;
 
 pub use audit::{Access, AuditCopy, AuditQuery};
-pub use decision::{Consent, Decision, Rule, RuleKind};
+pub use decision::{Consent, Decision, Rule, RuleKind, Several, every};
 pub use event::{Destination, Event, EventKind, EventSource, PROBE_ACCOUNT, topics};
 pub use expiry::{PROBE_LIFE, expires_at, time_to_live};
 pub use inbound::{Body, Inbound, Media, Part};

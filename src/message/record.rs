@@ -10,7 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{AccountName, Consent, DepartmentName, EventId, Media, Number, Open, Rule, Text, Timestamp};
+use super::{
+    AccountName, Consent, DepartmentName, EventId, Media, Number, Open, Rule, Several, Text, Timestamp, every,
+};
 
 /// The major version of the record's shape; `ce_type` carries it too.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -69,6 +71,9 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rest: Option<Text>,
     pub department: DepartmentName,
+    /// Absent where one department got the text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub departments: Several,
     pub rule: Open<Rule>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub consent: Option<Open<Consent>>,
@@ -83,6 +88,9 @@ pub struct Record {
     pub media: Vec<Media>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub relates_to: Option<EventId>,
+    /// The text's own id, in what each of several departments got of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub copy_of: Option<EventId>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub flags: Vec<Open<Flag>>,
 }
@@ -171,7 +179,7 @@ impl Record {
         if flags.contains(&flag.into()) {
             return Ok(value.to_vec());
         }
-        with_members(value, [("flags", raw(&with_flag(flags, flag)))])
+        with_members(value, [("flags", Some(raw(&with_flag(flags, flag))))])
     }
 
     /// The same text as another department gets it: under an id of its own, related to this one. What was said of
@@ -180,9 +188,48 @@ impl Record {
         let Self { id: original, mut flags, .. } = Self::from_json(value)?;
         flags.retain(|flag| !flag.is(Flag::Failover));
         let flags = if flags.contains(&Flag::Rerouted.into()) { flags } else { with_flag(flags, Flag::Rerouted) };
-        let members =
-            [("id", raw(&id)), ("relates_to", raw(&original)), ("department", raw(to)), ("flags", raw(&flags))];
+        let members = [
+            ("id", Some(raw(&id))),
+            ("relates_to", Some(raw(&original))),
+            ("department", Some(raw(to))),
+            ("departments", None),
+            ("copy_of", None),
+            ("flags", Some(raw(&flags))),
+        ];
         with_members(value, members)
+    }
+
+    /// The id of what one of several departments gets of a text.
+    pub fn copy_id(text: EventId, department: &DepartmentName) -> EventId {
+        // The word before it keeps a department called `consent` apart from the text's consent record.
+        EventId::new_v5(&text, format!("department/{department}").as_bytes())
+    }
+
+    /// The id of the text: its own, or that of which this is one department's.
+    pub fn text_id(&self) -> EventId {
+        self.copy_of.unwrap_or(self.id)
+    }
+
+    /// All that got the text.
+    pub fn every_department(&self) -> &[DepartmentName] {
+        every(&self.department, &self.departments)
+    }
+
+    /// What the archive keeps of a text that several departments got: one value under the text's own id, byte for byte
+    /// the same from whichever of their records; `value` is what `self` was read from. `None` for a record that stands
+    /// for itself, whose value is kept as it is.
+    pub fn kept(&self, value: &[u8]) -> Result<Option<Vec<u8>>, RecordError> {
+        let Some(text) = self.copy_of else { return Ok(None) };
+        // That one of them went to a standby's topic is not said of the text.
+        let flags: Vec<_> = self.flags.iter().filter(|flag| !flag.is(Flag::Failover)).collect();
+        let members = [
+            ("id", Some(raw(&text))),
+            ("department", Some(raw(self.every_department().first().unwrap_or(&self.department)))),
+            ("flags", (!flags.is_empty()).then(|| raw(&flags))),
+            ("relates_to", self.relates_to.filter(|other| *other != text).map(|other| raw(&other))),
+            ("copy_of", None),
+        ];
+        with_members(value, members).map(Some)
     }
 }
 
@@ -211,9 +258,18 @@ fn raw(member: &impl Serialize) -> Box<RawValue> {
     to_raw_value(member).expect("words, ids and what was JSON")
 }
 
-fn with_members<const N: usize>(value: &[u8], changed: [(&str, Box<RawValue>); N]) -> Result<Vec<u8>, RecordError> {
+/// The value with these members changed, or left out.
+fn with_members<const N: usize>(
+    value: &[u8],
+    changed: [(&str, Option<Box<RawValue>>); N],
+) -> Result<Vec<u8>, RecordError> {
     let mut members: BTreeMap<String, Box<RawValue>> = read(value)?;
-    members.extend(changed.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    for (name, value) in changed {
+        match value {
+            Some(value) => drop(members.insert(name.to_owned(), value)),
+            None => drop(members.remove(name)),
+        }
+    }
     Ok(serde_json::to_vec(&members).expect("what was JSON, under string keys"))
 }
 

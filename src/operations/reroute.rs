@@ -134,7 +134,7 @@ impl Desk {
 }
 
 fn may_move(holder: &Holder<'_>, copy: &AuditCopy) -> bool {
-    holder.is_operator || holder.of(copy.department.as_str()).is_some()
+    holder.is_operator || copy.every_department().iter().any(|department| holder.of(department.as_str()).is_some())
 }
 
 /// Nobody has a name here: a token is all that is known.

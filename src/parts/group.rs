@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::joined::{Joined, Outcome};
 use super::marker::{self, Marker, PieceRef};
 use super::record::{JoinKey, PartRecord};
-use crate::message::{AccountName, DepartmentName, EventId, Number, Timestamp};
+use crate::message::{AccountName, DepartmentName, EventId, Number, Several, Timestamp};
 
 /// Twins a group remembers for each of its numbers; more of them leave no trace.
 const TWINS_MAX: usize = 4;
@@ -37,6 +37,7 @@ pub(super) enum Phase {
         /// The text's id.
         text: EventId,
         department: Option<DepartmentName>,
+        departments: Several,
     },
 }
 
@@ -213,10 +214,11 @@ impl<P> Group<P> {
         let bytes = record.bytes();
         let (number, received_at, refs) = (record.number, record.received_at, vec![late.piece]);
         let mut joined = Joined::of(self.id, received_at, Outcome::Addendum, BTreeMap::from([(number, *record)]));
-        if let Phase::Sent { text, department, .. } = &self.phase {
+        if let Phase::Sent { text, department, departments, .. } = &self.phase {
             joined.id = EventId::new_v5(text, piece.as_bytes());
             joined.relates_to = Some(*text);
             joined.department.clone_from(department);
+            joined.departments.clone_from(departments);
         }
         joined.pieces = refs;
         (joined, bytes)

@@ -33,14 +33,15 @@ impl<P: Copy + Ord> Groups<P> {
                 }
                 self.place_again(leaving, now);
             }
-            Marker::Sent { id, outcome, total, department, pieces } => {
+            Marker::Sent { id, outcome, total, department, departments, pieces } => {
                 if self.find(key, group).is_none() {
                     self.remember_unread(at, key, group, received_at, total);
                 }
                 let mut leaving = self.take_apart(key, group, &pieces);
                 // What a later release has made of it: pieces that come now are late ones.
                 let outcome = outcome.known().copied().unwrap_or(Outcome::Incomplete);
-                leaving.extend(self.settle_text(key, group, Phase::Sent { outcome, text: id, department }, &pieces));
+                let sent = Phase::Sent { outcome, text: id, department, departments };
+                leaving.extend(self.settle_text(key, group, sent, &pieces));
                 self.place_again(leaving, now);
             }
             Marker::Later => {}

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::marker::{self, Marker, MarkerRecord, PieceRef};
 use super::record::{JoinKey, PartRecord};
-use crate::message::{AccountName, Body, DepartmentName, EventId, Flag, Inbound, Number, Open, Parts, Text, Timestamp};
+use crate::message::{
+    AccountName, Body, DepartmentName, EventId, Flag, Inbound, Number, Open, Parts, Several, Text, Timestamp,
+};
 
 /// What became of a text's pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,6 +45,8 @@ pub struct Joined {
     /// The incomplete text that an addendum belongs to, and where that went.
     pub relates_to: Option<EventId>,
     pub department: Option<DepartmentName>,
+    /// All of them, where that went to several.
+    pub departments: Several,
     /// To be written before the text is published.
     pub before: Option<MarkerRecord>,
     pub(super) key: JoinKey,
@@ -51,14 +55,16 @@ pub struct Joined {
 }
 
 impl Joined {
-    /// What to write once the text is durable. `department`: where it went, if it went to one;
-    /// `needed`: `Groups::needed`, for readers whose stream keeps no position for them.
-    pub fn sent(&self, department: Option<DepartmentName>, needed: Option<EventId>) -> MarkerRecord {
+    /// What to write once the text is durable. `went`: to which department and, where they are several, to which
+    /// ones, if it went to any; `needed`: `Groups::needed`, for readers whose stream keeps no position for them.
+    pub fn sent(&self, went: Option<(DepartmentName, Several)>, needed: Option<EventId>) -> MarkerRecord {
+        let (department, departments) = went.map_or((None, None), |(first, several)| (Some(first), several));
         let sent = Marker::Sent {
             id: self.id,
             outcome: self.outcome.into(),
             total: self.parts.total,
             department,
+            departments,
             pieces: self.pieces.clone(),
         };
         MarkerRecord { needed, ..marker::record(&self.account, self.key, self.group, self.received_at, sent) }
@@ -116,6 +122,7 @@ impl Joined {
             has_beginning,
             relates_to: None,
             department: None,
+            departments: None,
             before: None,
             key: lowest.key,
             group,

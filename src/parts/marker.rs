@@ -6,7 +6,7 @@ use super::joined::Outcome;
 use super::record::{JoinKey, hex};
 use crate::message::{
     AccountName, DepartmentName, Destination, Event, EventId, EventKind, Number, Open, RecordError, SCHEMA_VERSION,
-    Timestamp, iso,
+    Several, Timestamp, iso,
 };
 
 /// What makes the id of a `Sent` marker of the id of its text.
@@ -40,6 +40,9 @@ pub enum Marker {
         /// Where it went; absent when it has no department (dead-letter).
         #[serde(skip_serializing_if = "Option::is_none", default)]
         department: Option<DepartmentName>,
+        /// All that it went to where they are several; what an earlier release wrote names the first.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        departments: Several,
         pieces: Vec<PieceRef>,
     },
     /// These pieces were there already in a text that is sent: they add nothing.
@@ -82,6 +85,7 @@ impl MarkerRecord {
     pub fn event(&self, to: &Number) -> Event {
         Event {
             id: self.event_id(),
+            copy_of: None,
             kind: EventKind::Joined,
             destination: Destination::Parts,
             account: self.account.clone(),

@@ -157,6 +157,7 @@ impl PartRecord {
     pub fn event(&self) -> Event {
         Event {
             id: self.id,
+            copy_of: None,
             kind: EventKind::Part,
             destination: Destination::Parts,
             account: self.account.clone(),

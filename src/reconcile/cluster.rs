@@ -75,6 +75,7 @@ impl Cluster {
         if self.archive.is_some() {
             self.look_into_archive(&mut collection).await?;
         }
+        collection.ledger.settle_copies();
         if !collection.ledger.unaccounted().is_empty() {
             collection = self.look_again(collection, stop).await?;
         }

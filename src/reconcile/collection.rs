@@ -15,7 +15,7 @@ use super::glance::{Glance, Piece};
 use super::ledger::{COPIED, DEAD, DUE, EXPECTED, LOGGED, Ledger, NAMED, PROBE, TEXT, TooMany, WAITING};
 use super::letters::UNREADABLE;
 use super::probes::Numbers;
-use crate::message::{EventId, EventKind, Timestamp};
+use crate::message::{EventId, EventKind, Record, Timestamp};
 
 /// After this time a piece has long been given up waiting for the others.
 const PIECES_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
@@ -72,8 +72,9 @@ impl Collection {
         let due = if due { DUE } else { 0 };
         match seen.kind {
             EventKind::Message | EventKind::Addendum if is_of_window => {
-                self.ledger.mark(seen.id, TEXT | place | due)?;
-                self.expect_of_text(seen)?;
+                let text = self.take_copy(seen, place)?;
+                self.ledger.mark(text, TEXT | place | due)?;
+                self.expect_of_text(text, seen)?;
                 return Ok(true);
             }
             EventKind::Consent if is_of_window => {
@@ -87,15 +88,31 @@ impl Collection {
             EventKind::Joined => self.take_marker(seen)?,
             EventKind::Probe => return self.take_probe(seen, place, due),
             // A copy of another hour still shows that the text is not lost.
-            _ => self.ledger.mark_known(seen.id, place),
+            _ => {
+                self.ledger.mark_known(seen.id, place);
+                if let Some(text) = seen.value.as_ref().and_then(|value| value.copy_of) {
+                    self.ledger.mark_known(text, place);
+                }
+            }
         }
         Ok(false)
     }
 
-    fn expect_of_text(&mut self, seen: &Seen<'_>) -> Result<(), TooMany> {
+    /// The id of the text. Where several departments get it, each should have what one of them has.
+    fn take_copy(&mut self, seen: &Seen<'_>, place: u16) -> Result<EventId, TooMany> {
+        let copy = seen.value.as_ref().and_then(|value| Some((value.copy_of?, value)));
+        let Some((text, value)) = copy else { return Ok(seen.id) };
+        self.ledger.mark(seen.id, place)?;
+        for department in &value.departments {
+            self.ledger.expect_copy(Record::copy_id(text, department), text)?;
+        }
+        Ok(text)
+    }
+
+    fn expect_of_text(&mut self, text: EventId, seen: &Seen<'_>) -> Result<(), TooMany> {
         let Some(value) = &seen.value else { return Ok(()) };
         if value.consent.is_some() {
-            self.ledger.mark(EventId::new_v5(&seen.id, b"consent"), EXPECTED)?;
+            self.ledger.mark(EventId::new_v5(&text, b"consent"), EXPECTED)?;
         }
         if let Some(department) = value.department.as_deref()
             && !self.departments.contains(department)
@@ -169,6 +186,7 @@ impl Collection {
             self.findings.add(Kind::Unjoined, Some(piece.id), "a piece that no text was made of");
         }
         self.numbers.gaps(self.window, &mut self.findings);
+        self.ledger.settle_copies();
         self.ledger.compare(&mut self.findings);
         let text = |marks: u16, any: u16| marks & TEXT != 0 && marks & any != 0;
         let count = |any: u16| self.ledger.count(|marks| text(marks, any));

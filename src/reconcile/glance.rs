@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::message::{EventId, Timestamp, iso};
+use crate::message::{DepartmentName, EventId, Timestamp, iso};
 
 /// A value as far as it is needed here. Which fields there are depends on the kind of event.
 #[derive(Deserialize, Default)]
@@ -23,6 +23,9 @@ pub(super) struct Glance<'a> {
     pub department: Option<Cow<'a, str>>,
     pub consent: Option<IgnoredAny>,
     pub relates_to: Option<EventId>,
+    /// Of what one of several departments got: the text, and all of them.
+    pub copy_of: Option<EventId>,
+    pub departments: Vec<DepartmentName>,
     #[serde(borrow)]
     pub carrier_message_id: Option<Cow<'a, str>>,
     /// Of a piece: what makes another copy of it the same.

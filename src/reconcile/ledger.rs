@@ -32,12 +32,14 @@ pub(super) struct TooMany(pub usize);
 
 pub(super) struct Ledger {
     marks: HashMap<EventId, u16>,
+    /// Of what each of several departments should have got: the text. Each is among the marks too.
+    copies: HashMap<EventId, EventId>,
     max: usize,
 }
 
 impl Ledger {
     pub(super) fn new(max: usize) -> Self {
-        Self { marks: HashMap::new(), max }
+        Self { marks: HashMap::new(), copies: HashMap::new(), max }
     }
 
     pub(super) fn mark(&mut self, id: EventId, marks: u16) -> Result<(), TooMany> {
@@ -46,6 +48,24 @@ impl Ledger {
         }
         *self.marks.entry(id).or_default() |= marks;
         Ok(())
+    }
+
+    /// What a department should have got of a text.
+    pub(super) fn expect_copy(&mut self, copy: EventId, text: EventId) -> Result<(), TooMany> {
+        self.mark(copy, EXPECTED)?;
+        self.copies.insert(copy, text);
+        Ok(())
+    }
+
+    /// A text in dead-letter is there for all its departments.
+    pub(super) fn settle_copies(&mut self) {
+        for (copy, text) in &self.copies {
+            if self.marks.get(text).is_some_and(|marks| marks & DEAD != 0)
+                && let Some(marks) = self.marks.get_mut(copy)
+            {
+                *marks |= DEAD;
+            }
+        }
     }
 
     /// Only what is on the page already.

@@ -128,11 +128,11 @@ fn header_id(message: &BorrowedMessage<'_>) -> Option<EventId> {
     EventId::try_parse_ascii(header(message, "ce_id")?).ok()
 }
 
-/// The event's own id, and that in its value, by which the archive goes.
+/// The event's own id, that in its value, by which the archive goes, and that of the text it is a copy of.
 pub(super) fn ids_of(message: &BorrowedMessage<'_>) -> impl Iterator<Item = EventId> {
-    let in_value = Glance::at(message.payload().unwrap_or_default()).and_then(|value| value.id);
+    let value = Glance::at(message.payload().unwrap_or_default()).unwrap_or_default();
     let is_marker = kind_of(message) == Some(EventKind::Joined);
-    header_id(message).into_iter().chain(in_value.filter(|_| !is_marker))
+    header_id(message).into_iter().chain(value.id.filter(|_| !is_marker)).chain(value.copy_of)
 }
 
 /// Whether one of the router's own records is of another installation on the same brokers. Synthetic

@@ -183,6 +183,7 @@ mod tests {
     fn event(number: u128, received_at: Timestamp) -> Event {
         Event {
             id: EventId::from_u128(number),
+            copy_of: None,
             kind: EventKind::Message,
             destination: Destination::Department(DepartmentName::parse("highways").expect("a name")),
             account: AccountName::parse("demo").expect("a name"),

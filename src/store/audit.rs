@@ -28,7 +28,7 @@ pub(super) fn find(
         AuditQuery::Id(id) => found.add(
             connection,
             "SELECT a.id, a.expires_at, a.content FROM ids JOIN audit a ON a.position = ids.position
-             WHERE ids.id = ?1 AND a.hollow = 0 AND a.expires_at > ?2",
+             WHERE ids.id = ?1 AND a.id = ids.id AND a.hollow = 0 AND a.expires_at > ?2",
             params![id.as_bytes().as_slice(), now],
         )?,
         AuditQuery::Sender(number) => {
@@ -41,15 +41,28 @@ pub(super) fn find(
                 )?;
             }
         }
-        AuditQuery::Department { name, since, until } => found.add(
-            connection,
-            "SELECT id, expires_at, content FROM audit
-             WHERE department = ?1 AND hollow = 0 AND received_at >= ?2 AND received_at < ?3 AND expires_at > ?4
-             ORDER BY received_at, position",
-            params![name.as_str(), since.as_millisecond(), until.as_millisecond(), now],
-        )?,
+        AuditQuery::Department { name, since, until } => {
+            let (since, until) = (since.as_millisecond(), until.as_millisecond());
+            found.add(
+                connection,
+                "SELECT id, expires_at, content FROM audit
+                 WHERE department = ?1 AND hollow = 0 AND received_at >= ?2 AND received_at < ?3 AND expires_at > ?4
+                 ORDER BY received_at, position",
+                params![name.as_str(), since, until, now],
+            )?;
+            if connection.table_exists(None, "audit_departments")? {
+                found.add(
+                    connection,
+                    "SELECT a.id, a.expires_at, a.content FROM audit_departments d JOIN audit a USING (position)
+                     WHERE d.department = ?1 AND d.received_at >= ?2 AND d.received_at < ?3
+                       AND a.hollow = 0 AND a.expires_at > ?4 ORDER BY d.received_at, position",
+                    params![name.as_str(), since, until, now],
+                )?;
+            }
+        }
     }
-    // Several keys (after a rotation) give several runs; the sort keeps the order inside each.
+    // Several keys (after a rotation) give several runs, and so do a department's own texts and those it shares; the
+    // sort keeps the order inside each.
     found.copies.sort_by_key(|copy| copy.received_at);
     Ok(found.copies)
 }

@@ -136,6 +136,9 @@ impl Files {
         if is_of_another_type(&error) {
             return StoreError::Corrupt { file: self.database() };
         }
+        if let rusqlite::Error::ToSqlConversionFailure(cause) = &error {
+            return StoreError::Refused(cause.to_string());
+        }
         let Some(code) = error.sqlite_error_code() else {
             return StoreError::Io(error.to_string());
         };

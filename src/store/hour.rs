@@ -35,7 +35,8 @@ pub enum Found<'a> {
     /// An event of the log. `value` is `None` once its words were overwritten; `remembered`: its id is
     /// known, so that a retry adds nothing.
     Logged { id: EventId, kind: EventKind, received_at: Timestamp, value: Option<&'a [u8]>, remembered: bool },
-    /// An audit copy, and whether the log has its event.
+    /// An audit copy, and whether the log has its event; of a text that several departments got, the events of its
+    /// copies say so themselves.
     Copied { id: EventId, logged: bool },
     /// An id that was taken in, and that neither the log nor the copies have. `below`: the log begins
     /// after its position, so a sweep may have removed it.

@@ -126,11 +126,7 @@ impl Job {
 }
 
 fn append_all(transaction: &Connection, events: &[Event], page: &mut Page<'_>) -> rusqlite::Result<Vec<Appended>> {
-    let mut outcomes = Vec::with_capacity(events.len());
-    for event in events {
-        let (appended, position) = append(transaction, event, page.key_id)?;
-        page.newest = position.or(page.newest);
-        outcomes.push(appended);
-    }
+    let (outcomes, position) = append(transaction, events, page.key_id)?;
+    page.newest = position.or(page.newest);
     Ok(outcomes)
 }

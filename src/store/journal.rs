@@ -282,6 +282,8 @@ fn entry_of(row: &Row<'_>) -> Result<Waiting, Fault> {
     let account: String = row.get(5)?;
     let event = Event {
         id: EventId::from_bytes(row.get(2)?),
+        // Its value says it too; only the tables of the embedded log ask for it.
+        copy_of: None,
         kind: kind_of(row.get(3)?).ok_or(Fault::Damaged)?,
         destination: destination_of(&stream).ok_or(Fault::Damaged)?,
         account: AccountName::parse(&account).map_err(|_| Fault::Damaged)?,

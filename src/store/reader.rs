@@ -75,8 +75,7 @@ impl Reader {
     pub fn append(&self, events: &[Event], key_id: &str) -> Result<Vec<Appended>, StoreError> {
         let write = || -> rusqlite::Result<_> {
             let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-            let write = |event| append::append(&transaction, event, key_id).map(|(appended, _)| appended);
-            let outcomes = events.iter().map(write).collect::<Result<Vec<_>, _>>()?;
+            let (outcomes, _) = append::append(&transaction, events, key_id)?;
             transaction.commit().map(|()| outcomes)
         };
         write().map_err(|error| self.files.explain(error))

@@ -11,13 +11,17 @@
 //! without.
 //! Not here: statements that read or write rows.
 //!
-//! Six tables:
+//! Seven tables:
 //! - `log`: every event in the order of commits; the departments' feed, consent and dead-letter.
 //!   AUTOINCREMENT, so a position that a reader holds as its cursor is never given out again.
 //! - `ids`: which event ids are known, with a keyed fingerprint of the content. It outlives the feed's
 //!   rows: a carrier's late retry is recognised for as long as the audit copy lives.
 //! - `audit`: one copy of each text, at the position of its log row. `content`: first byte the format
-//!   (0 = the record's JSON as it is), then whatever is personal.
+//!   (0 = the record's JSON as it is), then whatever is personal. Of a text that several departments got, each has a
+//!   row of the log and an id; the copy is at the first of their positions, under the text's own id, which stands
+//!   in `ids` too.
+//! - `audit_departments` (an addition): whose a copy is beside the department in its own row, for texts that several
+//!   got. A build that overlooks it finds such a copy under the first of them only.
 //! - `access_log`: who read audit copies, when and why.
 //! - `journal`: events that wait for their topic, in the order they were taken in; `bytes` is what an
 //!   entry counts against the bounds, `checksum` is over everything of the event. An id waits once.
@@ -108,7 +112,7 @@ CREATE INDEX journal_by_topic ON journal (topic, position, key, bytes, received_
 ";
 
 /// Tables made where they are missing, at every opening by who serves: the name, and what makes it.
-pub(super) const ADDITIONS: [(&str, &str); 1] = [("progress", PROGRESS)];
+pub(super) const ADDITIONS: [(&str, &str); 2] = [("progress", PROGRESS), ("audit_departments", AUDIT_DEPARTMENTS)];
 
 const PROGRESS: &str = "
 CREATE TABLE IF NOT EXISTS progress (
@@ -117,6 +121,17 @@ CREATE TABLE IF NOT EXISTS progress (
     position INTEGER NOT NULL,
     PRIMARY KEY (stream, channel)
 ) STRICT, WITHOUT ROWID;
+";
+
+const AUDIT_DEPARTMENTS: &str = "
+CREATE TABLE IF NOT EXISTS audit_departments (
+    department  TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    position    INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    PRIMARY KEY (department, received_at, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS audit_departments_by_expiry ON audit_departments (expires_at, position);
 ";
 
 /// The data version this build writes.

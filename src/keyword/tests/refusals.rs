@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::*;
-use super::{department, keyword, number, spec};
+use super::{department, keyword, number, several, spec};
 use crate::message::Consent;
 
 /// Builds `spec` and expects exactly these refusals: a line, and what its reason must hold.
@@ -184,7 +184,7 @@ fn a_test_that_fails_refuses_the_table() {
     let test = |to: &str, text: &str, name, keyword: Option<&str>, line| TestSpec {
         to: to.into(),
         text: text.into(),
-        department: department(name),
+        expected: Expected::Among(department(name)),
         keyword: keyword.map(str::to_owned),
         line,
     };
@@ -213,7 +213,66 @@ fn a_test_that_fails_refuses_the_table() {
 }
 
 #[test]
+fn departments_of_a_keyword_are_several_known_and_different() {
+    let many: Vec<_> = (0..17).map(|place| format!("d{place}")).collect();
+    let mut crowded = spec(vec![
+        at(21, several("flood", &["a", "x"])),
+        at(22, several("ice", &["a", "b", "a"])),
+        at(23, several("snow", &["c"])),
+        at(24, several("storm", &many.iter().map(String::as_str).collect::<Vec<_>>())),
+        at(25, several("grit", &many[1..].iter().map(String::as_str).collect::<Vec<_>>())),
+    ]);
+    let model = crowded.departments[0].clone();
+    let named = |name: &String| DepartmentSpec { name: department(name), line: 5, ..model.clone() };
+    crowded.departments.extend(many.iter().map(named));
+    check(
+        crowded,
+        &[
+            (21, &["\"flood\"", "one of its departments", "department x, which no [[department]] names"]),
+            (22, &["\"ice\" names department a twice"]),
+            (23, &["\"snow\"", "at least two", "department = "]),
+            (24, &["\"storm\" names 17 departments", "16 at most"]),
+        ],
+    );
+}
+
+#[test]
+fn a_test_names_one_of_several_departments_or_all_of_them() {
+    let mut tested = spec(vec![at(20, several("flood", &["c", "d"])), at(21, keyword("*", "bin", "d", Mode::Word))]);
+    let test =
+        |text: &str, expected, line| TestSpec { to: "86555".into(), text: text.into(), expected, keyword: None, line };
+    let all = |names: &[&str]| Expected::Exactly(names.iter().map(|name| department(name)).collect());
+    let among = |name| Expected::Among(department(name));
+    tested.tests = vec![
+        test("Flood!", among("c"), 40),
+        test("Flood!", among("d"), 41),
+        test("Flood!", all(&["d", "c"]), 42),
+        test("Bin", all(&["d"]), 43),
+    ];
+    assert!(Table::build(tested.clone()).is_ok());
+    tested.tests = vec![
+        test("Flood!", among("a"), 44),
+        test("Flood!", all(&["c"]), 45),
+        test("Flood!", all(&["c", "d", "a"]), 46),
+        test("Bin", all(&["c", "d"]), 47),
+        test("Flood!", all(&["c", "x"]), 48),
+    ];
+    check(
+        tested,
+        &[
+            (44, &["expects department a,", "goes to c, d by keyword \"flood\""]),
+            (45, &["goes to c, d"]),
+            (46, &["expects exactly the departments c, d, a, but"]),
+            (47, &["goes to d by keyword \"bin\""]),
+            (48, &["department x"]),
+        ],
+    );
+}
+
+#[test]
 fn a_department_that_gets_nothing_is_a_warning() {
+    let led_to = Table::build(spec(vec![several("snow", &["c", "d"])])).unwrap().warnings();
+    assert_eq!(led_to, [], "the second of several gets texts too");
     let warnings = Table::build(spec(vec![word(20, "snow")])).unwrap().warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert_eq!((warnings[0].line, warnings[0].reason.contains("department d gets no texts")), (4, true));

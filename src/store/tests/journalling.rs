@@ -36,8 +36,9 @@ async fn state(store: &Store, folder: &Path) -> Arc<crate::store::JournalState> 
 
 fn same(one: &Event, other: &Event) -> bool {
     let parts = |event: &Event| {
-        let Event { id, kind, destination, account, subject, received_at, key, fingerprint, traceparent, value } =
-            event.clone();
+        let Event {
+            id, kind, destination, account, subject, received_at, key, fingerprint, traceparent, value, ..
+        } = event.clone();
         (id, kind, destination, account, subject, received_at, (key, fingerprint, traceparent, value))
     };
     parts(one) == parts(other)

@@ -12,6 +12,7 @@ mod lost;
 mod opening;
 mod power;
 mod progress;
+mod several;
 mod sweeping;
 
 use std::fs;
@@ -85,6 +86,7 @@ pub(super) fn text(id: u128, to: &str, from: &str, received_at: Timestamp, words
         keyword: None,
         rest: None,
         department: department(to),
+        departments: None,
         rule: Rule { kind: RuleKind::Default, matched: None }.into(),
         consent: None,
         routes_version: Arc::from("test"),
@@ -93,10 +95,12 @@ pub(super) fn text(id: u128, to: &str, from: &str, received_at: Timestamp, words
         parts: None,
         media: Vec::new(),
         relates_to: None,
+        copy_of: None,
         flags: Vec::new(),
     };
     Event {
         id,
+        copy_of: None,
         kind: EventKind::Message,
         destination: Destination::Department(department(to)),
         account: account(),

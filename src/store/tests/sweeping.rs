@@ -187,7 +187,7 @@ fn no_byte_of_what_is_over_is_left_at_any_time() {
     let mut taken = Vec::new();
     for event in texts(1_200) {
         let now = event.received_at;
-        append::append(&connection, &event, "key").expect("stored");
+        append::append(&connection, std::slice::from_ref(&event), "key").expect("stored");
         taken.push(event);
         sweep_here(&mut connection, now);
         if taken.len() % 6 != 0 {

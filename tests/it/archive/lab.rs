@@ -152,6 +152,7 @@ impl Lab {
     pub async fn publish_raw(&self, topic: &str, kind: EventKind, value: Vec<u8>) {
         let event = Event {
             id: EventId::now_v7(),
+            copy_of: None,
             kind,
             destination: Destination::Department(DepartmentName::parse("highways").expect("a name")),
             account: AccountName::parse("demo").expect("a name"),
