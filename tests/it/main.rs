@@ -28,6 +28,7 @@ mod reconcile;
 mod reroute;
 mod routes;
 mod secrets;
+mod several;
 mod standalone;
 mod testssl;
 mod tls;

@@ -2,7 +2,7 @@
 
 use sms_router::carrier::CARRIERS;
 
-use crate::harness::{Folder, ROUTES, SECRET, said};
+use crate::harness::{Folder, ROUTES, SECRET, SETTINGS, said};
 
 /// A secret for every way of proving: `user:password`, and without blanks.
 const PAIR: &str = "router:a-password-made-by-the-test";
@@ -64,6 +64,19 @@ fn the_table_of_carriers_says_what_their_contracts_say() {
             assert!(is_named, "the README does not know {}", key.name);
         }
     }
+}
+
+#[test]
+fn the_routes_of_the_readme_are_accepted() {
+    let readme = file("README.md");
+    let (_, section) = readme.split_once("\n## The keyword table: routes.toml\n").expect("the section");
+    let (_, sample) = section.split_once("```toml\n").expect("its sample");
+    let (routes, _) = sample.split_once("```").expect("its end");
+    let folder = Folder::with(SETTINGS, routes);
+    let (code, out, err) = said(&folder.run(&["check"]));
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (_, out, _) = said(&folder.run(&["explain", "--to", "86555", "Flood!"]));
+    assert!(out.starts_with("departments highways, flood-team: each gets the text\n"), "{out}");
 }
 
 #[test]
