@@ -5,6 +5,7 @@ mod reconcile;
 mod reroute;
 mod rotation;
 mod setup;
+mod several;
 
 use std::time::{Duration, Instant};
 
