@@ -15,7 +15,7 @@ use super::glance::{Glance, Piece};
 use super::ledger::{COPIED, DEAD, DUE, EXPECTED, LOGGED, Ledger, NAMED, PROBE, TEXT, TooMany, WAITING};
 use super::letters::UNREADABLE;
 use super::probes::Numbers;
-use crate::message::{EventId, EventKind, Record, Timestamp};
+use crate::message::{DepartmentName, EventId, EventKind, Record, Timestamp};
 
 /// After this time a piece has long been given up waiting for the others.
 const PIECES_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
@@ -114,10 +114,11 @@ impl Collection {
         if value.consent.is_some() {
             self.ledger.mark(EventId::new_v5(&text, b"consent"), EXPECTED)?;
         }
-        if let Some(department) = value.department.as_deref()
-            && !self.departments.contains(department)
-        {
-            self.departments.insert(department.to_owned());
+        let several = value.departments.iter().map(DepartmentName::as_str);
+        for department in value.department.as_deref().into_iter().chain(several) {
+            if !self.departments.contains(department) {
+                self.departments.insert(department.to_owned());
+            }
         }
         Ok(())
     }
@@ -314,6 +315,58 @@ mod tests {
         // A copy of it in another hour is enough, and what is of another hour expects nothing here.
         check(&[(1, Message, "10:59", r#"{"consent":"stop"}"#), (wish, Consent, "11:00", &of_text)], &[]);
         check(&[(1, Message, "11:00", r#"{"consent":"stop"}"#)], &[]);
+    }
+
+    /// What one of two departments got of text 1, which is also a wish.
+    fn copy() -> String {
+        format!(
+            r#"{{"copy_of":"{}","relates_to":"{}","departments":["highways","parking"],"consent":"stop"}}"#,
+            id(1),
+            id(1)
+        )
+    }
+
+    fn copy_id(department: &str) -> u128 {
+        let department = crate::message::DepartmentName::parse(department).expect("a name");
+        Record::copy_id(id(1), &department).as_u128()
+    }
+
+    #[test]
+    fn each_of_several_departments_must_have_what_one_of_them_has() {
+        use EventKind::{Addendum, Consent, DeadLetter, Message};
+        let wish = EventId::new_v5(&id(1), b"consent").as_u128();
+        let (highways, parking, copy) = (copy_id("highways"), copy_id("parking"), copy());
+        let of_text = format!(r#"{{"relates_to":"{}"}}"#, id(1));
+        let rest = (wish, Consent, "10:00", of_text.as_str());
+        check(&[(highways, Message, "10:00", &copy), (parking, Message, "10:00", &copy), rest], &[]);
+        check(&[(parking, Addendum, "10:00", &copy), (highways, Addendum, "10:00", &copy), rest], &[]);
+        check(&[(highways, Message, "10:00", &copy), rest], &[(Kind::Lost, parking)]);
+        check(&[(parking, Message, "10:00", &copy), rest], &[(Kind::Lost, highways)]);
+        check(&[(highways, Message, "10:00", &copy)], &[(Kind::Lost, parking), (Kind::Lost, wish)]);
+        check(&[rest], &[(Kind::Lost, 1)]);
+        // Of a text that one topic refused for good, all of it is in dead-letter; or only what that topic refused.
+        check(&[(highways, Message, "10:00", &copy), rest, (8, DeadLetter, "10:00", &of_text)], &[]);
+        let of_copy = format!(r#"{{"relates_to":"{}"}}"#, id(parking));
+        check(&[(highways, Message, "10:00", &copy), rest, (8, DeadLetter, "10:00", &of_copy)], &[]);
+        check(&[(highways, Message, "11:00", &copy)], &[]);
+    }
+
+    #[test]
+    fn a_text_of_several_departments_is_one_text_wherever_its_records_are() {
+        let copy = copy();
+        let mut collection = gathered(&[(copy_id("highways"), EventKind::Message, "10:00", &copy)]);
+        let value = Glance::at(copy.as_bytes());
+        let seen = Seen {
+            id: id(copy_id("parking")),
+            kind: EventKind::Message,
+            received_at: at("2026-11-22T10:00:00Z"),
+            value,
+        };
+        collection.take(&seen, WAITING, false).expect("room");
+        collection.ledger.mark(id(1), TEXT | COPIED | NAMED).expect("room");
+        assert_eq!(collection.departments.iter().collect::<Vec<_>>(), ["highways", "parking"]);
+        let sums = collection.conclude().sums;
+        assert_eq!((sums.accepted, sums.published, sums.waiting, sums.archived), (1, 1, 1, 1));
     }
 
     #[test]

@@ -42,6 +42,10 @@ ALTERED = [
     ("an empty list", lambda record: record | {"flags": []}, False),
     ("a flag twice", lambda record: record | {"flags": ["part", "part"]}, False),
     ("a department that is no name", lambda record: record | {"department": "High Ways"}, False),
+    ("two departments", lambda record: record | {"departments": ["highways", "parking"]}, True),
+    ("one department in a list", lambda record: record | {"departments": ["highways"]}, False),
+    ("a department twice", lambda record: record | {"departments": ["highways", "highways"]}, False),
+    ("a copy of what has no id", lambda record: record | {"copy_of": "m-1"}, False),
 ]
 # The closed form, which the judges of real records use, refuses these too.
 ADDED = tuple(what for what, _, _ in ALTERED if what.endswith("of a later release"))

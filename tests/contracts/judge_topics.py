@@ -62,6 +62,9 @@ department = "highways"
 [[keyword]]
 word = "park"
 department = "parking"
+[[keyword]]
+word = "flood"
+departments = ["highways", "contact-centre"]
 """
 # Its topic is never made, so its texts go to the standby.
 AWAY = """
@@ -156,6 +159,7 @@ class Carriers:
 def push_whole_texts(carriers):
     for text in ("Snow on Main St", "GRIT please", "gully", "pothole", "hello", "x" * 1600):
         carriers.sms(text)
+    carriers.sms("Flood in Mill Lane")
     carriers.sms("Ünïcödé 雪 👩‍👩‍👧‍👦 \u200b")
     for wish in ("STOP", "start", "help"):
         carriers.sms(wish)
@@ -181,6 +185,10 @@ def push_pieces(carriers, topics):
     carriers.piece("Snow in two ", "whole", 1)
     carriers.piece("pieces", "whole", 2)
     topics.until("the text is joined", lambda: topics.has("text", text="Snow in two pieces"))
+
+    carriers.piece("Flood in two ", "flooded", 1)
+    carriers.piece("pieces", "flooded", 2)
+    topics.until("a text of two departments is joined", lambda: topics.has("text", text="Flood in two pieces"))
 
     def is_repeated():
         # Until the joiner has read that the text is sent, a twin is one more of its pieces.

@@ -146,6 +146,33 @@ async fn a_record_that_its_topic_refused_comes_back_as_it_was() {
     }
 }
 
+/// What one of several departments should have got, and its topic refused: the text comes back, not the copy of it.
+#[tokio::test]
+async fn what_one_department_was_refused_comes_back_as_the_text() {
+    let (open, account) = (open(&["86555"]), account("generic"));
+    let text = open.intake.read(&account, inbound(Some("1"), "flood"), at(RECEIVED), None);
+    let (id, other) = (EventId::now_v7(), EventId::now_v7());
+    let names = ["highways", "flood-team"].map(|name| DepartmentName::parse(name).unwrap());
+    for label in [label(id, vec![Flag::Unverified.into()], None), label(id, vec![], Some(other))] {
+        let first = table(&["*"]).default_for(&text.to).unwrap();
+        let decision = Decision { department: names[0].clone(), departments: Some(names.clone().into()), ..first };
+        for event in encode(&text, &decision, label.clone(), &key()) {
+            let value = Record::flagged(&event.value, Flag::Failover).unwrap();
+            let letter = DeadLetterRecord {
+                body: Text::from(STANDARD.encode(&value)),
+                relates_to: Some(event.id),
+                ..letter(&of_text(&text, &label, Reason::Refused, &key()))
+            };
+            let (again, its_label) = open.intake.texts_of(&letter, &account).unwrap().remove(0);
+            let told = (its_label.id, its_label.kind, its_label.flags.clone(), its_label.relates_to);
+            assert_eq!(told, (label.id, label.kind, label.flags.clone(), label.relates_to));
+            let again: Vec<_> =
+                encode(&again, &decision, its_label, &key()).into_iter().map(|event| event.id).collect();
+            assert!(again.len() == 2 && again.contains(&event.id), "the ids are the same");
+        }
+    }
+}
+
 #[test]
 fn a_request_comes_back_from_its_letter_as_it_was() {
     let typed = Some("application/x-www-form-urlencoded; charset=UTF-8");
