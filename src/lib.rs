@@ -61,7 +61,8 @@
 //!    normalised, [`keyword::Table::decide`] names the department, [`dedup::Claims`] gives the id to
 //!    one of several copies.
 //! 4. The record is encoded ([`intake::encode`]) and handed to [`log::Log`]: [`publish::Publisher`] waits
-//!    for all in-sync replicas, [`store::Store`] for its commit.
+//!    for all in-sync replicas, [`store::Store`] for its commit. A text that several departments get is a record
+//!    for each, under an id made of the text's ([`message::Record::copy_id`]), and durable when all are.
 //! 5. The claim is confirmed, or released if the log refused. [`webhook::Verdict`] turns what
 //!    happened into a status, a metric and a log level. Past the carrier's deadline the answer is 503
 //!    while the task waits on for the log's report, for until then the outcome is unknown.
@@ -105,7 +106,8 @@
 //! Standalone: the copy is written in the transaction of the message, by [`store`], whose sweeper
 //! deletes it within the hour after its expiry and gives its pages back. Cluster: [`consume`] reads
 //! the departments' topics, [`archiver`] has [`archive::Archive`] write three rows whose TTL ends at
-//! [`message::expires_at`], and the offset is committed after that. `archive get` writes who, when,
+//! [`message::expires_at`], and the offset is committed after that. Of a text that several departments got there
+//! is one copy, the same from whichever record comes first ([`message::Record::kept`]). `archive get` writes who, when,
 //! why and which ids to the access log before it prints anything.
 //!
 //! # The walk of a text to a department without Kafka
