@@ -5,6 +5,7 @@ mod breakers;
 mod drain;
 mod journal;
 mod parts;
+mod several;
 
 use std::io::Write;
 use std::time::Duration;
