@@ -91,7 +91,11 @@ impl Archive {
 
     async fn insert(&self, copy: Copy<'_>) -> Result<(), ArchiveError> {
         let row = Row::of(&copy);
-        let departments = copy.record.every_department();
+        // A record that stands for itself is its department's, whatever else it names.
+        let departments = match copy.record.copy_of {
+            Some(_) => copy.record.every_department(),
+            None => std::slice::from_ref(&copy.record.department),
+        };
         let first = departments.first().unwrap_or(&copy.record.department).as_str();
         try_join!(self.insert_by_sender(first, &row), self.insert_by_departments(departments, &row))?;
         // Last, for it is what makes the id known.

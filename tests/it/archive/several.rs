@@ -76,6 +76,12 @@ async fn whichever_record_comes_first_there_is_one_copy_and_it_answers_for_all()
         assert_eq!(answer, std::slice::from_ref(&text), "{question:?}");
     }
     assert!(found(&archive, &AuditQuery::Id(copies[0].id), &[], now).await.is_empty());
+    // A record that stands for itself is its own department's, whatever else it names.
+    let lone = Record { id: EventId::now_v7(), department: copies[2].department.clone(), ..text.clone() };
+    assert_eq!(write(&archive, &lone, &key, now).await, Written::Stored);
+    for (name, count) in NAMES.into_iter().zip([1, 1, 2]) {
+        assert_eq!(found(&archive, &department(name), &[], now).await.len(), count, "{name}");
+    }
     let late = expires_at(text.received_at);
     assert_eq!(write(&archive, &copies[0], &key, late).await, Written::Expired);
 }
