@@ -146,6 +146,10 @@ struct Office {
 
 impl Office {
     fn new(smtp: &Smtp, host: &str, retry: Retry) -> Result<Self, DeliverError> {
+        let is_of_a_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte);
+        if host.is_empty() || !host.bytes().all(is_of_a_host) {
+            return Err(DeliverError::Smtp("inbound.url has no host that the ids of mails could end with".to_owned()));
+        }
         let server = Arc::new(mail::Server::new(smtp, host)?);
         // One failure is enough: every mail goes through that server.
         Ok(Self { server, health: Health::new(1, retry), from: smtp.from.clone(), host: host.to_owned(), retry })

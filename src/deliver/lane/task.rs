@@ -85,6 +85,8 @@ pub(super) struct Task {
     trying: usize,
     burying: usize,
     gate: Gate,
+    /// The last one started had been tried before.
+    again: bool,
     /// The receiver wants no more.
     is_stopped: bool,
     is_fed: bool,
@@ -107,6 +109,7 @@ impl Task {
             trying: 0,
             burying: 0,
             gate: Gate::Open,
+            again: false,
             is_stopped: false,
             is_fed: true,
             told: Told::new(),
@@ -168,7 +171,9 @@ impl Task {
                 Leave::NotBefore(at) => return self.gate = Gate::Until(at),
                 Leave::Later => return self.gate = Gate::AfterAChange,
             };
-            let parcel = if is_due { self.waiting.pop() } else { self.prepared.take() };
+            // In turns, so that many that fail do not keep the new from being tried, nor the other way round.
+            self.again = is_due && (self.prepared.is_none() || !self.again);
+            let parcel = if self.again { self.waiting.pop() } else { self.prepared.take() };
             if let Some(parcel) = parcel {
                 self.start(parcel, ticket);
             }
