@@ -48,10 +48,15 @@ def make_certificate(number):
 def dummies(overlay):
     """Something usable for each key that the example lists."""
     chain, key = certificate(1)
-    known = {"tls.crt": chain, "ca.crt": chain, "tls.key": key,
-             "demo": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()}
-    return {name: {entry: known.get(entry, secrets.token_hex(32)) for entry in entries}
-            for name, entries in manifests.example_secrets(overlay).items()}
+    known = {"tls.crt": chain, "ca.crt": chain, "tls.key": key, "demo": standard_webhooks()}
+    given = {name: {entry: known.get(entry, secrets.token_hex(32)) for entry in entries}
+             for name, entries in manifests.example_secrets(overlay).items()}
+    pushes = {entry: standard_webhooks() for entry in given.get("sms-router-push", {})}
+    return given | ({"sms-router-push": pushes} if pushes else {})
+
+
+def standard_webhooks():
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def place(folder, entries):

@@ -6,7 +6,8 @@ import rules
 from claims import claim, none, some
 from manifests import OVERLAYS, container, example_secrets, objects, of_kind, one, pod, router
 
-CLUSTER = {"router": {53, 9093}, "archive": {53, 9093, 9142}, "setup": {53, 9093, 9142}}
+CLUSTER = {"router": {53, 9093}, "archive": {53, 9093, 9142}, "deliver": {53, 443, 465, 587, 9093},
+           "setup": {53, 9093, 9142}}
 REACHES = {
     "demo": {"router": set()},
     "production": {**CLUSTER, "journal-replay": {53, 9093}},
@@ -137,6 +138,20 @@ def network():
         changed("production", rules.network_is_closed, expected, harm, REACHES["production"])
 
 
+@claim("by HTTPS the public internet is reached and nothing private; no mail goes to the node itself or its metadata service")
+def internet():
+    every_overlay(rules.internet_is_public)
+
+    def everywhere(found):
+        one(found, "NetworkPolicy", "deliver-push")["spec"]["egress"][0]["to"][0]["ipBlock"]["except"].remove("10.0.0.0/8")
+
+    def metadata(found):
+        del one(found, "NetworkPolicy", "deliver-email")["spec"]["egress"][0]["to"][0]["ipBlock"]["except"][1]
+
+    changed("production", rules.internet_is_public, "reaches 10.0.0.0/8", everywhere)
+    changed("production", rules.internet_is_public, "reaches 169.254.0.0/16", metadata)
+
+
 @claim("services, budgets, spreads and scrapes select pods that are there")
 def selectors():
     every_overlay(rules.selectors_fit)
@@ -197,11 +212,14 @@ def jobs():
     changed("production", rules.jobs_wait, "by itself", awake)
 
 
-@claim("production stands in zones, the demo alone; the archive runs beside the routers")
+@claim("production stands in zones, the demo alone; archive and deliverer run beside the routers")
 def standing():
     for overlay in ("production", "production-without-journal"):
         none(rules.stands_in_zones(objects(overlay)))
-        assert container(one(objects(overlay), "Deployment", "sms-router-archive"))["args"][:2] == ["archive", "run"]
+        for role in ("archive", "deliver"):
+            beside = one(objects(overlay), "Deployment", f"sms-router-{role}")
+            assert container(beside)["args"][:2] == [role, "run"] and beside["spec"]["replicas"] == 2, beside
+            assert pod(beside)["topologySpreadConstraints"][0]["topologyKey"] == "topology.kubernetes.io/zone", role
     demo = objects("demo")
     assert router(demo)["spec"]["replicas"] == 1
     assert not of_kind(demo, "PodDisruptionBudget"), "a budget on one router holds up every drain"

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import ssl
 import time
 
 import yaml
@@ -22,23 +23,30 @@ from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, A
 import files
 from claims import claim, none
 from manifests import environment, of_kind, one
+from receivers import MailServer, Receiver
 from service import FROM, TO, Ports, laid_out, settings_of, trusting
 from strimzi import FILE
 
 BROKER, BROKER_TLS, CA, LOG, CQL = (os.environ.get(f"SMS_ROUTER_TEST_{name}", "") for name in
                                     ("RIGHTS", "RIGHTS_TLS", "RIGHTS_CA", "RIGHTS_LOG", "CQL"))
-SETUP, SERVE, ARCHIVE = "sms-router-setup", "sms-router-serve", "sms-router-archive"
+SETUP, SERVE, ARCHIVE, DELIVER = (f"sms-router-{role}" for role in ("setup", "serve", "archive", "deliver"))
+# E-mails and pushes are consumed by a group each.
+GROUPS = [DELIVER, f"{DELIVER}-push"]
 # What the broker's log says of each question of rights.
 ASKED = re.compile(r"Principal = User:(\S+) is (Allowed|Denied) operation = (\w+) from host = \S+ on resource = "
                    r"(\w+):LITERAL:(\S+) for request = (\w+)")
 # To the broker's authorizer who may do one of these may do the first as well.
 IMPLIED = {"Describe": {"Read", "Write", "Delete", "Alter"}, "DescribeConfigs": {"AlterConfigs"}}
 COMMITS = {((SERVE, "group", "sms-router-parts", "READ"), "OffsetCommit"),
-           ((ARCHIVE, "group", "sms-router-archive", "READ"), "OffsetCommit")}
+           ((ARCHIVE, "group", "sms-router-archive", "READ"), "OffsetCommit"),
+           *(((DELIVER, "group", group, "READ"), "OffsetCommit") for group in GROUPS)}
 # One for each department, and one with a record on the topic of consent.
 TEXTS = ["Hello", "Snow on Main St", "PARK PAY ab12", "bin", "STOP"]
 # With that of two pieces.
 TEXTS_IN_ALL = len(TEXTS) + 1
+# Where they are delivered, and how many there are: those without a keyword by e-mail, snow by push.
+MAILBOX = "contact-centre@example.gov.uk"
+DELIVERED = {("contact-centre", "email"): 2, ("highways", "push"): 2}
 # Shown by an account that pushes pieces, which those of the overlay do not.
 TOKEN = "token-of-the-account-that-pushes-pieces"
 PIECES = '{ carrier = "generic", auth = "bearer", secrets = [{ env = "PIECES" }] }'
@@ -187,6 +195,11 @@ def metric(laid, series):
     return float(found[1]) if found else 0.0
 
 
+def deliveries(laid, department, channel, outcome="delivered"):
+    labels = f'channel="{channel}",department="{department}",outcome="{outcome}"'
+    return metric(laid, f"sms_router_deliveries_total{{{labels}}}")
+
+
 def archived(laid, outcome="stored"):
     return metric(laid, f'sms_router_archive_records_total{{outcome="{outcome}"}}')
 
@@ -214,10 +227,15 @@ def makes_topics(site, setup):
             site.harm()
 
 
-def does_all(site, serve, archive):
-    """All that routers and archive ever ask of Kafka, and nothing is refused."""
+def does_all(site, serve, archive, deliver):
+    """All that routers, archive and deliverer ever ask of Kafka, and nothing is refused."""
     push_all(serve)
     files.until("all is copied", lambda: archived(archive) == TEXTS_IN_ALL)
+    for (department, channel), texts in DELIVERED.items():
+        files.until(f"all is delivered to {department}", lambda: deliveries(deliver, department, channel) == texts)
+    with deliver.mail_server.refusing(MAILBOX):
+        assert push(serve, "Nobody has this mailbox") == 200
+        files.until("what nobody takes is in dead-letter", lambda: deliveries(deliver, "contact-centre", "email", "failed"))
     site.garbage()
     files.until("what is no record is in dead-letter", lambda: archived(archive, "dead_letter") == 1)
     through = 'sms_router_probe_duration_seconds_count{stage="archived"}'
@@ -231,22 +249,24 @@ def does_all(site, serve, archive):
     none(f"nobody asked for {rule}" for rule in sorted(site.rules) if (*rule[:3], in_the_log(rule[3])) not in asked)
 
 
-def may_no_more(serve, archive):
-    """A router reads no department's topic, and the archive writes to none."""
+def may_no_more(serve, archive, deliver):
+    """A router reads no department's topic, archive and deliverer write to none."""
     assert read(serve.client) == KafkaError.TOPIC_AUTHORIZATION_FAILED
-    assert written(archive.client) == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    for laid in (archive, deliver):
+        assert written(laid.client) == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
 def router_misses(site, serve, archive):
+    before = archived(archive)
     with site.without(SERVE, "Write") as topics:
         push_all(serve)
         waits = lambda: set(re.findall(r"^(\S+): \d+ texts", command(serve, "journal", "status"), re.M))
         files.until("something waits for each topic", lambda: waits() == topics)
     command(serve, "journal", "status", "--wait", "30")
-    files.until("all is copied, late", lambda: archived(archive) == 2 * TEXTS_IN_ALL)
+    files.until("all is copied, late", lambda: archived(archive) == before + TEXTS_IN_ALL)
     with site.without(SERVE, "Read", "sms-router.parts"), saying(serve, "TopicAuthorizationFailed"):
         push_pieces(serve)
-    files.until("their text is copied, late", lambda: archived(archive) == 2 * TEXTS_IN_ALL + 1)
+    files.until("their text is copied, late", lambda: archived(archive) == before + TEXTS_IN_ALL + 1)
 
 
 def archive_misses(site, archive):
@@ -260,6 +280,15 @@ def archive_misses(site, archive):
             assert not well and ("Read on it" in said or "TopicAuthorizationFailed" in said), (topic, said)
 
 
+def deliverer_misses(site, serve, deliver):
+    with (site.without(DELIVER, "Write"), deliver.mail_server.refusing(MAILBOX),
+          saying(deliver, "topic sms-router.dead-letter did not take")):
+        assert push(serve, "Nobody has this mailbox either") == 200
+    for department, _ in DELIVERED:
+        with site.without(DELIVER, "Read", f"sms.{department}"), saying(deliver, "TopicAuthorizationFailed"):
+            pass
+
+
 def setup_misses(site, setup):
     for operation in ("Describe", "AlterConfigs", "Create"):
         if operation == "AlterConfigs":
@@ -270,31 +299,56 @@ def setup_misses(site, setup):
             assert said and not re.search(r": (created|changed|already there)", said[0]), (operation, said)
 
 
-def starts_miss(site, serve, archive):
+def starts_miss(site, serve, archive, deliver):
     """What is asked at a start, or seldom."""
-    for laid in (serve, archive):
+    for laid in (serve, archive, deliver):
         (laid.root / "log").unlink()
     with (site.without(SERVE, "DescribeConfigs") as topics, site.without(SERVE, "Read", "sms-router-parts"),
           site.without(ARCHIVE, "Read", "sms-router-archive"), serve.running(), archive.running()):
         cannot = [f'the topic\'s settings cannot be looked at (DescribeConfigs)","topic":"{topic}"' for topic in topics]
         says(serve, "GroupAuthorizationFailed", *cannot)
         says(archive, "GroupAuthorizationFailed")
+    for group in GROUPS:
+        with site.without(DELIVER, "Read", group), deliver.running():
+            says(deliver, "GroupAuthorizationFailed")
+        (deliver.root / "log").unlink()
+
+
+@contextlib.contextmanager
+def delivering(deliver):
+    """The deliverer's pod with a mail server of its own, which asks for its password, and a receiver."""
+    chain, key = files.certificate(1)
+    secrets = deliver.folder("/etc/sms-router/secrets/smtp")
+    password = (secrets / "password").read_text()
+    files.place(secrets, {"password": password, "ca.crt": chain, "tls.key": key})
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(secrets / "ca.crt", secrets / "tls.key")
+    with MailServer(tls, password) as deliver.mail_server, Receiver() as receiver:
+        deliver.overrides |= {
+            "SMS_ROUTER__SMTP__HOST": "127.0.0.1", "SMS_ROUTER__SMTP__PORT": str(deliver.mail_server.port),
+            "SMS_ROUTER__SMTP__CA": str(secrets / "ca.crt"),
+            "SMS_ROUTER__DEPARTMENTS__HIGHWAYS__PUSH__URL": receiver.url,
+            "SMS_ROUTER__DEPARTMENTS__HIGHWAYS__PUSH__PRIVATE_NETWORK": "true",
+        }
+        yield
 
 
 @claim("with the rights of strimzi.yaml the pods do all their work, are refused nothing, and miss each that is taken away")
 def rights():
     site = Site()
     with (site.laid("CronJob", "sms-router-setup") as setup, site.laid("StatefulSet", "sms-router") as serve,
-          site.laid("Deployment", "sms-router-archive") as archive):
+          site.laid("Deployment", ARCHIVE) as archive, site.laid("Deployment", DELIVER) as deliver, delivering(deliver)):
         serve.overrides |= {"SMS_ROUTER__ACCOUNTS__PIECES": PIECES, "PIECES": TOKEN}
         makes_topics(site, setup)
         command(setup, "setup", "--only", "schema")
-        with serve.running(), archive.running():
-            files.until("routers are ready", lambda: serve.ports.monitor("/readyz")[0] == 200)
-            does_all(site, serve, archive)
-            may_no_more(serve, archive)
+        with serve.running(), archive.running(), deliver.running():
+            for laid in (serve, deliver):
+                files.until("pods are ready", lambda: laid.ports.monitor("/readyz")[0] == 200)
+            does_all(site, serve, archive, deliver)
+            may_no_more(serve, archive, deliver)
             router_misses(site, serve, archive)
             archive_misses(site, archive)
+            deliverer_misses(site, serve, deliver)
         setup_misses(site, setup)
-        starts_miss(site, serve, archive)
+        starts_miss(site, serve, archive, deliver)
 

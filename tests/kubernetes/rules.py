@@ -14,6 +14,9 @@ from manifests import (called, claims_of, container, environment, of_kind, one, 
 # README's default.
 FLUSH_MS, LINGER_MS = 5_000, 1_000
 BODY_TIMEOUT_MS, DEADLINE_MAX_MS, DRAIN_DELAY_MS, GRACE_MS = 5_000, 10_000, 0, 25_000
+# What no policy that names the internet may mean: the node itself and its metadata service; by HTTPS all that is private.
+NODE = {"127.0.0.0/8", "169.254.0.0/16"}
+PRIVATE = NODE | {"10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"}
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
@@ -169,6 +172,16 @@ def network_is_closed(found, reaches):
     for component in components & set(reaches):
         if (ports := egress(found, component)) != reaches[component]:
             yield f"{component} may reach {ports}, and needs {reaches[component]}"
+
+
+def internet_is_public(found):
+    """Policies that name the internet leave out what is near."""
+    for policy in of_kind(found, "NetworkPolicy"):
+        for rule in policy["spec"].get("egress", []):
+            least = PRIVATE if 443 in {port["port"] for port in rule["ports"]} else NODE
+            for block in [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]:
+                lacking = least - set(block.get("except", []))
+                yield from (f"{called(policy)} reaches {network}" for network in sorted(lacking))
 
 
 def selectors_fit(found):

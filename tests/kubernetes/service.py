@@ -6,14 +6,22 @@ Always true: nothing outside this machine is asked; Kafka and Scylla are address
 import contextlib
 import json
 import re
+import secrets
 import socket
 import ssl
 import tomllib
 
+import yaml
+
+import fields
 import files
+import manifests
+import rules
 from claims import claim, none, some
-from manifests import OVERLAYS, called, container, objects, one, pod, pre_stop, pre_stop_s, router, workloads
+from manifests import K8S, OVERLAYS, called, container, objects, one, pod, pre_stop, pre_stop_s, router, workloads
+from on_objects import REACHES
 from router import free_port
+from shape import built, schema_problems, score
 
 FROM, TO = "+447700900123", "86555"
 # Names that /metrics showed so far.
@@ -70,6 +78,26 @@ def settings_are_good():
             with laid_out(overlay, lambda found: one(found, each["kind"], each["metadata"]["name"])) as laid:
                 report = checked(laid)
                 none(f"{overlay}, {called(each)}: {said}" for said in report["problems"] + report["warnings"])
+
+
+@claim("on top of production, components/reroute gives routers what they need to move texts, and `check` accepts it")
+def moves_texts():
+    found = built("production", ["reroute"], {})
+    examples = yaml.safe_load_all((K8S / "components/reroute/secrets.example.yaml").read_text())
+    more = {secret["metadata"]["name"]: secret["stringData"] for secret in examples}
+    none([*schema_problems(each for each in found if not fields.is_documented(each)), *rules.pods_are_restricted(found)])
+    none(score(yaml.safe_dump_all(found)))
+    none(rules.secrets_are_files(found, manifests.example_secrets("production") | more))
+    none(rules.network_is_closed(found, REACHES["production"] | {"router": {53, 9093, 9142}}))
+    given = {name: {key: secrets.token_hex(32) for key in keys} for name, keys in more.items()}
+    given["sms-router-scylla-mover"]["ca.crt"], _ = files.certificate(1)
+    with files.Pod(found, router(found), files.dummies("production") | given) as laid:
+        report = checked(laid)
+        none(report["problems"] + report["warnings"])
+        door = one(found, "Service", "sms-router-api")["spec"]["ports"][0]["port"]
+        ports = {port["name"]: port["containerPort"] for port in container(laid.workload)["ports"]}
+        listens = laid.environment()["SMS_ROUTER__API__LISTEN"]
+        assert door == ports["api"] == rules.port_of(listens), (door, ports, listens)
 
 
 @claim("`check` refuses an unknown key, an unmounted secret, the example's empty ones, and a carrier that a 503 loses")
@@ -257,5 +285,21 @@ def archive_runs():
             files.until("it lives", lambda: ports.monitor("/livez")[0] == 200)
             assert ports.monitor("/readyz")[0] == 503
             shown.update(re.findall(r"^# TYPE (\S+)", ports.monitor("/metrics")[1], re.M))
+            code, seconds = files.stop(process)
+            assert (code, seconds < pod(laid.workload)["terminationGracePeriodSeconds"]) == (0, True), (code, seconds)
+
+
+@claim("the deliverer runs without Kafka, alive and not ready, without any carrier's secret and without Scylla's")
+def deliverer_runs():
+    with laid_out("production", lambda found: one(found, "Deployment", "sms-router-deliver")) as laid:
+        ports = Ports(laid)
+        folders = {path.name for path in laid.folder("/etc/sms-router/secrets").iterdir()}
+        assert folders == {"keys", "kafka", "smtp", "push"}, folders
+        assert not laid.folder("/var/lib/sms-router").exists()
+        with laid.running() as process:
+            files.until("it lives", lambda: ports.monitor("/livez")[0] == 200)
+            assert ports.monitor("/readyz")[0] == 503
+            shown.update(re.findall(r"^# TYPE (\S+)", ports.monitor("/metrics")[1], re.M))
+            fits_its_request(laid, process)
             code, seconds = files.stop(process)
             assert (code, seconds < pod(laid.workload)["terminationGracePeriodSeconds"]) == (0, True), (code, seconds)

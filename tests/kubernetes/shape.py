@@ -122,12 +122,15 @@ def components():
     used = {line.split("/")[-1] for path in (K8S / "overlays").glob("*/kustomization.yaml")
             for line in path.read_text().splitlines() if "/components/" in line}
     spare = {path.name for path in (K8S / "components").iterdir()} - used
-    assert spare == {"egress-sns"}, spare
+    reaches = {"sns-certificates": [443, 53, 53], "deliveries": [587, 465, 443, 53, 53]}
+    assert spare == {"egress-sns", "egress-deliveries", "reroute"}, spare
     for overlay in OVERLAYS:
-        found = built(overlay, sorted(spare), {})
+        found = built(overlay, sorted(spare - {"reroute"}), {})
         none(schema_problems(of_kind(found, "NetworkPolicy")))
-        egress = one(found, "NetworkPolicy", "sns-certificates")["spec"]["egress"]
-        assert [port["port"] for rule in egress for port in rule["ports"]] == [443, 53, 53], egress
+        none(rules.internet_is_public(found))
+        for name, ports in reaches.items():
+            egress = one(found, "NetworkPolicy", name)["spec"]["egress"]
+            assert [port["port"] for rule in egress for port in rule["ports"]] == ports, egress
 
 
 def said_in_the_readme(first_line):
