@@ -18,7 +18,8 @@ CASES = ROOT / "tests/monitoring/cases.yaml"
 DIVIDE = 60
 RUNBOOK_URL = "https://example.gov.uk/sms-router/runbooks#"
 # All that a rule may tell apart by. None can hold a resident's number or words.
-LABELS = {"namespace", "instance", "job", "account", "department", "reason", "kind", "fault", "listener"}
+LABELS = {"namespace", "instance", "job", "account", "department", "reason", "kind", "fault", "listener",
+          "channel"}
 METRIC = re.compile(r"\b(sms_router_[a-z_]+|process_[a-z_]+|ALERTS|up)\b")
 
 

@@ -15,7 +15,8 @@ FILE = ROOT / "k8s/monitoring/dashboard.json"
 VARIABLES = {"$__rate_interval": "10s", "$__range": "5m", "$namespace": "sms"}
 WIDTH = 24
 # What the dashboard must tell of, each in a row of its own.
-ROWS = ["Is all well?", "Traffic", "Latency", "Departments", "Carriers", "Kafka producer", "Journal and archive", "Pods"]
+ROWS = ["Is all well?", "Traffic", "Latency", "Departments", "Deliveries", "Carriers", "Kafka producer",
+        "Journal and archive", "Pods"]
 FUNNEL = ["received", "verified", "routed", "matched a keyword", "acknowledged", "archived"]
 
 

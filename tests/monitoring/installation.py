@@ -1,4 +1,4 @@
-"""The whole installation on loopback: Kafka, two routers, the archive consumer, Prometheus, Alertmanager.
+"""The whole installation on loopback: Kafka, two routers, archive consumer, deliverer, Prometheus, Alertmanager.
 
 Comes in: SMS_ROUTER_BIN, SMS_ROUTER_TEST_CQL (a running Cassandra), `divide` for all times of the rules.
 Goes out: running processes and their addresses; all end with the `with` block.
@@ -14,6 +14,7 @@ import yaml
 import carriers
 import rules
 from processes import ROOT, STATE, Process, get, get_json, run
+from receivers import MailServer, Receiver
 from router import free_port
 
 BINARY = os.environ.get("SMS_ROUTER_BIN", str(ROOT / "target/debug/sms-router"))
@@ -22,6 +23,10 @@ KAFKA = "kafka-monitoring"
 PROMETHEUS = "prometheus"
 ALERTMANAGER = "prometheus-alertmanager"
 NAMESPACE = "sms"
+# A department's mailbox that is no more.
+NOBODY = "libraries@example.gov.uk"
+# Pushes that are refused at first and tried again.
+PUSHES_REFUSED = 3
 # Small enough to be half full after a quarter of a minute of the test's traffic without Kafka.
 JOURNAL_BYTES_MAX = 262_144
 
@@ -93,6 +98,20 @@ journal_bytes_max = {journal_bytes_max}
 [publish.topics]
 replication = 1
 min_insync_replicas = 1
+[smtp]
+host = "127.0.0.1"
+port = {smtp}
+tls = "none"
+from = "sms-router@example.gov.uk"
+[deliver]
+retry_ms = 100
+retry_max_ms = 1000
+[departments.highways]
+push = {{ url = "{push}", secrets = [{{ file = "secrets/push" }}], private_network = true }}
+[departments.waste]
+email = {{ to = ["waste@example.gov.uk"], hourly_max = 100000 }}
+[departments.libraries]
+email = {{ to = ["{nobody}"], hourly_max = 100000 }}
 [archive]
 to = "cql"
 nodes = ["{cql}"]
@@ -144,17 +163,21 @@ class Installation:
     def __init__(self, divide, pager):
         self.divide, self.pager = divide, pager
         self.stack = contextlib.ExitStack()
-        self.ports = {name: {kind: free_port() for kind in ("inbound", "api", "monitoring")} for name in ("r-0", "r-1", "a-0")}
+        self.ports = {name: {kind: free_port() for kind in ("inbound", "api", "monitoring")} for name in ("r-0", "r-1", "a-0", "d-0")}
         self.config = STATE / "sms-router.toml"
         self.prometheus, self.alertmanager = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
 
     def __enter__(self):
         try:
             self.kafka = self.stack.enter_context(Kafka())
+            self.mail_server = self.stack.enter_context(MailServer())
+            self.mail_server.refused.add(NOBODY)
+            self.receiver = self.stack.enter_context(Receiver(PUSHES_REFUSED))
             self._write_settings()
             run("setup", [BINARY, "setup", "-c", self.config])
             self.routers = {name: self._start(name, "serve") for name in ("r-0", "r-1")}
             self.archiver = self._start("a-0", "archive", "run")
+            self.start_deliverer()
             self._start_alertmanager()
             self._start_prometheus()
         except BaseException:
@@ -173,7 +196,7 @@ class Installation:
         (STATE / "secrets").mkdir(mode=0o700)
         for name, content in {
             "council": carriers.SECRET, "kannel": carriers.PATH_SECRET, "sender-key": "sender-key-of-the-tests-0123456789",
-            "operator": "operator-token-of-the-tests-0123456789",
+            "operator": "operator-token-of-the-tests-0123456789", "push": carriers.SECRET,
         }.items():
             (STATE / "secrets" / name).write_text(content)
             (STATE / "secrets" / name).chmod(0o600)
@@ -183,7 +206,7 @@ class Installation:
                         "-keyout", STATE / "tls.key", "-out", STATE / "tls.crt"])
         (STATE / "tls.key").chmod(0o600)
         self.config.write_text(SETTINGS.format(
-            **self.ports["r-0"], brokers=self.kafka.address, cql=os.environ["SMS_ROUTER_TEST_CQL"],
+            **self.ports["r-0"], smtp=self.mail_server.port, push=self.receiver.url, nobody=NOBODY, brokers=self.kafka.address, cql=os.environ["SMS_ROUTER_TEST_CQL"],
             monitor_until=datetime.date.today() + datetime.timedelta(days=30),
             keyspace=f"monitoring_{time.time_ns()}", journal_bytes_max=JOURNAL_BYTES_MAX))
 
@@ -194,6 +217,9 @@ class Installation:
         ready = f"http://127.0.0.1:{ports['monitoring']}/readyz"
         process = Process(name, [BINARY, *command, "-c", self.config], lambda: get(ready)[0] == 200, environment)
         return self.stack.enter_context(process)
+
+    def start_deliverer(self):
+        self.deliverer = self._start("d-0", "deliver", "run")
 
     def _start_alertmanager(self):
         config = rules.divide(yaml.safe_load(rules.ALERTMANAGER.read_text()), self.divide)
@@ -215,6 +241,7 @@ class Installation:
             "scrape_configs": [
                 self._job("sms-router", ["r-0", "r-1"]),
                 self._job("sms-router-archive", ["a-0"]),
+                self._job("sms-router-deliver", ["d-0"]),
             ],
         }))
         command = [PROMETHEUS, f"--config.file={STATE / 'prometheus.yaml'}", f"--storage.tsdb.path={STATE / 'prometheus'}",

@@ -1,4 +1,4 @@
-"""A real Prometheus and Alertmanager watch real routers while Kafka goes away and comes back.
+"""A real Prometheus and Alertmanager watch real routers while Kafka goes away and comes back, and a receiver of pushes.
 
 Comes in: what installation.py asks for; `--picture FILE` draws what an SRE saw. Goes out: verdicts.
 Proves: whatever follows from the outage fires and is held back, one page arrives, the root cause, and it
@@ -29,6 +29,9 @@ CALM_SCRAPES = 20
 CAUSE = "SmsRouterKafkaAway"
 # What must follow from the outage, whether it speaks or not.
 CONSEQUENCES = {"SmsRouterDepartmentAway", "SmsRouterProbeNotArchived", "SmsRouterJournalFilling"}
+STOPPED = "SmsRouterDeliveryStopped"
+GIVEN_UP = "SmsRouterDeliveryFailed"
+DELIVERED = 'sms_router_deliveries_total{outcome="delivered",channel="%s"} > 10'
 ARCHIVED = 'sum(sms_router_archive_records_total{outcome="stored"})'
 WAITING = "sum(sms_router_journal_messages)"
 
@@ -41,7 +44,9 @@ def calm(site, texts, verdicts):
     wait_until("every kind of event was scraped", 60, lambda: all(site.query(metric) for metric in (
         "sms_router_dead_letters_total", "sms_router_signature_failures_total", "sms_router_duplicates_total > 0",
         'sms_router_joined_texts_total{outcome="complete"} > 0',
-        'sms_router_probe_last_success_timestamp_seconds{stage="archived"} > 0')))
+        'sms_router_probe_last_success_timestamp_seconds{stage="archived"} > 0',
+        DELIVERED % "email", DELIVERED % "push", 'sms_router_deliveries_total{outcome="retried"} > 0')))
+    wait_until("what nobody took became a ticket", 60, lambda: [GIVEN_UP] in site.pager.heard("tickets", "firing"), site.said)
     wait_until("there is a past to compare with", 60, lambda: site.value(f"min(count_over_time(up[1m])) >= {CALM_SCRAPES}"))
     paged = site.query('count_over_time(ALERTS{severity="page"}[15s])')
     verdicts.equal("no page was even considered on a calm day", paged, [])
@@ -87,6 +92,18 @@ def recovery(site, texts, verdicts):
     return back_at
 
 
+def receiver_gone(site, verdicts):
+    """A receiver says that it is gone: somebody is paged, and starts the deliverer anew when it is mended."""
+    site.receiver.status = 410
+    wait_until("a delivery that has stopped is paged", 60, lambda: [STOPPED] in site.pager.heard("on-call", "firing"), site.said)
+    site.receiver.status = 204
+    taken = len(site.receiver.taken)
+    verdicts.equal("the deliverer ends in good order", site.deliverer.stop(), 0)
+    site.start_deliverer()
+    wait_until("texts are pushed again", 60, lambda: len(site.receiver.taken) > taken, site.said)
+    wait_until("and the end of it is heard", 60, lambda: [STOPPED] in site.pager.heard("on-call", "resolved"), site.said)
+
+
 def story(verdicts, picture):
     began = time.time()
     with Pager() as pager, Installation(DIVIDE, pager) as site:
@@ -95,6 +112,7 @@ def story(verdicts, picture):
             away_at = time.time()
             outage(site, texts, verdicts)
             back_at = recovery(site, texts, verdicts)
+            receiver_gone(site, verdicts)
             verdicts.equal("nothing but 200, 400, 403 and the one 503 was answered", set(texts.codes) - {200, 400, 403, 503}, set())
             verdicts.equal("one text was answered 503", texts.codes[503], 1)
             dashboard.ask_all(site, began, verdicts)
@@ -106,6 +124,7 @@ def story(verdicts, picture):
             verdicts.equal(f"{name} ends in good order", router.stop(), 0)
         runbooks.run_all(site, verdicts, stopped=True)
         verdicts.equal("the archive consumer ends in good order", site.archiver.stop(), 0)
+        verdicts.equal("the deliverer ends in good order", site.deliverer.stop(), 0)
 
 
 def main():
