@@ -1,8 +1,9 @@
 //! The planned topics, and who may do what with them, as objects of the Strimzi operator (`kafka.strimzi.io/v1`).
 //!
-//! Users and their rights are the least each role needs: `serve` writes texts and works on the stream of pieces,
-//! `archive run` reads what it copies and compares, `deliver run` reads what it mails and pushes, `setup` makes topics. Names of Kubernetes objects hold small
-//! letters, digits, dots and dashes only; the topic's own name stands beside.
+//! Users and their rights are the least each role needs: `serve` writes texts, works on the stream of pieces, and reads
+//! dead-letter for whoever asks for it in its pod; `archive run` reads what it copies and compares, `deliver run` what
+//! it mails and pushes; `setup` makes topics. Names of Kubernetes objects hold small letters, digits, dots and dashes
+//! only; the topic's own name stands beside.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
@@ -64,7 +65,7 @@ impl<'a> Objects<'a> {
     /// Users and their rights.
     fn users(&'a self) -> Vec<(&'static str, Vec<Right<'a>>)> {
         let serves = |name: &str| match name {
-            topics::PARTS => ["Read"].into_iter().chain(WRITES).collect(),
+            topics::PARTS | topics::DEAD_LETTER => ["Read"].into_iter().chain(WRITES).collect(),
             _ => WRITES.to_vec(),
         };
         let archives = |name: &str| match name {
@@ -161,6 +162,7 @@ mod tests {
         };
         assert_eq!(may("sms-router-serve", "sms.highways"), WRITES);
         assert!(may("sms-router-serve", topics::PARTS).contains(&"Read"));
+        assert!(may("sms-router-serve", topics::DEAD_LETTER).contains(&"Read"));
         assert_eq!(may("sms-router-serve", "sms-router-parts"), ["Read"]);
         assert_eq!(may("sms-router-archive", "sms.highways"), READS);
         assert!(may("sms-router-archive", topics::DEAD_LETTER).contains(&"Write"));

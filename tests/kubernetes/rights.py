@@ -160,6 +160,11 @@ def command(laid, *arguments):
     return run.stdout
 
 
+def reasons(laid):
+    """Why what is in dead-letter is there, as a person in the pod sees it."""
+    return {json.loads(line)["reason"] for line in command(laid, "dead-letter", "list").splitlines()}
+
+
 def reconcile(laid):
     """Whether the last ten minutes could be judged and are well, and what was said."""
     since, until = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - ago)) for ago in (600, 0))
@@ -236,6 +241,7 @@ def does_all(site, serve, archive, deliver):
     with deliver.mail_server.refusing(MAILBOX):
         assert push(serve, "Nobody has this mailbox") == 200
         files.until("what nobody takes is in dead-letter", lambda: deliveries(deliver, "contact-centre", "email", "failed"))
+    assert "undelivered" in reasons(serve), reasons(serve)
     site.garbage()
     files.until("what is no record is in dead-letter", lambda: archived(archive, "dead_letter") == 1)
     through = 'sms_router_probe_duration_seconds_count{stage="archived"}'
@@ -250,7 +256,7 @@ def does_all(site, serve, archive, deliver):
 
 
 def may_no_more(serve, archive, deliver):
-    """A router reads no department's topic, archive and deliverer write to none."""
+    """A router reads no department's topic; archive and deliverer write to none."""
     assert read(serve.client) == KafkaError.TOPIC_AUTHORIZATION_FAILED
     for laid in (archive, deliver):
         assert written(laid.client) == KafkaError.TOPIC_AUTHORIZATION_FAILED
@@ -264,6 +270,9 @@ def router_misses(site, serve, archive):
         files.until("something waits for each topic", lambda: waits() == topics)
     command(serve, "journal", "status", "--wait", "30")
     files.until("all is copied, late", lambda: archived(archive) == before + TEXTS_IN_ALL)
+    with site.without(SERVE, "Read", "sms-router.dead-letter"):
+        run = serve.run(["dead-letter", "list", *serve.settings()])
+        assert run.returncode != 0 and "sms-router.dead-letter" in run.stderr, (run.returncode, run.stderr)
     with site.without(SERVE, "Read", "sms-router.parts"), saying(serve, "TopicAuthorizationFailed"):
         push_pieces(serve)
     files.until("their text is copied, late", lambda: archived(archive) == before + TEXTS_IN_ALL + 1)
