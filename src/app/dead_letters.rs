@@ -65,7 +65,9 @@ impl DeadLetters {
                 (Source::Embedded { store, next: Cursor::START, read: Vec::new().into_iter() }, HashSet::new())
             }
             Publish::Kafka { settings, .. } => {
-                let consumer = publish::consumer_config(settings, "sms-router-dead-letter");
+                // No group is joined and no offset moved, but the client asks the brokers for the group it is told of: this
+                // is the one that routers have a right to.
+                let consumer = publish::consumer_config(settings, &config.joiner.group);
                 let closed = called_back(TopicReader::open(&consumer, topics::DEAD_LETTER)?)?;
                 (Source::Cluster(Box::new(TopicReader::open(&consumer, topics::DEAD_LETTER)?)), closed)
             }

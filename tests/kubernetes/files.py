@@ -39,7 +39,8 @@ def make_certificate(number):
     with tempfile.TemporaryDirectory() as folder:
         key, chain = f"{folder}/key", f"{folder}/chain"
         kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        holder = ["-subj", f"/CN=test-{number}", "-addext", "subjectAltName=IP:127.0.0.1"]
+        holder = ["-subj", f"/CN=test-{number}", "-addext", "subjectAltName=IP:127.0.0.1",
+                  "-addext", "basicConstraints=critical,CA:FALSE"]
         subprocess.run(["openssl", "req", "-x509", *kind, *holder, "-keyout", key, "-out", chain],
                        check=True, capture_output=True, timeout=30)
         return pathlib.Path(chain).read_text(), pathlib.Path(key).read_text()
