@@ -242,6 +242,10 @@ def does_all(site, serve, archive, deliver):
         assert push(serve, "Nobody has this mailbox") == 200
         files.until("what nobody takes is in dead-letter", lambda: deliveries(deliver, "contact-centre", "email", "failed"))
     assert "undelivered" in reasons(serve), reasons(serve)
+    command(serve, "dead-letter", "replay", "--reason", "undelivered")
+    again = DELIVERED["contact-centre", "email"] + 1
+    files.until("it is delivered anew", lambda: deliveries(deliver, "contact-centre", "email") == again)
+    files.until("and copied anew", lambda: archived(archive) == TEXTS_IN_ALL + 2)
     site.garbage()
     files.until("what is no record is in dead-letter", lambda: archived(archive, "dead_letter") == 1)
     through = 'sms_router_probe_duration_seconds_count{stage="archived"}'
