@@ -90,8 +90,9 @@
 //!
 //! `app::reload` looks at the file every second, through links, and on SIGHUP. [`config`] parses it,
 //! [`keyword::Table::build`] judges it and runs the tests in it, off the runtime; in the cluster
-//! profile newly named topics must exist. Then [`keyword::Live`] swaps the whole table. Any problem
-//! leaves the table in force as it is, with a line in the log for each and a gauge at 0.
+//! profile newly named topics must exist: a table that only lacks those waits until they do. Then [`keyword::Live`]
+//! swaps the whole table. Any problem leaves the table in force as it is, with a line in the log for each and a gauge
+//! at 0.
 //!
 //! # The walk of a new secret
 //!

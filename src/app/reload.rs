@@ -1,7 +1,7 @@
 //! The walk of a keyword reload: the file changed → read → built → tested → its topics exist → swapped.
 //!
 //! A table that is refused leaves the one in force as it is, with a gauge at 0 and a line for each
-//! problem. Texts that were claimed keep the decision they were given. Whoever asks does not wait: a file
+//! problem. One that lacks nothing but topics is kept, and in force as soon as they are there. Texts that were claimed keep the decision they were given. Whoever asks does not wait: a file
 //! system may hang, and a large table takes its time.
 
 use std::collections::BTreeSet;
@@ -27,6 +27,8 @@ use super::{StartError, build_table, log, table_of, topics};
 
 /// How often the routes file is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the brokers are asked again whether the topics are there that a table waits for.
+const ASK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a table may take to be built before that is said.
 const BUILD_MAX: Duration = Duration::from_secs(60);
 /// Of the thread that builds: a tenth of a core's time where texts want all of it, all of it where they do not. On
@@ -82,6 +84,37 @@ enum Attempt {
     Settled,
     /// Something was not to be had: it is tried again with the next look.
     Again,
+    /// The brokers are asked again for this one.
+    Waits(Box<Table>, Obstacle),
+}
+
+impl Attempt {
+    fn waiting(self, of: Option<Stamp>) -> Option<Waiting> {
+        let Self::Waits(table, obstacle) = self else { return None };
+        Some(Waiting { table, of, obstacle, asked_at: Instant::now() })
+    }
+}
+
+/// What keeps a table that is in order from being in force.
+#[derive(PartialEq, Eq)]
+enum Obstacle {
+    Topics(Vec<Problem>),
+    Brokers,
+}
+
+/// A table that is in order and waits for what others have to mend.
+struct Waiting {
+    table: Box<Table>,
+    /// What the file was that it was built from.
+    of: Option<Stamp>,
+    obstacle: Obstacle,
+    asked_at: Instant,
+}
+
+impl Waiting {
+    fn is_due(&self, now: Option<Stamp>) -> bool {
+        self.of == now && self.asked_at.elapsed() >= ASK_INTERVAL
+    }
 }
 
 impl Reloader {
@@ -98,6 +131,7 @@ impl Reloader {
     async fn keep_current(&self, asked: &Notify, disk: &Disk) {
         let mut looks = Looks::new(self.built_from);
         let mut is_asked = false;
+        let mut waiting: Option<Waiting> = None;
         loop {
             tokio::select! {
                 () = asked.notified(), if !is_asked => is_asked = true,
@@ -106,16 +140,23 @@ impl Reloader {
             let routes = self.config.routes.clone();
             let Some(now) = self.from(disk, move || routes.stamp()).await else { continue };
             // Half a table can be valid, so a file is left alone until it rests. Whoever asks has finished writing.
-            if !looks.are_new(now) && !is_asked {
+            let is_new = looks.are_new(now);
+            let again = waiting.take_if(|waiting| !is_asked && waiting.is_due(now));
+            if !is_new && !is_asked && again.is_none() {
                 continue;
             }
-            match self.attempt(disk).await {
-                Attempt::Settled => {
+            let attempt = match again {
+                Some(Waiting { table, obstacle, .. }) => self.try_table(table, Some(obstacle)).await,
+                None => self.attempt(disk).await,
+            };
+            waiting = match attempt {
+                Attempt::Again => None,
+                Attempt::Settled | Attempt::Waits(..) => {
                     looks.were_taken(now);
                     is_asked = false;
+                    attempt.waiting(now)
                 }
-                Attempt::Again => {}
-            }
+            };
         }
     }
 
@@ -126,16 +167,30 @@ impl Reloader {
             Some(Err(problem)) => Err(vec![problem]),
             Some(Ok(text)) => self.build(text.into_owned()).await,
         };
-        let table = match table {
-            Ok(table) => table,
-            Err(problems) => return self.refuse(&problems),
-        };
+        match table {
+            Ok(table) => self.try_table(Box::new(table), None).await,
+            Err(problems) => self.refuse(&problems),
+        }
+    }
+
+    /// In force if its topics exist. What it waits for is said when it is another than `before`.
+    async fn try_table(&self, table: Box<Table>, before: Option<Obstacle>) -> Attempt {
         match self.lacking(&table).await {
-            Ok(problems) if problems.is_empty() => self.adopt(table),
-            Ok(problems) => self.refuse(&problems),
+            Ok(problems) if problems.is_empty() => self.adopt(*table),
+            Ok(problems) => {
+                let obstacle = Obstacle::Topics(problems);
+                if let Obstacle::Topics(problems) = &obstacle
+                    && before.as_ref() != Some(&obstacle)
+                {
+                    self.refuse(problems);
+                }
+                Attempt::Waits(table, obstacle)
+            }
             Err(error) => {
-                tracing::warn!(%error, "new routes wait: the brokers cannot be asked whether their topics exist");
-                Attempt::Again
+                if before != Some(Obstacle::Brokers) {
+                    tracing::warn!(%error, "new routes wait: the brokers cannot be asked whether their topics exist");
+                }
+                Attempt::Waits(table, Obstacle::Brokers)
             }
         }
     }
@@ -201,7 +256,8 @@ impl Reloader {
         let missing = topics::missing(table, &existing);
         let new = missing.into_iter().filter(|(_, topic)| new.contains(topic));
         let problem = |(line, topic): (usize, String)| {
-            let reason = format!("topic {topic} does not exist: run `sms-router setup` first");
+            let reason =
+                format!("topic {topic} does not exist: run `sms-router setup`, and the routes are taken by themselves");
             self.config.routes.problem(Refusal { line, reason })
         };
         Ok(new.map(problem).collect())

@@ -240,16 +240,21 @@ fn one_missing_topic_holds_up_no_other_department() {
 
 #[test]
 #[ignore = "needs Kafka: tests/run kafka"]
-fn a_reload_that_names_a_missing_topic_is_refused() {
+fn a_reload_that_names_a_missing_topic_waits_for_it() {
     let prefix = unique("reload");
     let mut server = Server::start(set_up(&prefix)).ready();
     let more = format!("{}[[department]]\nname = \"floods\"\ntopic = \"{prefix}.floods\"\n", routes(&prefix));
     server.folder.write("routes.toml", &more);
-    server.wait_for_log("does not exist: run `sms-router setup` first");
+    server.wait_for_log("does not exist: run `sms-router setup`");
     wait_until("the gauge says so too", || server.metric("sms_router_routes_last_reload_successful") == 0.0);
     assert_eq!(said(&server.folder.run(&["setup"])).0, Some(0));
-    server.signal("HUP");
     wait_until("the routes are in force", || server.metric("sms_router_routes_last_reload_successful") == 1.0);
+    let refused = server.log().iter().filter(|line| line.contains("routes refused")).count();
+    assert_eq!(refused, 1, "said once");
+    server.folder.write("routes.toml", &more.replace("floods", "flooding"));
+    wait_until("the next waits", || server.metric("sms_router_routes_last_reload_successful") == 0.0);
+    server.folder.write("routes.toml", &more);
+    wait_until("until it is taken back", || server.metric("sms_router_routes_last_reload_successful") == 1.0);
 }
 
 #[test]
