@@ -9,6 +9,7 @@
 
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -23,13 +24,23 @@ const ALL_PAGES: i32 = -1;
 
 pub(super) fn copy(from: &Connection, files: &Files, to: &Path) -> Result<(), StoreError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY_FILE).open(to);
-    let file = file.map_err(|error| no_backup(to, error))?;
+    let file = file.map_err(|error| no_backup(to, remedy(to, &error)))?;
     let copied = fill(from, files, to).and_then(|()| settle(&file, to).map_err(|error| no_backup(to, error)));
     if copied.is_err() {
         // Half a backup would be taken for one. The error says already that there is none.
         let _ = fs::remove_file(to);
     }
     copied
+}
+
+/// Why no file could be made there, and what to name instead.
+fn remedy(to: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists if to.is_dir() => "it is a folder: name a file in it".to_owned(),
+        io::ErrorKind::AlreadyExists => "it is there already, and is not overwritten: name another file".to_owned(),
+        io::ErrorKind::NotFound => "its folder is not there: make it first".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 fn no_backup(to: &Path, cause: impl Display) -> StoreError {
@@ -54,7 +65,7 @@ fn fill(from: &Connection, files: &Files, to: &Path) -> Result<(), StoreError> {
 }
 
 /// Content and name are to survive a power cut.
-fn settle(file: &File, to: &Path) -> std::io::Result<()> {
+fn settle(file: &File, to: &Path) -> io::Result<()> {
     file.sync_all()?;
     match to.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),

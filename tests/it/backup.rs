@@ -41,7 +41,11 @@ fn what_is_there_is_not_overwritten_and_half_a_backup_does_not_stay() {
     server.folder.write(FILE, "yesterday's");
     let (code, _, error) = said(&server.folder.run(&["backup", FILE]));
     assert_eq!(code, Some(1));
-    assert!(error.contains(FILE), "{error}");
+    assert!(error.contains(FILE) && error.contains("it is there already, and is not overwritten"), "{error}");
+    for (to, words) in [("data", "it is a folder: name a file in it"), ("nowhere/x", "its folder is not there")] {
+        let (code, _, error) = said(&server.folder.run(&["backup", to]));
+        assert!(code == Some(1) && error.contains(words), "{to}: {error}");
+    }
     assert_eq!(std::fs::read_to_string(server.folder.path(FILE)).expect("the file"), "yesterday's");
 
     let (folder, _) = server.stop();
