@@ -157,7 +157,8 @@ fn can_write(folder: &Path) -> std::io::Result<()> {
 pub(super) fn credentials(section: &Section<'_>, vault: &Vault<'_>) -> Option<(String, Secret)> {
     match (section.string("user"), vault.one(section, "password")) {
         (Some(user), Some(password)) => Some((user, password)),
-        (None, None) => None,
+        // What is wrong with a password that is written has been said.
+        _ if section.node("user").is_some() == section.node("password").is_some() => None,
         _ => {
             section.refuse("user", "user and password belong together");
             None
