@@ -82,6 +82,12 @@ pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartErro
     Ok(Opened { bound, watched })
 }
 
+/// What a listener shows, as its files have it now; `None` where it speaks no TLS. For its clients on this machine.
+pub fn certificates(listener: &Listener) -> Result<Option<Certificates>, Problem> {
+    let loaded = listener.tls.as_ref().map(load).transpose()?;
+    Ok(loaded.map(|watched| watched.certificates))
+}
+
 fn load(files: &TlsFiles) -> Result<Watched, Problem> {
     let in_force = stamps(files);
     let certificates = Certificates::parse(&read(files)?).map_err(|error| refused(files, &error))?;

@@ -29,6 +29,7 @@ pub use beside::rerouter;
 pub use dead_letters::{DeadLetters, Letter, LettersError, NotReplayed, Replayer};
 pub use deliver::{DeliverInstance, group as delivery_group};
 pub use journal::{Emptied, empty_journal};
+pub use listeners::certificates;
 pub use reconcile::judge;
 pub use reload::Reload;
 pub use serve::{Addresses, Instance};

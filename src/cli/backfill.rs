@@ -25,6 +25,7 @@ use crate::intake;
 use crate::message::{AuditQuery, EventId, Timestamp, expires_at, iso};
 
 use super::archive::time;
+use super::listener::Push;
 use super::{Failure, Outcome, Output, Settings, block_on, print, say, simulate};
 use api::Api;
 
@@ -48,9 +49,8 @@ pub struct Arguments {
     /// Only tells which texts are missing
     #[arg(long)]
     dry_run: bool,
-    /// Where to push instead of the inbound listener of the settings: http://host:port/path
-    #[arg(long)]
-    url: Option<String>,
+    #[command(flatten)]
+    push: Push,
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
@@ -102,10 +102,9 @@ pub fn backfill(arguments: &Arguments, environment: &Environment) -> Outcome {
     let now = Clock::system().now();
     let since = since(&arguments.since, now)?;
     let config = arguments.settings.load(environment, SecretsNeeded::Backfill)?;
-    let account = simulate::account(&config, &arguments.account)?;
+    let account = simulate::account(&config, Some(&arguments.account))?;
     let (access, listing) = access(&config, &account)?;
-    let target = simulate::target(&config, &account, arguments.url.as_deref());
-    let target = if arguments.dry_run { None } else { Some(target?) };
+    let target = if arguments.dry_run { None } else { Some(arguments.push.target(&config, &account)?) };
     if let Some(reach) = listing.reach()
         && since < now - reach
     {

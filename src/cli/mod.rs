@@ -12,6 +12,7 @@ mod check;
 mod dead_letter;
 mod explain;
 mod journal;
+mod listener;
 mod reconcile;
 mod reroute;
 mod schema;

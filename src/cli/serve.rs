@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{Addresses, ArchiveInstance, DeliverInstance, Instance, Reload, StartError};
 use crate::clock::Clock;
-use crate::config::{Config, Environment, SecretsNeeded};
+use crate::config::{Config, Environment, Listener, SecretsNeeded};
 use crate::telemetry::{LogLevel, start_logging};
 
 use super::{CONFIGURATION, FAILED, Failure, Outcome, Settings};
@@ -22,11 +22,12 @@ pub fn serve(settings: &Settings, environment: &Environment) -> Outcome {
     let level = start_logging(&config.log_level).map_err(Failure::of)?;
     run(async {
         let (is_sample, verbosity) = (config.is_sample, Verbosity::of(&config, level));
+        let schemes = [&config.inbound.listener, &config.api.listener, &config.monitoring].map(scheme);
         let mut signals = Signals::listen()?;
         let Some(instance) = signals.unless_told_to_stop(Instance::start(config, Clock::system())).await? else {
             return Ok(());
         };
-        greet(&instance, is_sample);
+        greet(&instance, schemes, is_sample);
         signals.until_told_to_stop(&instance.reload, verbosity).await;
         tracing::info!("stopping: no new requests, finishing those at hand");
         match instance.stop(signals.told_to_stop()).await {
@@ -171,16 +172,22 @@ impl Signals {
     }
 }
 
+/// How a listener is spoken to.
+fn scheme(listener: &Listener) -> &'static str {
+    if listener.tls.is_some() { "https" } else { "http" }
+}
+
 /// A few lines for whoever started it, on standard error: standard output carries the JSON log.
-fn greet(instance: &Instance, is_sample: bool) {
+fn greet(instance: &Instance, schemes: [&str; 3], is_sample: bool) {
     let Addresses { inbound, api, monitoring } = instance.addresses;
+    let [of_inbound, of_api, of_monitoring] = schemes;
     let table = instance.routes.load();
     let departments: Vec<&str> = table.departments().iter().map(|department| department.name.as_str()).collect();
     let mut lines = vec![
         format!("sms-router {} is ready", env!("CARGO_PKG_VERSION")),
-        format!("  carriers push to   http://{inbound}/inbound/ACCOUNT"),
-        format!("  departments read   http://{api}/v1/departments/NAME/messages"),
-        format!("  health, metrics    http://{monitoring}/readyz  /metrics"),
+        format!("  carriers push to   {of_inbound}://{inbound}/inbound/ACCOUNT"),
+        format!("  departments read   {of_api}://{api}/v1/departments/NAME/messages"),
+        format!("  health, metrics    {of_monitoring}://{monitoring}/readyz  /metrics"),
         format!("  departments        {}", departments.join(", ")),
     ];
     if is_sample {

@@ -15,10 +15,11 @@ use serde_json::value::RawValue;
 
 use crate::app::build_table;
 use crate::config::{Config, Environment, Publish, SecretsNeeded};
+use crate::keyword::Table;
 use crate::message::{DepartmentName, topics};
-use crate::publish::{self, TopicReader};
-use crate::server::client;
+use crate::publish::{self, ReadError, TopicReader};
 
+use super::listener::Own;
 use super::{Failure, Outcome, Settings, block_on, print};
 
 /// Records shown without `-n` or `--from-start`, as the Unix tool does.
@@ -61,7 +62,13 @@ pub fn tail(arguments: &Arguments, environment: &Environment) -> Outcome {
         Publish::Local { .. } => block_on(from_feed(arguments, &config, window))?,
         Publish::Kafka { settings, .. } => {
             let topic = topic(arguments, &config)?;
-            from_kafka(&publish::consumer_config(settings, "sms-router-tail"), &topic, window, arguments.follow)
+            let read =
+                from_kafka(&publish::consumer_config(settings, "sms-router-tail"), &topic, window, arguments.follow);
+            read.map_err(|error| match error {
+                Unread::Said(failure) => failure,
+                Unread::Kafka(error @ ReadError::Missing(_)) => Failure::of(error),
+                Unread::Kafka(error) => unanswered(&error, &settings.brokers),
+            })
         }
     }
 }
@@ -90,7 +97,20 @@ fn topic(arguments: &Arguments, config: &Config) -> Result<String, Failure> {
     let table = build_table(config).map_err(|problems| Failure::configuration(&problems))?;
     let department = department(&arguments.department)?;
     let topic = table.topic(&department).map(str::to_owned);
-    topic.ok_or_else(|| Failure::of(format!("the routes name no department {department}")))
+    topic.ok_or_else(|| no_such_department(&table, &department))
+}
+
+fn no_such_department(table: &Table, department: &DepartmentName) -> Failure {
+    let names: Vec<&str> = table.departments().iter().map(|department| department.name.as_str()).collect();
+    Failure::of(format!("the routes name no department {department}; there are: {}", names.join(", ")))
+}
+
+/// A department without a token may be none at all.
+fn without_token(config: &Config, department: &DepartmentName) -> Failure {
+    match build_table(config) {
+        Ok(table) if table.topic(department).is_none() => no_such_department(&table, department),
+        _ => Failure::of(format!("the settings have no token for {department}: add [departments.{department}] tokens")),
+    }
 }
 
 fn department(name: &str) -> Result<DepartmentName, Failure> {
@@ -107,21 +127,19 @@ struct FeedEvent {
 async fn from_feed(arguments: &Arguments, config: &Config, mut window: Window) -> Outcome {
     let department = department(&arguments.department)?;
     let token = config.departments.get(&department).and_then(|tokens| tokens.first());
-    let token = token.ok_or_else(|| {
-        Failure::of(format!("the settings have no token for {department}: add [departments.{department}] tokens"))
-    })?;
-    if config.api.listener.tls.is_some() {
+    let token = token.ok_or_else(|| without_token(config, &department))?;
+    if config.api.listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) {
         return Err(Failure::of(
-            "the api listener speaks TLS and tail does not: read the feed with curl --cacert instead",
+            "the api listener wants a certificate of every client (api.tls.client_ca), and tail has none: read the feed with curl --cert instead",
         ));
     }
+    let api = Own::of(config, &config.api.listener, "api")?;
     let bearer = format!("Bearer {}", String::from_utf8_lossy(&token.bytes()));
-    let authority = client::reachable(config.api.listener.listen).to_string();
     let (mut last, mut caught_up) = (String::new(), false);
     loop {
         let wait = if caught_up { POLL } else { Duration::ZERO };
         let path = format!("/v1/departments/{department}/messages?lastEventId={last}&timeout={}", wait.as_millis());
-        let events = ask(&authority, &path, &bearer).await?;
+        let events = ask(&api, &path, &bearer).await?;
         for event in &events {
             window.take(event.data.get().to_owned())?;
         }
@@ -139,10 +157,10 @@ async fn from_feed(arguments: &Arguments, config: &Config, mut window: Window) -
     }
 }
 
-async fn ask(authority: &str, path: &str, bearer: &str) -> Result<Vec<FeedEvent>, Failure> {
-    let request = Request::get(path).header(HOST, authority).header(AUTHORIZATION, bearer);
+async fn ask(api: &Own, path: &str, bearer: &str) -> Result<Vec<FeedEvent>, Failure> {
+    let request = Request::get(path).header(HOST, api.authority()).header(AUTHORIZATION, bearer);
     let request = request.body(Full::<Bytes>::default()).map_err(Failure::of)?;
-    let answer = client::send(authority, request, TIMEOUT).await.map_err(Failure::of)?;
+    let answer = api.send(request, TIMEOUT).await?;
     if answer.status() != StatusCode::OK {
         let said = String::from_utf8_lossy(answer.body()).trim().to_owned();
         return Err(Failure::of(format!("the feed answered {}: {said}", answer.status())));
@@ -151,9 +169,33 @@ async fn ask(authority: &str, path: &str, bearer: &str) -> Result<Vec<FeedEvent>
         .map_err(|error| Failure::of(format!("the feed's answer is not a feed: {error}")))
 }
 
+/// Why records of a topic were not shown.
+enum Unread {
+    Kafka(ReadError),
+    Said(Failure),
+}
+
+impl From<ReadError> for Unread {
+    fn from(error: ReadError) -> Self {
+        Self::Kafka(error)
+    }
+}
+
+impl From<Failure> for Unread {
+    fn from(failure: Failure) -> Self {
+        Self::Said(failure)
+    }
+}
+
+fn unanswered(error: &ReadError, brokers: &str) -> Failure {
+    Failure::of(format!(
+        "{error}; asked were {brokers} (publish.brokers): do they run, can this machine reach them, and do publish.user, its password and publish.properties fit?"
+    ))
+}
+
 /// Reads without a group, so nobody's offsets move.
-fn from_kafka(config: &ClientConfig, topic: &str, mut window: Window, follow: bool) -> Outcome {
-    let mut reader = TopicReader::open(config, topic).map_err(Failure::of)?;
+fn from_kafka(config: &ClientConfig, topic: &str, mut window: Window, follow: bool) -> Result<(), Unread> {
+    let mut reader = TopicReader::open(config, topic)?;
     let mut opened = false;
     loop {
         if !opened && reader.is_at_end() {
@@ -163,7 +205,7 @@ fn from_kafka(config: &ClientConfig, topic: &str, mut window: Window, follow: bo
         if opened && !follow {
             return Ok(());
         }
-        if let Some(message) = reader.poll(Duration::from_millis(200)).map_err(Failure::of)? {
+        if let Some(message) = reader.poll(Duration::from_millis(200)).map_err(ReadError::from)? {
             window.take(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned())?;
         }
     }

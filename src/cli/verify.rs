@@ -84,7 +84,7 @@ struct Said<'a> {
 
 pub fn verify(arguments: &Arguments, environment: &Environment) -> Outcome {
     let config = arguments.settings.load(environment, SecretsNeeded::Must)?;
-    let account = account(&config, &arguments.account)?;
+    let account = account(&config, Some(&arguments.account))?;
     let proxies = config.inbound.proxies;
     let others = config.accounts.into_iter().map(|(other, _)| other).filter(|other| other.name != account.name);
     let others: Vec<Account> = others.collect();

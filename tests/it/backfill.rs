@@ -223,6 +223,23 @@ fn texts_that_twilio_has_and_we_never_saw_are_taken_in_once() {
 }
 
 #[test]
+fn texts_are_pushed_by_tls_where_the_listener_has_it() {
+    let api = twilio();
+    let tls = "tls = { certificate = \"chain.pem\", key = \"key.pem\" }\n[api]";
+    let settings = format!("{}\n{}", SETTINGS.replacen("[api]", tls, 1), twilio_settings(&api));
+    let folder = Folder::with(&settings, ROUTES);
+    folder.write("carrier", "a-secret-of-the-carrier");
+    folder.write("api-key", "token");
+    crate::tls::certify(&folder);
+    let server = Server::start(folder).ready();
+    let mut command = server.folder.command(&["backfill", "--account", "twilio", "--since", &since()]);
+    let (code, out, err) =
+        said(&command.env("SMS_ROUTER__INBOUND__LISTEN", server.inbound.to_string()).output().expect("the binary"));
+    assert!(code == Some(0) && out.contains("missing 3, taken 3, failed 0"), "{out}{err}");
+    assert_eq!((ids(&server, "highways").len(), ids(&server, "contact-centre").len()), (2, 1));
+}
+
+#[test]
 fn texts_of_notify_come_oldest_first_with_their_own_time() {
     let list = "/v2/received-text-messages";
     let next = format!("{list}?older_than=3fa85f64-5717-4562-b3fc-2c963f66af03");

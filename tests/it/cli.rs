@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::harness::{Folder, Server, Sms, binary, feed, http, said, wait_until};
+use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, binary, feed, http, said, wait_until};
 
 #[test]
 fn a_newcomer_sees_a_text_arrive() {
@@ -113,10 +113,85 @@ fn exit_codes_tell_usage_from_settings() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("nowhere.toml"));
 }
 
+/// `simulate` with more arguments, in a folder.
+fn simulate(folder: &Folder, more: &[&str]) -> (Option<i32>, String, String) {
+    said(&folder.run(&[&["simulate", "--to", "86555", "--from", "+447700900123", "snow"], more].concat()))
+}
+
 #[test]
-fn a_text_is_never_simulated_over_the_network_in_the_clear() {
+fn the_account_is_the_samples_or_the_only_one_or_has_to_be_named() {
+    let other = "[accounts.other]\ncarrier = \"generic\"\nsecrets = [{ file = \"demo\" }]\n";
+    let server = Server::start(Folder::with(&format!("{SETTINGS}{other}"), ROUTES)).ready();
+    // All go to the place of `other`, whose secret is that of each account here.
+    let url = format!("http://{}/inbound/other", server.inbound);
+    let with = |accounts: &[&str]| {
+        let named = accounts.iter().map(|name| other.replace("other", name));
+        let (before, after) = SETTINGS.split_once("[accounts.demo]").expect("an account");
+        let (_, after) = after.split_once("[departments").expect("what follows it");
+        Folder::with(&format!("{before}{}[departments{after}", named.collect::<String>()), ROUTES)
+    };
+    for (accounts, more, code, words) in [
+        (&["demo", "other"][..], &[][..], 0, "200 id "),
+        (&["other"], &[], 0, "200 id "),
+        (&["other", "third"], &[], 64, "several accounts: choose by --account: other, third"),
+        (&["other", "third"], &["--account", "demo"], 64, "there are: other, third: choose by --account"),
+        (&["other", "third"], &["--account", "third"], 0, "200 id "),
+        (&[], &[], 64, "add [accounts.NAME]"),
+    ] {
+        let (found, out, err) = simulate(&with(accounts), &[&["--url", &url], more].concat());
+        assert!(found == Some(code) && format!("{out}{err}").contains(words), "{accounts:?} {more:?}: {out}{err}");
+    }
+    let (code, _, err) = simulate(&server.folder, &["--url", &url.replace("other", "later")]);
+    assert!(code == Some(1) && err.contains("it has no account demo there") && err.contains("restart it"), "{err}");
+}
+
+#[test]
+fn who_finds_no_server_is_told_where_it_was_looked_for() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("an address");
     let folder = Folder::new();
-    let arguments = ["simulate", "--url", "https://localhost:1/inbound/demo", "--to", "86555", "--from", "1", "snow"];
-    let (code, _, err) = said(&folder.run(&arguments));
-    assert!(code == Some(1) && err.contains("plain HTTP"), "{err}");
+    for (arguments, section) in [
+        (&["simulate", "--to", "86555", "--from", "+447700900123", "snow"][..], "inbound"),
+        (&["tail", "highways"], "api"),
+    ] {
+        let mut command = folder.command(arguments);
+        command.env(format!("SMS_ROUTER__{}__LISTEN", section.to_uppercase()), nobody.to_string());
+        let (code, _, err) = said(&command.output().expect("the binary"));
+        let told = [&*nobody.to_string(), "does `sms-router serve` run?", &format!("({section}.listen, ")];
+        assert!(code == Some(1) && told.iter().all(|words| err.contains(words)), "{err}");
+    }
+}
+
+#[test]
+fn a_department_that_is_not_is_told_from_one_without_a_token() {
+    let folder = Folder::with(SETTINGS, &format!("{ROUTES}[[department]]\nname = \"floods\"\n"));
+    for (department, words) in [
+        ("nothere", "the routes name no department nothere; there are: contact-centre, highways, parking, floods"),
+        ("floods", "no token for floods: add [departments.floods] tokens"),
+    ] {
+        let (code, _, err) = said(&folder.run(&["tail", department]));
+        assert!(code == Some(1) && err.contains(words), "{err}");
+    }
+}
+
+#[test]
+fn a_password_that_cannot_be_read_is_one_problem() {
+    let cluster = "[publish]\nto = \"kafka\"\nbrokers = \"127.0.0.1:1\"\n";
+    for (keys, told) in [
+        ("user = \"router\"\npassword = { file = \"nowhere\" }\n", "cannot be read"),
+        ("user = \"router\"\n", "user and password belong together"),
+        ("password = { file = \"demo\" }\n", "user and password belong together"),
+    ] {
+        let folder = Folder::with(&format!("{SETTINGS}{cluster}{keys}"), ROUTES);
+        let (code, out, err) = said(&folder.run(&["check"]));
+        assert!(code == Some(1) && out.contains(told) && err.contains("1 problem"), "{out}{err}");
+        assert_eq!(err.trim(), "1 problem", "{out}");
+    }
+}
+
+#[test]
+fn tail_says_which_brokers_do_not_answer() {
+    let cluster = "[publish]\nto = \"kafka\"\nbrokers = \"127.0.0.1:1\"\n";
+    let folder = Folder::with(&format!("{SETTINGS}{cluster}"), ROUTES);
+    let (code, _, err) = said(&folder.run(&["tail", "highways"]));
+    assert!(code == Some(1) && err.contains("asked were 127.0.0.1:1 (publish.brokers): do they run"), "{err}");
 }

@@ -1,7 +1,7 @@
 //! TLS on a listener: spoken with a certificate of ours, replaced while running, refused when wrong; clients that have
 //! to prove themselves.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -201,6 +201,61 @@ fn synthetic_texts_come_by_tls_also_after_a_change_of_certificates() {
     wait_until("the new certificate is in use", || push(server.inbound, &second, &Sms::new("1", "snow")).is_ok());
     let before = come();
     wait_until("synthetic texts come again", || come() >= before + 2.0);
+}
+
+/// A command with the ports of a running server, by the settings of a folder.
+fn beside(server: &Server, folder: &Folder, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = folder.command(arguments);
+    command.env("SMS_ROUTER__INBOUND__LISTEN", server.inbound.to_string());
+    command.env("SMS_ROUTER__API__LISTEN", server.api.to_string());
+    said(&command.output().expect("the binary"))
+}
+
+#[test]
+fn commands_speak_tls_to_their_own_server_and_to_no_other() {
+    let tls = "tls = { certificate = \"chain.pem\", key = \"key.pem\" }\n[monitoring]";
+    let folder = Folder::with(&settings().replacen("[monitoring]", tls, 1), ROUTES);
+    certify(&folder);
+    let server = Server::start(folder).ready();
+    let simulate = |folder: &Folder, more: &[&str]| {
+        let text = ["simulate", "--to", "86555", "--from", "+447700900123", "snow"];
+        beside(&server, folder, &[&text, more].concat())
+    };
+    let (code, out, err) = simulate(&server.folder, &[]);
+    assert!(code == Some(0) && out.starts_with("200 id "), "{err}");
+    let (code, out, err) = beside(&server, &server.folder, &["tail", "highways"]);
+    assert!(code == Some(0) && out.contains("\"text\":\"snow\""), "{err}");
+    // The same settings with another certificate: whoever listens there is somebody else.
+    let other =
+        Folder::with(&std::fs::read_to_string(server.folder.path("sms-router.toml")).expect("settings"), ROUTES);
+    certify(&other);
+    for (code, _, err) in [simulate(&other, &[]), beside(&server, &other, &["tail", "highways"])] {
+        assert!(code == Some(1) && err.contains("does the server run with these settings"), "{err}");
+    }
+    let url = format!("https://localhost:{}/inbound/demo", server.inbound.port());
+    let (own, others) = (server.folder.path("chain.pem"), other.path("chain.pem"));
+    let by = |ca: &std::path::Path| simulate(&other, &["--url", &url, "--ca", &ca.to_string_lossy()]);
+    assert_eq!(by(&own).0, Some(0), "believed by the authority named: {}", by(&own).2);
+    for (code, _, err) in [by(&others), simulate(&other, &["--url", &url])] {
+        assert!(code == Some(1) && err.contains("certificate") && !err.contains("/inbound"), "{err}");
+    }
+    let plain = url.replace("https", "http");
+    let (code, _, err) = simulate(&other, &["--url", &plain, "--ca", &own.to_string_lossy()]);
+    assert!(code == Some(1) && err.contains("--ca is for an --url of https://"), "{err}");
+}
+
+#[test]
+fn whoever_starts_it_is_told_how_each_listener_is_spoken_to() {
+    let folder = Folder::with(&settings(), ROUTES);
+    certify(&folder);
+    let mut serve =
+        folder.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary");
+    let said = BufReader::new(serve.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    let lines: Vec<String> = said.take_while(|line| !line.contains("  departments  ")).collect();
+    serve.kill().expect("the child");
+    serve.wait().expect("the child");
+    let told = |words: &str| lines.iter().any(|line| line.contains(words));
+    assert!(told("push to   https://127.0.0.1:") && told("read   http://127.0.0.1:"), "{lines:#?}");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use hyper::StatusCode;
 use crate::carrier::{self, Listed};
 use crate::message::Timestamp;
 
-use super::super::{Failure, Outcome, say, simulate};
+use super::super::listener::{Target, unknown_account};
+use super::super::{Failure, Outcome, say};
 use super::api::Api;
 use super::{Counts, Job, Missing};
 
@@ -26,7 +27,7 @@ enum Refused {
     Server(String),
 }
 
-pub async fn all(job: &Job<'_>, api: &Api<'_>, target: &str, missing: Vec<Missing>, counts: &mut Counts) -> Outcome {
+pub async fn all(job: &Job<'_>, api: &Api<'_>, target: &Target, missing: Vec<Missing>, counts: &mut Counts) -> Outcome {
     for Missing { id, text } in missing {
         match one(job, api, target, text).await {
             Ok(()) => counts.taken += 1,
@@ -43,7 +44,7 @@ pub async fn all(job: &Job<'_>, api: &Api<'_>, target: &str, missing: Vec<Missin
     Ok(())
 }
 
-async fn one(job: &Job<'_>, api: &Api<'_>, target: &str, mut text: Listed) -> Result<(), Refused> {
+async fn one(job: &Job<'_>, api: &Api<'_>, target: &Target, mut text: Listed) -> Result<(), Refused> {
     if let Some(what) = text.more.take() {
         let answer = api.ask(&what).await.map_err(|failure| Refused::Text(failure.said))?;
         let completed = job.listing.complete(job.access, &mut text, &answer);
@@ -63,13 +64,14 @@ async fn one(job: &Job<'_>, api: &Api<'_>, target: &str, mut text: Listed) -> Re
         StatusCode::FORBIDDEN => Err(Refused::Server(
             "the server answers 403: it has other secrets, another url, or an allow without this machine".to_owned(),
         )),
+        StatusCode::NOT_FOUND => Err(Refused::Server(unknown_account(job.account))),
         status => Err(Refused::Text(format!("the server answered {status}"))),
     }
 }
 
-async fn push(job: &Job<'_>, target: &str, text: &Listed) -> Result<StatusCode, Refused> {
+async fn push(job: &Job<'_>, target: &Target, text: &Listed) -> Result<StatusCode, Refused> {
     let signed = carrier::relay(job.listing, text, job.account, job.access, Timestamp::now());
     let signed = signed.map_err(|error| Refused::Server(error.to_string()))?;
-    let answered: Result<StatusCode, Failure> = simulate::push(target, signed).await;
+    let answered: Result<StatusCode, Failure> = target.push(signed).await;
     answered.map_err(|failure| Refused::Server(failure.said))
 }

@@ -256,7 +256,7 @@ fn address_after(stderr: &mut impl BufRead, what: &str, log: &mpsc::Receiver<Str
             panic!("the server ended: {said}\n{:#?}", log.try_iter().collect::<Vec<_>>());
         }
         if line.contains(what) {
-            let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+            let address = line.split("://").nth(1).and_then(|rest| rest.split('/').next());
             return address.and_then(|address| address.parse().ok()).expect("an address in the greeting");
         }
         said.push_str(&line);
