@@ -20,8 +20,8 @@ use super::replies::{self, Meaning};
 use crate::deliver::parcel::Why;
 use crate::deliver::{DeliverError, Smtp};
 
-/// Connections at once, those that stand idle among them.
-const CONNECTIONS_MAX: usize = 8;
+/// Connections at once, those that stand idle among them. Exchange Online lets a mailbox have no more.
+const CONNECTIONS_MAX: usize = 3;
 /// Servers close what stands idle for minutes.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
