@@ -15,6 +15,7 @@ use crate::kafka::{cluster_settings, routes, unique};
 
 const DELIVERED: &str = "sms_router_deliveries_total{channel=\"push\",department=\"highways\",outcome=\"delivered\"}";
 const OLDEST: &str = "sms_router_delivery_oldest_seconds{channel=\"push\",department=\"parking\"}";
+const OLDEST_OF_HIGHWAYS: &str = "sms_router_delivery_oldest_seconds{channel=\"push\",department=\"highways\"}";
 
 /// Settings by which a department's texts are pushed.
 fn pushing(settings: &str, department: &str, receiver: &Receiver) -> String {
@@ -92,6 +93,8 @@ fn standalone_texts_are_pushed_in_order_and_again_only_under_the_same_id() {
     wait_until("some are pushed", || receiver.taken() >= 10);
     receiver.answer(503);
     text(&server, "snow", 30..60);
+    // The position has been kept since: it is moved as often as the age is shown.
+    wait_until("what is not taken waits", || server.metric(OLDEST_OF_HIGHWAYS) > 2.0);
     let server = Server::start(server.kill()).ready();
     receiver.answer(200);
     text(&server, "snow", 60..90);
