@@ -16,6 +16,9 @@ use super::{FAILED, Failure, Outcome, Output, Settings, print};
 pub struct Arguments {
     #[command(flatten)]
     settings: Settings,
+    /// Looks at no file that may be only where the settings are for: secrets, keys, certificates, the data folder
+    #[arg(long)]
+    without_secrets: bool,
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
@@ -40,7 +43,8 @@ struct Finding {
 pub fn check(arguments: &Arguments, environment: &Environment) -> Outcome {
     let origin = Origin::choose(arguments.settings.config.clone(), environment);
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
-    match config::load(&origin, environment, SecretsNeeded::Sample) {
+    let needed = if arguments.without_secrets { SecretsNeeded::Nowhere } else { SecretsNeeded::Sample };
+    match config::load(&origin, environment, needed) {
         Err(found) => {
             problems.extend(found);
             // The settings are wrong, but where the routes are may still be known: show theirs too.

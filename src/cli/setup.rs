@@ -90,7 +90,8 @@ struct Step {
 }
 
 pub fn setup(arguments: &Arguments, environment: &Environment) -> Outcome {
-    let config = arguments.settings.load(environment, SecretsNeeded::Sample)?;
+    let needed = if arguments.dry_run { SecretsNeeded::Nowhere } else { SecretsNeeded::Sample };
+    let config = arguments.settings.load(environment, needed)?;
     let plan = plan(&config, arguments.only)?;
     match (arguments.output, arguments.dry_run) {
         (Output::Strimzi, true) => return show_objects(&config, &plan, &arguments.strimzi_cluster),

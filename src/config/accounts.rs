@@ -89,7 +89,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
     let keys = carrier.map(|carrier| own_keys(&section, carrier.contract())).unwrap_or_default();
     let declaration = carrier.and_then(|carrier| form::read(&section, carrier.contract()));
     let names_id = names_id || declaration.as_ref().is_some_and(|declaration| !declaration.id.is_empty());
-    let certificates = certificates(&section, &keys, vault.folder);
+    let certificates = certificates(&section, &keys, vault);
     let rate = rate(&section);
     let place = section.place().clone();
     let api = section.section("api");
@@ -113,7 +113,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
         certificates,
         ..Account::new(account_name, carrier, auth, secrets, url)
     };
-    let is_open = protect(&section, &account, unauthenticated);
+    let is_open = protect(&section, &account, unauthenticated, vault);
     check_number(&section, &account);
     section.finish();
     let note = AccountNote { place, loss_accepted, is_open, names_id, api, rate };
@@ -121,7 +121,7 @@ pub fn read(name: &str, section: Section<'_>, inbound_url: &str, vault: &Vault<'
 }
 
 /// Every account is protected by something, or says that it is not. True when it is not.
-fn protect(section: &Section<'_>, account: &Account, unauthenticated: bool) -> bool {
+fn protect(section: &Section<'_>, account: &Account, unauthenticated: bool, vault: &Vault<'_>) -> bool {
     let carrier = account.carrier;
     if account.auth == Auth::Signature && !carrier.contract().signs {
         let name = carrier.contract().name;
@@ -131,7 +131,7 @@ fn protect(section: &Section<'_>, account: &Account, unauthenticated: bool) -> b
     if !needs_none && section.node("secrets").is_none() {
         section.refuse("secrets", "is missing: without it no request can prove where it comes from");
     }
-    for secret in &account.secrets {
+    for secret in account.secrets.iter().filter(|_| vault.has_files()) {
         if let Err(reason) = carrier::check_secret(carrier, account.auth, secret) {
             section.refuse("secrets", format!("a secret cannot be used: {reason}"));
         }
@@ -196,8 +196,9 @@ fn own_keys(section: &Section<'_>, contract: &Contract) -> BTreeMap<&'static str
 
 /// The certificates in the folder that the key names, relative to that of the settings; so none need be
 /// fetched.
-fn certificates(section: &Section<'_>, keys: &BTreeMap<&'static str, String>, settings: &Path) -> Certificates {
-    let Some(folder) = keys.get("certificates").map(|folder| settings.join(folder)) else {
+fn certificates(section: &Section<'_>, keys: &BTreeMap<&'static str, String>, vault: &Vault<'_>) -> Certificates {
+    let named = keys.get("certificates").filter(|_| vault.has_files());
+    let Some(folder) = named.map(|folder| vault.folder.join(folder)) else {
         return Certificates::default();
     };
     let refuse = |path: &Path, reason: String| section.refuse("certificates", format!("{} {reason}", path.display()));

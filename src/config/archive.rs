@@ -74,6 +74,9 @@ fn tls(section: Section<'_>, vault: &Vault<'_>) -> Option<archive::Tls> {
     }
     let read = |key: &'static str| -> Option<Vec<u8>> {
         let path = vault.folder.join(section.string(key)?);
+        if !vault.has_files() {
+            return Some(Vec::new());
+        }
         vault.files.borrow_mut().push(Stamped::now(path.clone()));
         let refuse = |error| section.refuse(key, format!("{} cannot be read: {error}", path.display()));
         // What cannot be read has been refused: the settings are not used.
@@ -83,7 +86,12 @@ fn tls(section: Section<'_>, vault: &Vault<'_>) -> Option<archive::Tls> {
     if certificate.is_some() != key.is_some() {
         section.refuse("certificate", "certificate and key belong together");
     }
-    let pem = archive::TlsPem { authorities, name: section.string("server_name"), client: certificate.zip(key) };
+    let name = section.string("server_name");
+    let pem = if vault.has_files() {
+        archive::TlsPem { authorities, name, client: certificate.zip(key) }
+    } else {
+        archive::TlsPem { authorities: None, name, client: None }
+    };
     let refuse = |error: archive::TlsError| {
         let key = match error {
             archive::TlsError::Authorities => "ca",

@@ -71,23 +71,23 @@ pub(super) fn read(
     let place = section.place_of("listen");
     let connections_max = section.count("connections_max", connections_max, 1..=1_000_000);
     let header_timeout = section.milliseconds("header_timeout_ms", Duration::from_secs(5), 100..=300_000);
-    let tls = tls(section.section("tls"), vault.folder, clients);
+    let tls = tls(section.section("tls"), vault, clients);
     Some(Listener { listen: listen?, place, connections_max, header_timeout, tls })
 }
 
 /// The files named, and whether a listener could use what is in them.
-fn tls(section: Section<'_>, folder: &Path, clients: Clients) -> Option<TlsFiles> {
+fn tls(section: Section<'_>, vault: &Vault<'_>, clients: Clients) -> Option<TlsFiles> {
     if !section.is_present() {
         return None;
     }
-    let path = |name: String| folder.join(name);
+    let path = |name: String| vault.folder.join(name);
     let (certificate, key) = (section.required("certificate").map(path), section.required("key").map(path));
     let client_ca = match clients {
         Clients::MayHaveToProveThemselves => section.string("client_ca").map(path),
         Clients::AreAnybody => None,
     };
     let files = certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key, client_ca });
-    if let Some(files) = &files {
+    if let Some(files) = files.as_ref().filter(|_| vault.has_files()) {
         try_certificates(&section, files);
     }
     section.finish();

@@ -68,6 +68,9 @@ pub enum SecretsNeeded {
     Deliver,
     /// None: the sample's need not exist yet. Those of a file of one's own are read all the same.
     Sample,
+    /// Not one, nor any other file that may be only where the settings are for: of TLS, or the data folder. Where they are
+    /// named is read all the same: `check --without-secrets`, `explain`, and `setup` where it asks nobody.
+    Nowhere,
 }
 
 /// Reads everything. `Err` holds every problem found, in the order of the file.

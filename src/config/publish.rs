@@ -134,7 +134,7 @@ fn journal(section: &Section<'_>, data: &Path, vault: &Vault<'_>) -> Option<Jour
         section.boolean("journal", false);
         return None;
     }
-    let writable = can_write(data);
+    let writable = if vault.has_files() { can_write(data) } else { Ok(()) };
     let wanted = section.boolean("journal", writable.is_ok());
     match (wanted, writable) {
         (true, Err(error)) => {

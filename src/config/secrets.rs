@@ -44,10 +44,15 @@ impl Vault<'_> {
     /// Whether texts will be mailed or pushed: by a process of its own, or by `serve` where it has the log itself.
     pub fn is_delivering(&self, log_is_embedded: bool) -> bool {
         match self.needed {
-            SecretsNeeded::Deliver | SecretsNeeded::Sample => true,
+            SecretsNeeded::Deliver | SecretsNeeded::Sample | SecretsNeeded::Nowhere => true,
             SecretsNeeded::Make => log_is_embedded,
             SecretsNeeded::Must | SecretsNeeded::Backfill | SecretsNeeded::Archive => false,
         }
+    }
+
+    /// Whether secrets, keys, certificates and the data folder are to be looked at.
+    pub fn has_files(&self) -> bool {
+        self.needed != SecretsNeeded::Nowhere
     }
 
     pub fn warn(&self, section: &Section<'_>, key: &str, reason: impl Into<String>) {
@@ -100,6 +105,9 @@ impl Vault<'_> {
     }
 
     fn in_file(&self, path: &str) -> Result<Secret, String> {
+        if !self.has_files() {
+            return Ok(stand_in(path));
+        }
         let full = self.folder.join(path);
         if self.is_sample {
             match self.needed {
@@ -110,7 +118,9 @@ impl Vault<'_> {
                 SecretsNeeded::Must | SecretsNeeded::Backfill | SecretsNeeded::Archive | SecretsNeeded::Deliver => {}
                 SecretsNeeded::Sample if full.exists() => {}
                 // The command does not use it: any value does.
-                SecretsNeeded::Sample => return Ok(Secret::new(*b"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")),
+                SecretsNeeded::Sample | SecretsNeeded::Nowhere => {
+                    return Ok(Secret::new(*b"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
+                }
             }
         }
         let bytes = read_small(&full).map_err(|error| {
@@ -129,9 +139,17 @@ impl Vault<'_> {
     }
 
     fn in_environment(&self, name: &str) -> Result<Secret, String> {
+        if !self.has_files() {
+            return Ok(stand_in(name));
+        }
         let value = self.environment.variable(name).ok_or_else(|| format!("the variable {name} is not set"))?;
         trimmed(value.as_bytes().to_vec()).ok_or_else(|| format!("the variable {name} is empty"))
     }
+}
+
+/// For a secret that is not looked at: one for each place, and long enough for each use.
+fn stand_in(place: &str) -> Secret {
+    Secret::new(format!("instead of what is in {place}").into_bytes())
 }
 
 /// The mode of what is there, if anybody but its owner may do anything with it.

@@ -189,6 +189,41 @@ fn a_password_that_cannot_be_read_is_one_problem() {
 }
 
 #[test]
+fn settings_for_another_machine_are_judged_without_its_files() {
+    let overlay = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/overlays/production");
+    let judge = |arguments: &[&str], settings: &std::path::Path| {
+        let mut command = binary();
+        command.args(arguments).arg("-c").arg(settings).env("SMS_ROUTER__ROUTES", overlay.join("routes.toml"));
+        said(&command.output().expect("the binary"))
+    };
+    let settings = overlay.join("sms-router.toml");
+    for arguments in [
+        &["check", "--without-secrets"][..],
+        &["explain", "--to", "86555", "Snow on Main St"],
+        &["setup", "--dry-run", "-o", "strimzi"],
+    ] {
+        let (code, out, err) = judge(arguments, &settings);
+        assert!(code == Some(0) && err.is_empty(), "{arguments:?} {out}{err}");
+    }
+    let (code, out, _) = judge(&["check"], &settings);
+    assert!(code == Some(1) && out.contains("/etc/sms-router/secrets/"), "{out}");
+    let written = std::fs::read_to_string(&settings).expect("the overlay's settings");
+    let folder = Folder::new();
+    for (right, wrong, told) in [
+        ("carrier = \"twilio\"", "carrier = \"nobody\"", "accounts.twilio.carrier"),
+        ("password = { file", "password = { fiel", "publish.password"),
+        ("sender_key = {", "sender_kye = {", "archive.sender_key"),
+        ("server_name = \"sms", "server_name = \" sms", "archive.tls.server_name"),
+        ("\"SCRAM-SHA-512\"", "\"SCRAM-SHA-512\"\n\"linger.sm\" = \"1\"", "publish.properties"),
+    ] {
+        assert!(written.contains(right), "{right}");
+        folder.write("wrong.toml", &written.replace(right, wrong));
+        let (code, out, err) = judge(&["check", "--without-secrets"], &folder.path("wrong.toml"));
+        assert!(code == Some(1) && out.contains(told), "{wrong}: {out}{err}");
+    }
+}
+
+#[test]
 fn tail_says_which_brokers_do_not_answer() {
     let cluster = "[publish]\nto = \"kafka\"\nbrokers = \"127.0.0.1:1\"\n";
     let folder = Folder::with(&format!("{SETTINGS}{cluster}"), ROUTES);
