@@ -10,6 +10,7 @@ use crate::deliver::{Delivery, Email, Push, Retry, Settings, Smtp, SmtpTls};
 use crate::fetch;
 use crate::message::Secret;
 
+use super::document::{Node, Value};
 use super::file::read_small;
 use super::publish::credentials;
 use super::read::Section;
@@ -76,7 +77,7 @@ pub(super) fn smtp(section: Section<'_>, is_delivering: bool, vault: &Vault<'_>)
     if section.node("from").is_none() {
         section.refuse("from", "is missing: the address that mails come from, no person's");
     }
-    let authorities = authorities(&section, vault);
+    let authorities = authorities(&section, is_delivering, vault);
     let timeout = section.milliseconds("timeout_ms", Duration::from_secs(30), 100..=300_000);
     let credentials = if is_delivering {
         credentials(&section, vault)
@@ -144,16 +145,17 @@ fn push(section: Section<'_>, is_delivering: bool, vault: &Vault<'_>) -> Option<
             None
         }
     });
-    if section.node("secrets").is_none() {
+    let is_empty = |node: &Node| matches!(&node.value, Value::Array(secrets) if secrets.is_empty());
+    if section.node("secrets").is_none_or(is_empty) {
         section.refuse("secrets", "is missing: what pushes are signed with; [{ file = \"PATH\" }], whsec_… inside");
     }
     let secrets = if is_delivering { vault.several(&section, "secrets") } else { Vec::new() };
-    for reason in secrets.iter().filter_map(wrong_with) {
+    for reason in secrets.iter().filter(|_| vault.has_files()).filter_map(wrong_with) {
         section.refuse("secrets", format!("cannot sign: {reason}; echo whsec_$(openssl rand -base64 32)"));
     }
     let in_flight_max = section.count("in_flight_max", 8, 1..=256);
     let timeout = section.milliseconds("timeout_ms", Duration::from_secs(10), 100..=300_000);
-    let authorities = authorities(&section, vault);
+    let authorities = authorities(&section, is_delivering, vault);
     section.finish();
     Some(Push { url: url?, secrets, in_flight_max, timeout, private_network, authorities })
 }
@@ -174,9 +176,12 @@ fn check_url(url: &str, private_network: bool) -> Result<hyper::Uri, String> {
     Ok(uri)
 }
 
-/// A PEM file of authorities, read now.
-fn authorities(section: &Section<'_>, vault: &Vault<'_>) -> Option<Vec<u8>> {
+/// A PEM file of authorities, read now; only where something is delivered must it be there.
+fn authorities(section: &Section<'_>, is_delivering: bool, vault: &Vault<'_>) -> Option<Vec<u8>> {
     let path = vault.folder.join(section.string("ca")?);
+    if !is_delivering || !vault.has_files() {
+        return None;
+    }
     let read = read_small(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()));
     let checked = read.and_then(|pem| match fetch::roots(Some(&pem)) {
         Ok(_) => Ok(pem),

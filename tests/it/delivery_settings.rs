@@ -92,6 +92,7 @@ fn what_is_wrong_with_pushes_is_named_with_its_place() {
     for (settings, key, words) in [
         (push(secrets), "departments.highways.push.url", "is missing"),
         (push("url = \"https://x.example\""), "departments.highways.push.secrets", "is missing"),
+        (push("url = \"https://x.example\", secrets = []"), "departments.highways.push.secrets", "is missing"),
         (
             push("url = \"https://x.example\", secrets = [{ file = \"secrets/weak\" }]"),
             "departments.highways.push.secrets",
@@ -114,6 +115,16 @@ fn what_is_wrong_with_pushes_is_named_with_its_place() {
     let near = format!("url = \"http://127.0.0.1:8080/texts\", private_network = true, {secrets}");
     let (code, out, _) = said(&folder(&push(&near)).run(&["check"]));
     assert_eq!(code, Some(0), "{out}");
+}
+
+#[test]
+fn settings_for_another_machine_are_judged_without_its_files() {
+    let server = format!("{SMTP}user = \"x\"\npassword = {{ file = \"nowhere\" }}\nca = \"nowhere.pem\"\n");
+    let there = push("url = \"https://x.example\", secrets = [{ file = \"nowhere\" }], ca = \"nowhere.pem\"");
+    let folder = folder(&format!("{server}{there}"));
+    assert_eq!(said(&folder.run(&["check"])).0, Some(1));
+    let (code, out, err) = said(&folder.run(&["check", "--without-secrets"]));
+    assert_eq!(code, Some(0), "{out}{err}");
 }
 
 #[test]
