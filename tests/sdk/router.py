@@ -63,10 +63,10 @@ def free_port():
 
 class Router:
     """`accounts`: TOML of the account sections, and of others; `secrets`: file name under secrets/ to content;
-    `archive`: more keys of that section.
+    `archive`: more keys of that section; `departments`: name to more lines of its section.
     `binary` may be another when the `with` block is entered again, on the same folder and ports."""
 
-    def __init__(self, accounts, secrets, routes=ROUTES, archive="", binary=BINARY):
+    def __init__(self, accounts, secrets, routes=ROUTES, archive="", binary=BINARY, departments=None):
         self.binary = binary
         self.folder = tempfile.TemporaryDirectory(prefix="sms-router-sdk-")
         self.inbound, self.api, self.monitoring = free_port(), free_port(), free_port()
@@ -78,7 +78,8 @@ class Router:
             (home / "secrets" / name).chmod(0o600)
         self.routes = home / "routes.toml"
         self.routes.write_text(routes)
-        departments = "".join(f'[departments.{name}]\ntokens = [{{ file = "secrets/feed" }}]\n' for name in DEPARTMENTS)
+        sections = "".join(f'[departments.{name}]\ntokens = [{{ file = "secrets/feed" }}]\n{more}\n'
+                           for name, more in (departments or dict.fromkeys(DEPARTMENTS, "")).items())
         self.config.write_text(f"""
 routes = "routes.toml"
 data = "data"
@@ -93,7 +94,7 @@ listen = "127.0.0.1:{self.monitoring}"
 sender_key = {{ file = "secrets/sender-key" }}
 {archive}
 {accounts}
-{departments}
+{sections}
 """)
         self.log = home / "log"
 
