@@ -1,6 +1,7 @@
 //! The intake of a command, which takes texts in beside the process that serves, or without one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, Publish};
@@ -40,8 +41,16 @@ pub(super) fn intake(config: &Config, clock: &Clock) -> Result<(Arc<Intake>, Way
     Ok((serve::intake(config, &Live::new(table), log, clock, &metrics), way))
 }
 
+/// How long a text stays with its department, from its receipt.
+pub(super) fn reach(config: &Config) -> Duration {
+    match &config.publish {
+        Publish::Local { feed_retention, .. } => *feed_retention,
+        Publish::Kafka { topics, .. } => topics.retention,
+    }
+}
+
 /// What moves a text to another department, for a command.
 pub fn rerouter(config: &Config, clock: Clock) -> Result<Rerouter, StartError> {
     let (intake, _) = intake(config, &clock)?;
-    Ok(Rerouter { audit: audit(config), intake, clock })
+    Ok(Rerouter { audit: audit(config), intake, clock, reach: reach(config) })
 }

@@ -277,7 +277,8 @@ fn api(config: &Config, log: &OpenLog, intake: &Arc<Intake>, clock: &Clock, drai
         events: config.standing.source.clone(),
         drain: drain.clone(),
     };
-    let rerouter = Rerouter { audit: super::audit(config), intake: intake.clone(), clock: clock.clone() };
+    let (audit, reach) = (super::audit(config), super::beside::reach(config));
+    let rerouter = Rerouter { audit, intake: intake.clone(), clock: clock.clone(), reach };
     (feed, Desk { tokens, rerouter })
 }
 

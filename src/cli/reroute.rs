@@ -17,7 +17,7 @@ use super::{Failure, Outcome, Settings, block_on, print};
 pub struct Arguments {
     #[command(flatten)]
     settings: Settings,
-    /// The text, as in its record
+    /// The text: `id` of its record, or `copy_of` where several departments got it
     #[arg(long)]
     id: EventId,
     /// Who shall have it

@@ -136,12 +136,13 @@ impl Desk {
     fn hand_over(self: &Arc<Self>, taken: &Taken, record: Record, done: Done) {
         let lanes = self.lanes_for(&taken.place.0, &record.department);
         if lanes.is_empty() {
-            let reason = "no department of the settings has its topic";
+            let reason = "its department has this channel no more, and the routes do not name its topic";
             if let Some(untold) = self.told.is_due(reason, Instant::now()) {
                 let (topic, channel) = (&taken.place.0, self.channel());
-                tracing::warn!(%topic, channel, untold, "a text is passed by: no department with this channel is to have it");
+                tracing::error!(%topic, channel, reason, untold, "a text cannot be delivered: dead-letter keeps it");
             }
-            return done.done();
+            let letter = self.letter(taken, record);
+            return self.feed.lanes.refuse(letter, self.feed.channel, reason, Box::new(move || done.done()));
         }
         let mark = (record.id, taken.place.clone(), taken.offset);
         if self.hands().insert(mark.clone(), done).is_some() {

@@ -28,6 +28,7 @@ use super::{Channel, Letter, Parts, Retry};
 use crate::message::DepartmentName;
 
 use task::Task;
+pub(super) use task::bury;
 
 /// Reports that a letter is delivered, or in dead-letter. Dropped uncalled: neither.
 pub type Done = Box<dyn FnOnce() + Send>;

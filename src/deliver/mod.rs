@@ -104,7 +104,11 @@ const MAILS_MAX: usize = 4;
 const PUSH_FAILURES_MAX: u32 = 5;
 
 /// The lanes of a process.
-pub struct Lanes(BTreeMap<(DepartmentName, Channel), Lane>);
+pub struct Lanes {
+    all: BTreeMap<(DepartmentName, Channel), Lane>,
+    retry: Retry,
+    parts: Parts,
+}
 
 impl Lanes {
     /// Starts a lane for each department and channel of the settings.
@@ -122,16 +126,41 @@ impl Lanes {
             }
         }
         let start = |plan: Plan| ((plan.department.clone(), plan.channel), Lane::start(plan, parts));
-        Ok(Self(plans.into_iter().map(start).collect()))
+        Ok(Self { all: plans.into_iter().map(start).collect(), retry: settings.retry, parts: parts.clone() })
     }
 
     pub fn lane(&self, department: &DepartmentName, channel: Channel) -> Option<&Lane> {
-        self.0.get(&(department.clone(), channel))
+        self.all.get(&(department.clone(), channel))
     }
 
     /// Those of one channel.
     pub fn of(&self, channel: Channel) -> impl Iterator<Item = (&DepartmentName, &Lane)> {
-        self.0.iter().filter(move |((_, of), _)| *of == channel).map(|((department, _), lane)| (department, lane))
+        self.all.iter().filter(move |((_, of), _)| *of == channel).map(|((department, _), lane)| (department, lane))
+    }
+}
+
+impl Lanes {
+    /// A letter that no lane is for: dead-letter keeps it, however long that takes to succeed, and then it is done.
+    fn refuse(&self, letter: Letter, channel: Channel, detail: &'static str, done: Done) {
+        let (parts, retry) = (self.parts.clone(), self.retry);
+        let labels = [letter.record.department.as_str(), channel.label(), "failed"];
+        parts.metrics.deliveries.with_label_values(&labels).inc();
+        let stop = parts.stop.clone();
+        let buried = async move {
+            keep_burying(&letter, channel, detail, &parts, retry).await;
+            done();
+        };
+        self.parts.tasks.spawn(async move { stop.run_until_cancelled(buried).await });
+    }
+}
+
+async fn keep_burying(letter: &Letter, channel: Channel, detail: &str, parts: &Parts, retry: Retry) {
+    let place = (letter.record.department.clone(), channel);
+    let bury = || lane::bury(vec![letter.clone()], detail.to_owned(), parts.clone(), place.clone());
+    let mut failures = 0;
+    while bury().await.is_err() {
+        failures += 1;
+        tokio::time::sleep(retry.pause(failures)).await;
     }
 }
 

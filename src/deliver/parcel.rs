@@ -1,8 +1,9 @@
 //! What goes out at once: one letter, or several in one mail.
 
-use tokio::time::Instant;
+use std::collections::VecDeque;
 
 use lettre::Address;
+use tokio::time::Instant;
 
 use super::{Done, Letter};
 use crate::message::Number;
@@ -24,6 +25,8 @@ pub(super) struct Parcel {
     pub failures: u32,
     /// Mailboxes that need no more of it.
     pub settled: Settled,
+    /// Letters of the same sender that follow by themselves, once this is done: they were in one mail that was refused.
+    pub then: VecDeque<Held>,
     /// What dead-letter will say; once there is something, nothing but that remains to be done.
     pub undelivered: Option<String>,
 }
@@ -52,7 +55,34 @@ impl Settled {
 
 impl Parcel {
     pub(super) fn of(letters: Vec<Held>, collected: Option<Collected>) -> Self {
-        Self { letters, collected, failing_since: None, failures: 0, settled: Settled::default(), undelivered: None }
+        Self {
+            letters,
+            collected,
+            failing_since: None,
+            failures: 0,
+            settled: Settled::default(),
+            then: VecDeque::new(),
+            undelivered: None,
+        }
+    }
+
+    /// Each sender's letters in a parcel of their own, one after the other.
+    pub(super) fn apart(self) -> Vec<Self> {
+        let mut by_sender: Vec<(Number, VecDeque<Held>)> = Vec::new();
+        for held in self.letters {
+            let sender = &held.letter.record.from;
+            match by_sender.iter_mut().find(|(known, _)| known == sender) {
+                Some((_, letters)) => letters.push_back(held),
+                None => by_sender.push((sender.clone(), VecDeque::from([held]))),
+            }
+        }
+        by_sender.into_iter().filter_map(|(_, letters)| Self::one_by_one(letters)).collect()
+    }
+
+    /// The first of them, and the rest behind it; `None` of none.
+    pub(super) fn one_by_one(mut letters: VecDeque<Held>) -> Option<Self> {
+        let first = letters.pop_front()?;
+        Some(Self { then: letters, ..Self::of(vec![first], None) })
     }
 
     /// Of every letter; a sender of several comes several times.

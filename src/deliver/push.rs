@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Request, Response, StatusCode};
+use hyper::http::response::Parts;
+use hyper::{Request, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::Instant;
 
@@ -25,7 +26,7 @@ use crate::fetch::{FetchError, Fetcher, Limits};
 use crate::message::{Traceparent, iso};
 
 /// Of a receiver's answer as much is read, and thrown away.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// What CloudEvents' HTTP binding (section 3.1.3.2) writes as %XX in a header.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 /// The binding's own version of CloudEvents.
@@ -58,7 +59,7 @@ impl Pusher {
             Ok(request) => request,
             Err(words) => return Tried::again(None, Why { step: "signing", code: None, words: words.to_owned() }),
         };
-        let tried = match self.fetcher.send(request).await {
+        let tried = match self.fetcher.send_for_head(request).await {
             Ok(answer) => self.judge(&answer),
             Err(FetchError::Redirected(status)) => Tried::again(None, Why::code("redirect", status.as_u16())),
             Err(error) => Tried::again(None, Why { step: "no answer", code: None, words: error.to_string() }),
@@ -70,15 +71,16 @@ impl Pusher {
         tried
     }
 
-    fn judge(&self, answer: &Response<Bytes>) -> Tried {
-        let status = answer.status();
+    /// Whoever says 2xx has it, whatever becomes of the rest of the answer.
+    fn judge(&self, answer: &Parts) -> Tried {
+        let status = answer.status;
         if status.is_success() {
             return Tried::Taken;
         }
         if status == StatusCode::GONE {
             return Tried::Gone;
         }
-        let asked = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let asked = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let after = asked.and_then(|value| retry_after(value, self.clock.now()));
         // Both speak for the receiver, not for the text.
         if let (Some(pause), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) = (after, status) {

@@ -19,11 +19,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::http::response::Parts;
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 
 use names::Names;
 
@@ -112,26 +115,43 @@ impl Fetcher {
         Ok(Self { client, limits, public_only: false })
     }
 
-    /// Sends a request and reads the whole answer, whatever its status; a redirect is an error.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, FetchError> {
-        if !is_allowed(request.uri()) {
+    /// Sends a request and waits for the head of the answer, whatever its status; a redirect is an error. Of the body
+    /// as much is read as fits the limits, and thrown away, so that the connection can be used again.
+    pub async fn send_for_head(&self, request: Request<Full<Bytes>>) -> Result<Parts, FetchError> {
+        self.may_be_asked(request.uri())?;
+        let deadline = Instant::now() + self.limits.timeout;
+        let answer = tokio::time::timeout_at(deadline, self.answer(request)).await;
+        let (head, body) = answer.map_err(|_| FetchError::Timeout(self.limits.timeout))??.into_parts();
+        let _rest = tokio::time::timeout_at(deadline, Limited::new(body, self.limits.body_max).collect()).await;
+        Ok(head)
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, FetchError> {
+        let answer = self.client.request(request).await.map_err(|error| FetchError::Unreachable(causes(&error)))?;
+        if answer.status().is_redirection() { Err(FetchError::Redirected(answer.status())) } else { Ok(answer) }
+    }
+
+    fn may_be_asked(&self, uri: &Uri) -> Result<(), FetchError> {
+        if !is_allowed(uri) {
             return Err(FetchError::Address);
         }
         // An address is not looked up, so no name would be judged.
-        if self.public_only && literal(request.uri()).is_some_and(|address| !is_public(address)) {
+        if self.public_only && literal(uri).is_some_and(|address| !is_public(address)) {
             return Err(FetchError::NotPublic);
         }
+        Ok(())
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status; a redirect is an error.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, FetchError> {
+        self.may_be_asked(request.uri())?;
         let exchange = self.exchange(request);
         let answer = tokio::time::timeout(self.limits.timeout, exchange).await;
         answer.map_err(|_| FetchError::Timeout(self.limits.timeout))?
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, FetchError> {
-        let answer = self.client.request(request).await.map_err(|error| FetchError::Unreachable(causes(&error)))?;
-        if answer.status().is_redirection() {
-            return Err(FetchError::Redirected(answer.status()));
-        }
-        let (head, body) = answer.into_parts();
+        let (head, body) = self.answer(request).await?.into_parts();
         let body = Limited::new(body, self.limits.body_max).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {
                 FetchError::TooLarge(self.limits.body_max)

@@ -90,6 +90,22 @@ async fn an_answer_too_long_too_slow_or_from_elsewhere_is_refused() {
 }
 
 #[tokio::test]
+async fn who_wants_the_head_only_gets_it_whatever_becomes_of_the_body() {
+    let head = async |answer: &str, limits| {
+        let address = server(answer.to_owned(), None).await;
+        let fetcher = Fetcher::new(None, limits).expect("a client");
+        fetcher.send_for_head(get(&format!("http://{address}/"))).await.map(|head| head.status.as_u16())
+    };
+    let long = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3e9\r\n".to_owned() + &"x".repeat(1_001);
+    assert!(matches!(head(&long, LIMITS).await, Ok(200)));
+    assert!(matches!(head("HTTP/1.1 503 \r\ncontent-length: 9\r\n\r\nhalf", LIMITS).await, Ok(503)));
+    let limits = Limits { timeout: Duration::from_millis(50), ..LIMITS };
+    assert!(matches!(head("", limits).await, Err(FetchError::Timeout(_))));
+    let elsewhere = "HTTP/1.1 302 \r\nlocation: https://example.org/\r\ncontent-length: 0\r\n\r\n";
+    assert!(matches!(head(elsewhere, LIMITS).await, Err(FetchError::Redirected(_))));
+}
+
+#[tokio::test]
 async fn nobody_listening_is_said_without_the_url() {
     let address = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
     let fetcher = Fetcher::new(None, LIMITS).expect("a client");

@@ -2,8 +2,8 @@
 //!
 //! Comes in: a record as it was published, by whichever release, and where it shall go. Goes out: the id under which
 //! it is on that department's topic or feed, or why not.
-//! Always true: the original stays; the same move is the same id, so a second one adds nothing; the time of receipt is
-//! the original's, and so is the end of the audit copy; fields that this build does not know go along.
+//! Always true: the original stays; the same move is the same id, so whoever drops an id seen before has it once; the
+//! time of receipt is the original's, and so is the end of the audit copy; fields that this build does not know go along.
 //! Not here: where records are read from, who may move one, the access log (above).
 
 use super::Intake;
@@ -25,7 +25,10 @@ pub struct Rerouted {
 pub enum NotRerouted {
     #[error("the routes name no department {0}")]
     UnknownDepartment(DepartmentName),
-    #[error("the log does not take it now: try again")]
+    #[error(
+        "the log does not take it now: try again. What is held, or a topic that is away, only a running `serve` takes, \
+         into its journal: ask it by HTTP"
+    )]
     Deferred,
     #[error("the log refuses it for good: it has become too large")]
     Refused,
@@ -34,11 +37,16 @@ pub enum NotRerouted {
 }
 
 impl Intake {
+    /// What a text is called where it was moved to.
+    pub fn rerouted_id(text: EventId, to: &DepartmentName) -> EventId {
+        EventId::new_v5(&text, format!("reroute/{to}").as_bytes())
+    }
+
     /// Publishes the record `json` for `to`, related to the text it is. Its id is made of that text's and the
     /// department's name.
     pub async fn reroute(&self, json: &[u8], to: &DepartmentName) -> Result<Rerouted, NotRerouted> {
         let original = Record::from_json(json).map_err(|_| NotRerouted::Unreadable)?;
-        let id = EventId::new_v5(&original.id, format!("reroute/{to}").as_bytes());
+        let id = Self::rerouted_id(original.id, to);
         self.publish_again(json, &original, id, to).await
     }
 

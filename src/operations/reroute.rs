@@ -35,6 +35,8 @@ pub struct Rerouter {
     pub audit: Audit,
     pub intake: Arc<Intake>,
     pub clock: Clock,
+    /// How long a text stays with its department from its receipt: one that is older would be gone there at once.
+    pub reach: Duration,
 }
 
 /// Where a text shall go, who says so and why.
@@ -49,11 +51,19 @@ pub struct Move {
 /// Why a text was not moved.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
-    #[error("no audit copy has this id: none was kept, its time is over, or it has not been archived yet")]
+    #[error(
+        "no audit copy has this id: none was kept, its time is over, or it has not been archived yet; of a text that \
+         several departments got the id is `copy_of` of their records"
+    )]
     NoCopy,
+    #[error("the text is older than the {0} days for which departments keep theirs: send its words another way")]
+    TooOld(u64),
     #[error("the text is another department's")]
     NotYours,
-    #[error("the reason is empty or longer than {REASON_MAX} bytes: the access log needs to know why, in a sentence")]
+    #[error(
+        "the reason is empty, longer than {REASON_MAX} bytes or more than a line: the access log needs to know why, in \
+         a sentence"
+    )]
     Reason,
     #[error("the audit copies cannot be read, or the access not be written down: {0}")]
     Audit(#[from] AuditError),
@@ -64,7 +74,8 @@ pub enum MoveError {
 impl Rerouter {
     /// Publishes the text once more. Errors also when `may` does not let this one be moved.
     pub async fn reroute(&self, wish: Move, may: impl FnOnce(&AuditCopy) -> bool) -> Result<Rerouted, MoveError> {
-        if wish.reason.trim().is_empty() || wish.reason.len() > REASON_MAX {
+        let is_sentence = !wish.reason.trim().is_empty() && !wish.reason.chars().any(char::is_control);
+        if !is_sentence || wish.reason.len() > REASON_MAX {
             return Err(MoveError::Reason);
         }
         let now = self.clock.now();
@@ -72,6 +83,9 @@ impl Rerouter {
         let copy = found.first().ok_or(MoveError::NoCopy)?;
         if !may(copy) {
             return Err(MoveError::NotYours);
+        }
+        if copy.received_at.checked_add(self.reach).is_ok_and(|until| until <= now) {
+            return Err(MoveError::TooOld(self.reach.as_secs() / 86_400));
         }
         let access = Access {
             at: now,
@@ -82,6 +96,11 @@ impl Rerouter {
             text_shown: false,
         };
         self.audit.record_access(&access).await?;
+        // What another process or an earlier one has moved shows in its copy.
+        let id = Intake::rerouted_id(copy.id, &wish.to);
+        if !self.audit.find(&AuditQuery::Id(id), now).await?.is_empty() {
+            return Ok(Rerouted { id, department: wish.to, known: true });
+        }
         Ok(self.intake.reroute(copy.json().as_bytes(), &wish.to).await?)
     }
 }
@@ -165,7 +184,9 @@ fn not_moved(error: &MoveError) -> Answer {
         MoveError::NoCopy => StatusCode::NOT_FOUND,
         MoveError::NotYours => StatusCode::FORBIDDEN,
         MoveError::Reason | MoveError::Stays(NotRerouted::UnknownDepartment(_)) => StatusCode::BAD_REQUEST,
-        MoveError::Stays(NotRerouted::Refused | NotRerouted::Unreadable) => StatusCode::UNPROCESSABLE_ENTITY,
+        MoveError::TooOld(_) | MoveError::Stays(NotRerouted::Refused | NotRerouted::Unreadable) => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         MoveError::Audit(_) | MoveError::Stays(NotRerouted::Deferred) => {
             static TOLD: Told = Told::new();
             if let Some(untold) = TOLD.is_due("reroute", Instant::now()) {

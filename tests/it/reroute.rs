@@ -112,6 +112,7 @@ fn what_cannot_be_moved_is_told_apart() {
         (&id, wish("No Name", "why"), 400),
         (&id, wish("contact-centre", " "), 400),
         (&id, wish("contact-centre", &long), 400),
+        (&id, wish("contact-centre", "a road\u{1b}[2J"), 400),
         (&id, json!({ "to": "contact-centre" }), 400),
         (&id, json!({ "to": "contact-centre", "reason": "why", "text": "mine" }), 400),
         (&id, json!({ "to": "contact-centre", "reason": "x".repeat(9_000) }), 413),
@@ -130,4 +131,27 @@ fn what_cannot_be_moved_is_told_apart() {
         assert_eq!(got, Some(code), "{err}");
         assert!(err.contains(expected), "{err}");
     }
+}
+
+/// Where its text would be gone at once nobody is told that it was moved.
+#[test]
+fn a_text_that_departments_no_longer_keep_is_not_moved() {
+    let settings = SETTINGS.replace("[monitoring]", "operators = [{ file = \"operator\" }]\n[monitoring]");
+    let folder = Folder::with(&format!("{settings}[publish]\nfeed_retention_days = 1\n"), ROUTES);
+    folder.write("operator", OPERATOR);
+    let server = Server::start(folder).ready();
+    server.push(&Sms::new("1", "snow"));
+    let record = feed::records(server.api, "highways").pop().expect("the text");
+    let (id, received) = (id_of(&record), record["received_at"].as_str().expect("a time").to_owned());
+    let before = received.parse::<jiff::Timestamp>().expect("a time") - jiff::SignedDuration::from_hours(25);
+    let store = rusqlite::Connection::open(server.folder.path("data/sms-router.sqlite")).expect("the store");
+    let content: Vec<u8> = store.query_row("SELECT content FROM audit", [], |row| row.get(0)).expect("the copy");
+    let older = format!("{before:.3}");
+    let content = String::from_utf8(content).expect("plain").replace(&received, &older);
+    assert!(content.contains(&older));
+    store.execute("UPDATE audit SET content = ?1", [content.into_bytes()]).expect("an older copy");
+    let wish = json!({ "to": "contact-centre", "reason": "late" });
+    assert_eq!(ask(&server, &id, OPERATOR, &wish).0, 422);
+    assert_eq!(feed::records(server.api, "contact-centre"), Vec::<Value>::new());
+    assert!(accesses(&server).is_empty());
 }

@@ -269,6 +269,11 @@ impl Task {
                 self.count("delivered", parcel.letters.len());
                 self.done(parcel);
             }
+            // Perhaps for one of them only, which is none of the others' business.
+            Tried::Refused { has_been_taken: false, .. } if parcel.letters.len() > 1 => {
+                let now = Instant::now();
+                parcel.apart().into_iter().for_each(|single| self.waiting.insert(now, single));
+            }
             Tried::Refused { detail, has_been_taken } => {
                 up.set(1);
                 if has_been_taken {
@@ -346,8 +351,11 @@ impl Task {
         self.waiting.insert(Instant::now(), parcel);
     }
 
-    fn done(&mut self, parcel: Parcel) {
-        self.senders.free(parcel.senders());
+    fn done(&mut self, mut parcel: Parcel) {
+        match Parcel::one_by_one(std::mem::take(&mut parcel.then)) {
+            Some(next) => self.waiting.insert(Instant::now(), next),
+            None => self.senders.free(parcel.senders()),
+        }
         for Held { letter, done } in parcel.letters {
             self.load.letters.fetch_sub(1, Ordering::Relaxed);
             self.load.bytes.fetch_sub(letter.value.len(), Ordering::Relaxed);
@@ -378,7 +386,7 @@ impl Task {
 }
 
 /// Puts every letter of a parcel into dead-letter; what is there already adds nothing.
-async fn bury(
+pub(in crate::deliver) async fn bury(
     letters: Vec<Letter>,
     detail: String,
     parts: Parts,

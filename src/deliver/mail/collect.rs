@@ -70,6 +70,11 @@ impl Collector {
 
     /// What is collected, once its time is over or it is full.
     pub(in crate::deliver) fn take(&mut self, now: Timestamp) -> Option<Parcel> {
+        let period = self.digest.unwrap_or(HOUR);
+        if let Some(open) = &mut self.open {
+            // A clock that was put back would let them wait for as long.
+            open.due = open.due.min(later(now, period));
+        }
         let is_full = |open: &mut Open| open.letters.len() >= LETTERS_MAX || open.bytes >= BYTES_MAX;
         let open = self.open.take_if(|open| is_full(open) || now >= open.due)?;
         Some(Parcel::of(open.letters, Some(open.why)))
@@ -118,6 +123,16 @@ mod tests {
         let parcel = collector.take(later(start(), 15 * MINUTE)).expect("it is due");
         assert_eq!((parcel.letters.len(), parcel.collected), (3, Some(Collected::Digest)));
         assert_eq!(collector.due(), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_holds_nothing_longer_than_a_digests_minutes() {
+        let mut collector = Collector::new(&crate::deliver::Email { digest: Some(15 * MINUTE), ..email() });
+        let month = 30 * 24 * HOUR;
+        assert_eq!(alone(&mut collector, 1, later(start(), month)), 0);
+        assert!(collector.take(start()).is_none());
+        assert_eq!(collector.due(), Some(later(start(), 15 * MINUTE)));
+        assert!(collector.take(later(start(), 15 * MINUTE)).is_some());
     }
 
     #[test]

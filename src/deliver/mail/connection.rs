@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,13 +17,19 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{
     AsyncSmtpConnection, AsyncTokioStream, Certificate, CertificateStore, TlsParameters,
 };
+use lettre::transport::smtp::commands::Data;
 use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::deliver::parcel::Why;
 use crate::deliver::{DeliverError, Smtp, SmtpTls};
 
+/// Replies that say that a command, or a mail, has been taken.
+const DONE: RangeInclusive<u16> = 200..=299;
+/// The reply that asks for the mail.
+const GO_ON: RangeInclusive<u16> = 354..=354;
 /// Of the server's words in a line of ours.
 const WORDS_MAX: usize = 200;
 /// A server looks at a whole mail before it answers: so many times the time for another answer.
@@ -68,19 +75,32 @@ impl Connection {
         tokio::time::timeout(smtp.timeout, opening).await.map_err(late)?
     }
 
+    /// One that is answered with a 2xx.
     pub(super) async fn command(&mut self, command: impl std::fmt::Display) -> Result<(), Failed> {
-        answered(self.timeout, self.inner.command(command)).await
+        answered(DONE, self.timeout, self.inner.command(command)).await
+    }
+
+    /// `DATA`, after which the mail is awaited.
+    pub(super) async fn data(&mut self) -> Result<(), Failed> {
+        answered(GO_ON, self.timeout, self.inner.command(Data)).await
     }
 
     /// After `DATA`.
     pub(super) async fn mail(&mut self, mail: &[u8]) -> Result<(), Failed> {
-        answered(self.timeout * MAIL_TIMES, self.inner.message(mail)).await
+        answered(DONE, self.timeout * MAIL_TIMES, self.inner.message(mail)).await
     }
 }
 
-async fn answered<T>(timeout: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<(), Failed> {
+/// Lettre takes any 2xx and 3xx for a yes. A reply that is not the one its command asks for is another command's, or
+/// nobody's: whatever comes behind it cannot be believed either.
+async fn answered(
+    expected: RangeInclusive<u16>,
+    timeout: Duration,
+    answer: impl Future<Output = Result<Response, Error>>,
+) -> Result<(), Failed> {
     match tokio::time::timeout(timeout, answer).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(response)) if expected.contains(&u16::from(response.code())) => Ok(()),
+        Ok(Ok(_)) => Err(Failed::Broken("a reply that is not its command's".to_owned())),
         Ok(Err(error)) => Err(Failed::of(&error)),
         Err(_) => Err(Failed::Broken("no answer in time".to_owned())),
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::client::TlsParameters;
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
+use lettre::transport::smtp::commands::{Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -110,12 +110,14 @@ async fn transaction(connection: &mut Connection, to: &[Address], mail: &[u8]) -
     for mailbox in to {
         match connection.command(Rcpt::new(mailbox.clone(), Vec::new())).await {
             Ok(()) => sent.taken.push(mailbox.clone()),
-            Err(Failed::Broken(words)) => return Err(Trouble::Server(Failed::Broken(words).at("RCPT TO"))),
+            // The server has taken our mails until then: what ended over this mailbox is not everybody's trouble.
+            Err(Failed::Broken(words)) => return Err(Trouble::Mail(Failed::Broken(words).at("RCPT TO"))),
             Err(Failed::Reply { code, words }) => {
                 let why = Why { step: "RCPT TO", code: Some(code), words: String::new() };
                 match replies::of_recipient(code, &words) {
                     Meaning::ForGood => sent.refused.push((mailbox.clone(), code)),
                     Meaning::Later => sent.later = Some(why),
+                    Meaning::Closing => return Err(Trouble::Mail(why)),
                     Meaning::Server => return Err(Trouble::Server(why)),
                 }
             }
@@ -124,18 +126,20 @@ async fn transaction(connection: &mut Connection, to: &[Address], mail: &[u8]) -
     if sent.taken.is_empty() {
         return Ok(sent);
     }
-    let answer = match connection.command(Data).await {
+    let answer = match connection.data().await {
         Ok(()) => connection.mail(mail).await.map_err(|failed| ("the mail", failed)),
         Err(failed) => Err(("DATA", failed)),
     };
     let Err((step, failed)) = answer else { return Ok(sent) };
+    let words = if let Failed::Reply { words, .. } = &failed { words.clone() } else { String::new() };
     let why = failed.at(step);
     let Some(code) = why.code else { return Err(Trouble::Mail(why)) };
     let accepted = std::mem::take(&mut sent.taken);
-    match replies::of_mail(code) {
+    match replies::of_mail(code, &words) {
         Meaning::ForGood => sent.refused.extend(accepted.into_iter().map(|mailbox| (mailbox, code))),
         // Mailboxes that will never take it are known all the same.
         Meaning::Later => sent.later = Some(why),
+        Meaning::Closing => return Err(Trouble::Mail(why)),
         Meaning::Server => return Err(Trouble::Server(why)),
     }
     Ok(sent)

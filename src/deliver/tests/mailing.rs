@@ -142,6 +142,54 @@ async fn of_several_mailboxes_each_gets_a_text_once_whatever_becomes_of_the_othe
     assert_eq!(asked, 1, "who refused for good is not asked again");
 }
 
+/// Replies that are not those of their commands: a text is taken when the server says so of it, not of something else.
+#[tokio::test]
+async fn an_answer_to_something_else_is_no_yes() {
+    // One reply too many, so that each is taken for the next one's: the mail itself is then refused, unheard.
+    check_mended(at_first(2, "RCPT", "", "250 2.1.5 fine\r\n250 2.1.5 fine"), None).await;
+    check_mended(at_first(2, "mail", "", "354 go ahead"), None).await;
+    check_mended(at_first(2, "DATA", "", "250 2.0.0 fine"), None).await;
+}
+
+#[tokio::test]
+async fn one_mailbox_that_ends_the_connection_makes_nobody_elses_mails_wait() {
+    let script: Script = Arc::new(|line, _| line.contains("desk@").then(|| "421 4.3.2 closing".to_owned()));
+    let mut server = Server::start(Way::Plain, script).await;
+    let desk = by(Email { to: vec!["desk@example.org".parse().unwrap()], ..email() });
+    let both = vec![("parking", desk), ("highways", by(email()))];
+    // Whoever waited for the pause of a server that is away would wait longer than the test.
+    let slow = Retry { first: Duration::from_secs(3600), longest: Duration::from_secs(3600), ..retry() };
+    let mut lab = Lab::open(both, Some(smtp(server.port)), slow, Clock::system());
+    lab.give("parking", EMAIL, letter("+447700900001", "to the desk"));
+    while !server.lines.recv().await.unwrap().contains("desk@") {}
+    lab.give("highways", EMAIL, letter("+447700900002", "Snow"));
+    assert_eq!(first_line(&server.mail().await.data), "Snow");
+    assert_eq!(lab.done().await, "Snow");
+}
+
+#[tokio::test]
+async fn a_collected_mail_that_is_refused_for_one_text_costs_only_that_one() {
+    let clock = Clock::fixed(at("2026-11-21T10:00:00Z"));
+    let mut server = Server::start(Way::Plain, at_first(9, "mail", "poison", "554 5.6.0 not this")).await;
+    let delivery = by(Email { digest: Some(Duration::from_secs(900)), ..email() });
+    let mut lab = Lab::open(vec![("highways", delivery)], Some(smtp(server.port)), retry(), clock.clone());
+    for (sender, text) in [("+447700900001", "a1"), ("+447700900002", "poison"), ("+447700900001", "a2")] {
+        lab.give("highways", EMAIL, letter(sender, text));
+    }
+    all_seen().await;
+    clock.set(at("2026-11-21T10:15:00Z"));
+    lab.give("highways", EMAIL, letter("+447700900003", "c1"));
+    let mut mails = vec![first_line(&server.mail().await.data), first_line(&server.mail().await.data)];
+    mails.retain(|text| text.starts_with('a'));
+    assert_eq!(mails, ["a1", "a2"], "each sender's in order");
+    let mut done = vec![lab.done().await, lab.done().await, lab.done().await];
+    done.sort();
+    assert_eq!(done, ["a1", "a2", "poison"]);
+    let letters = lab.dead_letters().await;
+    let [kept] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!(kept.relates_to, Some(letter("+447700900002", "poison").id));
+}
+
 /// What says that we may not send is no text's fault: it waits, and goes when that is mended.
 async fn check_mended(script: Script, credentials: Option<(String, Secret)>) {
     let mut server = Server::start(Way::Plain, script).await;
@@ -163,6 +211,10 @@ async fn our_own_mistakes_cost_no_text() {
     check_mended(at_first(2, "MAIL", "", "530 5.7.0 authenticate"), None).await;
     check_mended(at_first(2, "RCPT", "", "530 5.7.0 authenticate"), None).await;
     check_mended(at_first(2, "RCPT", "", "554 5.7.1 relay access denied"), None).await;
+    check_mended(at_first(2, "RCPT", "", "553 not in my list of allowed rcpthosts (#5.7.1)"), None).await;
+    check_mended(at_first(2, "RCPT", "", "504 5.5.2 need fully-qualified address"), None).await;
+    check_mended(at_first(2, "RCPT", "", "421 4.3.2 closing"), None).await;
+    check_mended(at_first(2, "mail", "", "554 5.2.252 SendAsDenied"), None).await;
     check_mended(at_first(2, "DATA", "", "421 4.3.2 closing"), None).await;
     check_mended(at_first(2, "DATA", "", "close"), None).await;
     check_mended(at_first(2, "mail", "", "close"), None).await;
