@@ -115,6 +115,9 @@ async fn connect(smtp: &Smtp, tls: Option<&TlsParameters>, hello: &ClientId) -> 
     }
     let stream = TcpStream::connect(server).await;
     let stream = stream.map_err(|error| Why { step: "connecting", code: None, words: error.to_string() })?;
+    // A mail leaves in pieces, and each would wait for the acknowledgement of the one before, which servers delay. Where it
+    // cannot be had mails are slow, no more.
+    let _ = stream.set_nodelay(true);
     let stream = LineByLine { stream, read: Vec::new() };
     let greeted = AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello).await;
     let mut connection = greeted.map_err(|error| Failed::of(&error).at("greeting"))?;
