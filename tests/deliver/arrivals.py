@@ -15,12 +15,12 @@ WITHIN_S = 60
 _clock = itertools.count()
 
 
-def until(what, is_so, within_s=WITHIN_S):
-    """What `is_so` gave once it is true of it."""
+def until(what, is_so, within_s=WITHIN_S, instead=lambda: ""):
+    """What `is_so` gave once it is true of it. `instead`: what is told when it never is."""
     end = time.monotonic() + within_s
     while not (found := is_so()):
         if time.monotonic() > end:
-            sys.exit(f"not within {within_s} s: {what}")
+            sys.exit(f"not within {within_s} s: {what} {instead()}")
         time.sleep(0.02)
     return found
 

@@ -57,13 +57,14 @@ class Destinations:
         names = [name for name in self.counts() if name not in but]
         enough = {name: self.counts()[name] + SOME for name in names}
         load.more(ROUND)
-        until(f"{what}: {SOME} more to {names}", lambda: all(self.counts()[name] >= enough[name] for name in names))
+        until(f"{what}: {enough}", lambda: all(self.counts()[name] >= enough[name] for name in names), instead=self.counts)
 
     def complete(self, load):
         """Waits until each has as many as were answered."""
         load.is_brought()
         enough = {name: load.of(department) for department in KEYWORDS.values() for name in self.of(department)}
-        until(f"all is delivered: {enough}", lambda: all(self.counts()[name] >= enough[name] for name in enough))
+        until(f"all is delivered: {enough}", lambda: all(self.counts()[name] >= enough[name] for name in enough),
+              instead=self.counts)
 
     @contextlib.contextmanager
     def all_held(self):

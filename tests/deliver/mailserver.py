@@ -7,6 +7,7 @@ What it does to mails is asked of `Ways`, which a test changes while it runs. No
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import logging
 import re
 import ssl
@@ -175,9 +176,17 @@ class MailServer:
             self.come()
 
     def is_tried(self, times):
-        """Waits until it was so often connected to again."""
+        """Waits until it was so often connected to again, or has got something by that."""
         enough = self.connections + times
-        until(f"the mail server is tried {times} times more ({self.kind})", lambda: self.connections >= enough)
+        count = sum(map(self.count, self.arrivals.of))
+        until(f"the mail server is tried {times} times more", lambda: self.connections >= enough
+              or sum(map(self.count, list(self.arrivals.of))) > count)
+
+
+def one_in(every, answer):
+    """An answer for the first mail, and for each so many after it; OK for the others."""
+    numbers = itertools.count()
+    return lambda content: OK if next(numbers) % every else answer
 
 
 def at_most(times, answer):
