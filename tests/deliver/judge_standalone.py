@@ -2,13 +2,15 @@
 while a receiver is slow, refuses, drops connections and returns, while secrets change, and over kill -9 in the middle.
 
 Every text answered comes to each of its destinations; a repeat has the id of the first; a sender's order holds; what one
-destination does holds up no other.
+destination does holds up no other. Then, each with settings of its own: refusals, impostors, and a digest beside them.
 """
 
 import base64
 import pathlib
 import tempfile
 
+import impostors
+import refusals
 from arrivals import until
 from destinations import KEYWORDS, MAILBOXES, ROUND, SENDERS, Destinations
 from digest import Digests
@@ -119,6 +121,9 @@ def main():
             story.rotate()
             story.go_on()
             judge_words(verdicts, "serve", story.house.said(), [OLD, NEW])
+            # While its minute passes.
+            refusals.judge(verdicts, town)
+            impostors.judge(verdicts, town)
             digests.judge()
     verdicts.end()
 

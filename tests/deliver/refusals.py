@@ -6,16 +6,13 @@ mended; what is refused for a while comes, in its order.
 """
 
 import contextlib
-import pathlib
-import tempfile
 
 from arrivals import until
-from house import House, Town, email, judge_words, metric
+from house import House, email, judge_words, metric
 from load import push
 from mails import Mail
 from mailserver import LATER, NEVER, OK, Kind, MailServer, at_most
 from receiver import Receiver
-from router import Verdicts
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSByZWNlaXZlcnMgb2YgdGhlIHRlc3Rz"
 GOOD, GONE, GREY, SLOW = (f"{name}@example.gov.uk" for name in ("good", "gone", "grey", "contactcentre"))
@@ -209,16 +206,9 @@ def texts_of(server):
     return [Mail(arrival.what).text for arrival in server.arrivals.of[GOOD]]
 
 
-def main():
-    verdicts = Verdicts()
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        town = Town(pathlib.Path(folder))
+def judge(verdicts, town):
+    with contextlib.ExitStack() as stack:
         server = stack.enter_context(MailServer(Kind(town.certificate)))
         receivers = {name: stack.enter_context(Receiver(name, town.certificate, SECRET)) for name in RECEIVERS}
         Story(verdicts, town, server, receivers).run()
-        judge_giving_up(verdicts, town)
-    verdicts.end()
-
-
-if __name__ == "__main__":
-    main()
+    judge_giving_up(verdicts, town)

@@ -4,16 +4,13 @@ ever gets a mail, a password or a push; when the right one is there, what waited
 """
 
 import datetime
-import pathlib
-import tempfile
 
 from arrivals import until
-from house import House, Town, email, judge_words
+from house import House, email, judge_words
 from load import push
 from mails import Mail
 from mailserver import PASSWORD, USER, Kind, MailServer
 from receiver import Receiver
-from router import Verdicts
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSByZWNlaXZlcnMgb2YgdGhlIHRlc3Rz"
 MAILBOX = "contactcentre@example.gov.uk"
@@ -123,7 +120,7 @@ def judge_private_network(verdicts, town):
             until("with leave it comes", lambda: receiver.count() == 1)
 
 
-def judge_settings(verdicts, town):
+def judge_settings(verdicts):
     """What `check` says of settings that cannot be meant."""
     smtp = '[smtp]\nhost = "mail.example.gov.uk"\nfrom = "sms-router@example.gov.uk"\n'
 
@@ -148,18 +145,10 @@ def judge_settings(verdicts, town):
         verdicts.holds(f"check of {what}", code == status and word in said, (code, said[-500:]))
 
 
-def main():
-    verdicts = Verdicts()
-    with tempfile.TemporaryDirectory() as folder:
-        town = Town(pathlib.Path(folder))
-        judge_settings(verdicts, town)
-        judge_mail_servers(verdicts, town, "starttls")
-        judge_mail_servers(verdicts, town, "implicit")
-        judge_without_tls(verdicts)
-        judge_receivers(verdicts, town)
-        judge_private_network(verdicts, town)
-    verdicts.end()
-
-
-if __name__ == "__main__":
-    main()
+def judge(verdicts, town):
+    judge_settings(verdicts)
+    judge_mail_servers(verdicts, town, "starttls")
+    judge_mail_servers(verdicts, town, "implicit")
+    judge_without_tls(verdicts)
+    judge_receivers(verdicts, town)
+    judge_private_network(verdicts, town)
