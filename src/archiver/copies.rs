@@ -50,9 +50,6 @@ impl Copies {
 }
 
 impl Work for Copies {
-    const NAME: &'static str = "archiver";
-    const HOLDS: &'static str = "copies";
-
     fn begin(&self, taken: Taken, done: Done) {
         let task = match reading::read(&taken) {
             Reading::Copy(record) => Task::Copy(record),

@@ -44,10 +44,16 @@ pub struct Settings {
 impl Settings {
     /// 256 records in flight, 4,096 of a partition behind one that is not done, pauses of 0.1 to 2 s, 10 s to end.
     pub fn new(consumer: ConsumerSettings) -> Self {
-        let drain = Duration::from_secs(10);
-        let (in_flight_max, window_max) = (256, 4096);
-        let consume =
-            consume::Settings { consumer, in_flight_max, window_max, windows_max: None, session: None, drain };
+        let consume = consume::Settings {
+            name: "archiver",
+            holds: "copies",
+            consumer,
+            in_flight_max: 256,
+            window_max: 4096,
+            windows_max: None,
+            session: None,
+            drain: Duration::from_secs(10),
+        };
         Self { consume, retry: (Duration::from_millis(100), Duration::from_secs(2)) }
     }
 }

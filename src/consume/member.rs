@@ -6,7 +6,6 @@
 //! thread is here, inside `poll` or beside it.
 //! Not here: polling, the group.
 
-use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +14,6 @@ use rdkafka::error::KafkaResult;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::Work;
 use super::partitions::{Bounds, Partitions};
 use crate::clock::Clock;
 use crate::publish::{Group, Member};
@@ -24,15 +22,16 @@ use crate::publish::{Group, Member};
 const LOOKUP_MAX: Duration = Duration::from_secs(3);
 
 /// What callbacks and worker share.
-pub(super) struct Assigned<W> {
+pub(super) struct Assigned {
     partitions: Mutex<Partitions>,
     clock: Clock,
-    work: PhantomData<W>,
+    /// What the partitions hold.
+    holds: &'static str,
 }
 
-impl<W: Work> Assigned<W> {
-    pub(super) fn new(window: Bounds, clock: Clock) -> Self {
-        Self { partitions: Mutex::new(Partitions::new(window)), clock, work: PhantomData }
+impl Assigned {
+    pub(super) fn new(window: Bounds, holds: &'static str, clock: Clock) -> Self {
+        Self { partitions: Mutex::new(Partitions::new(window)), clock, holds }
     }
 
     /// Only the worker's thread takes this lock, so nobody waits; nobody may hold it across a call into
@@ -77,8 +76,10 @@ impl<W: Work> Assigned<W> {
     }
 }
 
-impl<W: Work> Member for Assigned<W> {
-    const HOLDS: &'static str = W::HOLDS;
+impl Member for Assigned {
+    fn holds(&self) -> &'static str {
+        self.holds
+    }
 
     fn take(&self, consumer: &BaseConsumer<Group<Self>>, assignment: &mut TopicPartitionList) -> KafkaResult<bool> {
         if assignment.count() > 0 {

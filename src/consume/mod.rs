@@ -42,11 +42,6 @@ use crate::telemetry::Latch;
 
 /// What is done with the records of the topics.
 pub trait Work: Send + Sync + 'static {
-    /// Who reads, for the log and the name of the thread.
-    const NAME: &'static str;
-    /// What the partitions hold, for the log.
-    const HOLDS: &'static str;
-
     /// A record, in the order of its partition, on the thread that polls: it must not block. Nothing is committed
     /// past the record before `done` is told so. Dropped untold while it is wanted, it ends the consumer: at
     /// shutdown in good order, else as `Broken`.
@@ -76,6 +71,10 @@ pub struct Standing {
 /// How a consumer reads and how much it holds.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Who reads, for the name of the thread.
+    pub name: &'static str,
+    /// What the partitions hold, for the log.
+    pub holds: &'static str,
     /// Brokers, security and `group.id`. What this room promises (commits, resets) it sets itself.
     pub consumer: ConsumerSettings,
     /// Records begun and not done; beyond it all partitions are paused.
@@ -131,9 +130,9 @@ pub async fn run<W: Work>(
     parts: Parts,
     work: impl Fn(CancellationToken) -> W + Send + 'static,
 ) -> Result<(), ConsumeError> {
-    let runtime = Handle::current();
+    let (runtime, name) = (Handle::current(), settings.name);
     let (report, outcome) = oneshot::channel();
-    let thread = std::thread::Builder::new().name(W::NAME.to_owned());
+    let thread = std::thread::Builder::new().name(name.to_owned());
     let life = move || {
         let mut stood = None;
         let result = loop {
@@ -144,12 +143,12 @@ pub async fn run<W: Work>(
             let worker = Worker::start(settings.clone(), of_worker, made, runtime.clone(), stood.take());
             match worker.and_then(Worker::run) {
                 Err(ConsumeError::StandsStill { topic, partition, next }) => {
-                    let of = W::HOLDS;
+                    let of = settings.holds;
                     tracing::error!(%topic, partition, next, of, "Kafka's client does not read on although more is there: a new one takes over");
                     stood = Some(((topic, partition), next));
                 }
                 Err(ConsumeError::Outdated) => {
-                    let of = W::HOLDS;
+                    let of = settings.holds;
                     tracing::info!(of, "a new Kafka client takes over, with the new password or certificates");
                 }
                 ended => break ended,
@@ -158,6 +157,6 @@ pub async fn run<W: Work>(
         // The receiver is gone only when nobody waits for the worker any more.
         let _ = report.send(result);
     };
-    thread.spawn(life).map_err(|_| ConsumeError::Broken(W::NAME))?;
-    outcome.await.unwrap_or(Err(ConsumeError::Broken(W::NAME)))
+    thread.spawn(life).map_err(|_| ConsumeError::Broken(name))?;
+    outcome.await.unwrap_or(Err(ConsumeError::Broken(name)))
 }

@@ -14,8 +14,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::member::Assigned;
 use super::partitions::Place;
-use crate::publish::{Aside, Group, Member};
+use crate::publish::{Aside, Group};
 
 /// How long one step may take.
 const STEP_MAX: Duration = Duration::from_secs(5);
@@ -45,13 +46,17 @@ pub(super) struct Range {
 }
 
 /// At most one question, asked on a thread of the runtime's blocking pool.
-pub(super) struct Questions<M: Member> {
-    asker: Asker<M>,
+pub(super) struct Questions {
+    asker: Asker,
     open: Aside<Answer>,
 }
 
-impl<M: Member> Questions<M> {
-    pub(super) fn new(consumer: Arc<BaseConsumer<Group<M>>>, runtime: Handle, shutdown: CancellationToken) -> Self {
+impl Questions {
+    pub(super) fn new(
+        consumer: Arc<BaseConsumer<Group<Assigned>>>,
+        runtime: Handle,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self { asker: Asker { consumer, shutdown }, open: Aside::new(runtime) }
     }
 
@@ -60,7 +65,7 @@ impl<M: Member> Questions<M> {
     }
 
     pub(super) fn ask(&mut self, question: Question) {
-        let asker = Asker { consumer: self.asker.consumer.clone(), shutdown: self.asker.shutdown.clone() };
+        let asker = self.asker.clone();
         self.open.ask(move || asker.answer(question));
     }
 
@@ -70,12 +75,13 @@ impl<M: Member> Questions<M> {
     }
 }
 
-struct Asker<M: Member> {
-    consumer: Arc<BaseConsumer<Group<M>>>,
+#[derive(Clone)]
+struct Asker {
+    consumer: Arc<BaseConsumer<Group<Assigned>>>,
     shutdown: CancellationToken,
 }
 
-impl<M: Member> Asker<M> {
+impl Asker {
     fn answer(&self, question: Question) -> KafkaResult<Answer> {
         match question {
             Question::LeftBehind { except } => Ok(Answer::LeftBehind(self.left_behind(&except)?)),

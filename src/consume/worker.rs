@@ -35,9 +35,9 @@ const LEAVING_EVERY: Duration = Duration::from_secs(10);
 const FULL_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker<W: Work> {
-    consumer: Arc<BaseConsumer<Group<Assigned<W>>>>,
-    questions: Questions<Assigned<W>>,
-    watch: Watch<Assigned<W>>,
+    consumer: Arc<BaseConsumer<Group<Assigned>>>,
+    questions: Questions,
+    watch: Watch<Assigned>,
     settings: Settings,
     parts: Parts,
     work: W,
@@ -83,7 +83,7 @@ impl<W: Work> Worker<W> {
             config.set("session.timeout.ms", session.as_millis().to_string());
         }
         let window = Bounds { each: settings.window_max, all: settings.windows_max };
-        let member = Group::new(Assigned::new(window, parts.clock.clone()));
+        let member = Group::new(Assigned::new(window, settings.holds, parts.clock.clone()));
         let consumer: BaseConsumer<_> = config.create_with_context(member).map_err(ConsumeError::Settings)?;
         let consumer = Arc::new(consumer);
         let questions = Questions::new(consumer.clone(), runtime.clone(), parts.shutdown.clone());
@@ -172,7 +172,9 @@ impl<W: Work> Worker<W> {
             Ending::Done => self.consumer.context().partitions().done(&report.place, report.offset),
             Ending::Unwanted => {}
             // Although nobody said stop: its work has died.
-            Ending::GivenUp if !self.parts.shutdown.is_cancelled() => return Err(ConsumeError::Broken(W::NAME)),
+            Ending::GivenUp if !self.parts.shutdown.is_cancelled() => {
+                return Err(ConsumeError::Broken(self.settings.name));
+            }
             Ending::GivenUp => {}
         }
         Ok(())
@@ -210,7 +212,12 @@ impl<W: Work> Worker<W> {
             partitions.not_held()
         };
         self.tell(&all, paused);
-        tracing::info!(paused, in_flight = self.in_flight, of = W::HOLDS, "reading from Kafka was paused or goes on");
+        tracing::info!(
+            paused,
+            in_flight = self.in_flight,
+            of = self.settings.holds,
+            "reading from Kafka was paused or goes on"
+        );
     }
 
     fn tell(&self, partitions: &TopicPartitionList, paused: bool) {
@@ -245,7 +252,7 @@ impl<W: Work> Worker<W> {
 
     /// What the brokers say of the ends of partitions: librdkafka's own figures may be of another time.
     fn watch(&mut self) -> Result<(), ConsumeError> {
-        let assigned: &Assigned<W> = self.consumer.context();
+        let assigned: &Assigned = self.consumer.context();
         let ends = self.watch.look(|| assigned.partitions().read_now());
         let now = self.parts.clock.now();
         ends.iter().for_each(|at| assigned.partitions().ends_at(&at.partition, at.end, now));
@@ -315,7 +322,7 @@ impl<W: Work> Worker<W> {
         if topics == self.subscribed {
             return;
         }
-        tracing::info!(topics = topics.len(), of = W::HOLDS, "subscribing");
+        tracing::info!(topics = topics.len(), of = self.settings.holds, "subscribing");
         if topics.is_empty() {
             self.consumer.unsubscribe();
         } else if let Err(error) = self.consumer.subscribe(&topics) {
@@ -347,7 +354,7 @@ impl<W: Work> Worker<W> {
     /// brokers no longer have, or never had, and that have not moved since they were asked.
     fn find_stopped(&mut self, ranges: &[Range]) {
         self.seek_stopped = false;
-        let assigned: &Assigned<W> = self.consumer.context();
+        let assigned: &Assigned = self.consumer.context();
         let stands = |range: &&Range| assigned.partitions().stands_at(&range.place, range.position);
         let outside = |range: &&Range| range.position < range.low || range.position > range.high;
         let stopped: Vec<_> = ranges.iter().filter(outside).filter(stands).collect();
@@ -369,7 +376,7 @@ impl<W: Work> Worker<W> {
             earliest = range.low,
             end = range.high,
             missing = (range.low - range.position).max(0),
-            of = W::HOLDS,
+            of = self.settings.holds,
             "the group's offset is out of range: nothing more is read from this partition until somebody sets it \
              and starts this consumer again"
         );
@@ -390,6 +397,6 @@ impl<W: Work> Worker<W> {
             }
         }
         commit(&self.consumer, CommitMode::Sync);
-        tracing::info!(given_up = self.in_flight, of = W::HOLDS, "the consumer stops");
+        tracing::info!(given_up = self.in_flight, of = self.settings.holds, "the consumer stops");
     }
 }

@@ -51,7 +51,13 @@ pub fn topics(table: &Table, lanes: &Lanes, channel: Channel) -> Vec<String> {
 /// Runs until `parts.shutdown`: feeds the channel's lanes, commits after them. `parts.topics` are the channel's
 /// (`topics`), again after every change of the routes. The lanes are to be stopped at the same time, not before.
 pub async fn run(consumer: ConsumerSettings, feed: Feed, parts: consume::Parts) -> Result<(), ConsumeError> {
+    let (name, holds) = match feed.channel {
+        Channel::Email => ("deliver-email", "mails"),
+        Channel::Push => ("deliver-push", "pushes"),
+    };
     let settings = consume::Settings {
+        name,
+        holds,
         consumer,
         in_flight_max: IN_FLIGHT_MAX,
         window_max: WINDOW_MAX,
@@ -59,21 +65,14 @@ pub async fn run(consumer: ConsumerSettings, feed: Feed, parts: consume::Parts) 
         session: Some(SESSION),
         drain: DRAIN,
     };
-    let channel = feed.channel;
     // Lanes live longer than a client of Kafka, so what is in hand does too.
     let desk = Arc::new(Desk { feed, hands: Mutex::default(), stopped: Mutex::default(), told: Told::new() });
-    match channel {
-        Channel::Email => consume::run(settings, parts, move |_| Feeding::<false>(desk.clone())).await,
-        Channel::Push => consume::run(settings, parts, move |_| Feeding::<true>(desk.clone())).await,
-    }
+    consume::run(settings, parts, move |_| Feeding(desk.clone())).await
 }
 
-struct Feeding<const IS_PUSH: bool>(Arc<Desk>);
+struct Feeding(Arc<Desk>);
 
-impl<const IS_PUSH: bool> Work for Feeding<IS_PUSH> {
-    const NAME: &'static str = if IS_PUSH { "deliver-push" } else { "deliver-email" };
-    const HOLDS: &'static str = if IS_PUSH { "pushes" } else { "mails" };
-
+impl Work for Feeding {
     fn begin(&self, taken: Taken, done: Done) {
         self.0.begin(&taken, done);
     }

@@ -19,7 +19,7 @@ use rdkafka::types::RDKafkaRespErr;
 /// What a consumer of ours knows of its partitions.
 pub trait Member: Send + Sync + Sized + 'static {
     /// What the partitions hold, for the log.
-    const HOLDS: &'static str;
+    fn holds(&self) -> &'static str;
 
     /// Takes new partitions over: sets in the list where each begins. Whether they are to be paused.
     fn take(&self, consumer: &BaseConsumer<Group<Self>>, assignment: &mut TopicPartitionList) -> KafkaResult<bool>;
@@ -58,7 +58,7 @@ impl<M> Deref for Group<M> {
 pub fn commit<M: Member>(consumer: &BaseConsumer<Group<M>>, mode: CommitMode) {
     let Some(offsets) = consumer.context().commit(None) else { return };
     if let Err(error) = consumer.commit(&offsets, mode) {
-        tracing::warn!(%error, of = M::HOLDS, "offsets were not committed: they are with the next commit");
+        tracing::warn!(%error, of = consumer.context().holds(), "offsets were not committed: they are with the next commit");
         consumer.context().commit_again();
     }
 }
@@ -73,7 +73,7 @@ impl<M: Member> Group<M> {
         if paused {
             consumer.pause(assignment)?;
         }
-        tracing::info!(partitions = assignment.count(), of = M::HOLDS, "partitions assigned");
+        tracing::info!(partitions = assignment.count(), of = self.holds(), "partitions assigned");
         Ok(())
     }
 
@@ -82,10 +82,10 @@ impl<M: Member> Group<M> {
         if let Some(offsets) = offsets
             && let Err(error) = consumer.commit(&offsets, CommitMode::Sync)
         {
-            tracing::warn!(%error, of = M::HOLDS, "offsets of partitions given away were not committed: more is read again");
+            tracing::warn!(%error, of = self.holds(), "offsets of partitions given away were not committed: more is read again");
         }
         self.give(revoked);
-        tracing::info!(partitions = revoked.count(), of = M::HOLDS, "partitions given away");
+        tracing::info!(partitions = revoked.count(), of = self.holds(), "partitions given away");
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(revoked),
             RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
@@ -100,13 +100,13 @@ impl<M: Member> ConsumerContext for Group<M> {
             _ => self.revoked(consumer, list),
         };
         if let Err(error) = result {
-            tracing::error!(%error, of = M::HOLDS, "a changed assignment was not taken over");
+            tracing::error!(%error, of = self.holds(), "a changed assignment was not taken over");
         }
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         if let Err(error) = result {
-            tracing::warn!(%error, of = M::HOLDS, "offsets were not committed: they are with the next commit");
+            tracing::warn!(%error, of = self.holds(), "offsets were not committed: they are with the next commit");
             self.commit_again();
         }
     }
@@ -120,13 +120,13 @@ impl<M: Member> ClientContext for Group<M> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                tracing::warn!(facility, message, of = M::HOLDS, "Kafka client");
+                tracing::warn!(facility, message, of = self.holds(), "Kafka client");
             }
-            _ => tracing::debug!(facility, message, of = M::HOLDS, "Kafka client"),
+            _ => tracing::debug!(facility, message, of = self.holds(), "Kafka client"),
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, of = M::HOLDS, "Kafka client");
+        tracing::debug!(%error, reason, of = self.holds(), "Kafka client");
     }
 }

@@ -69,7 +69,7 @@ impl<M: Member> Watch<M> {
                     ends
                 }
                 Err(error) => {
-                    tracing::debug!(%error, of = M::HOLDS, "the ends of partitions are not known now");
+                    tracing::debug!(%error, of = self.consumer.context().holds(), "the ends of partitions are not known now");
                     Vec::new()
                 }
             };

@@ -65,7 +65,9 @@ impl Pieces {
 }
 
 impl Member for Pieces {
-    const HOLDS: &'static str = "pieces";
+    fn holds(&self) -> &'static str {
+        "pieces"
+    }
 
     fn take(&self, consumer: &BaseConsumer<Group<Self>>, assignment: &mut TopicPartitionList) -> KafkaResult<bool> {
         if assignment.count() > 0 {
