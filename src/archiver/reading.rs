@@ -6,13 +6,10 @@
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::consume::Taken;
+use crate::intake::Reason;
 use crate::message::{
-    AccountName, DeadLetterRecord, Event, EventId, EventKind, Record, SCHEMA_VERSION, SenderKey, Text, Timestamp,
-    is_traceparent,
+    AccountName, DeadLetterRecord, Event, EventId, EventKind, Record, SenderKey, Timestamp, is_traceparent,
 };
 
 /// What the worker shall do with a record.
@@ -51,37 +48,15 @@ pub(super) fn dead_letter(taken: &Taken, reason: &str, with_body: bool, key: &Se
     let (topic, partition) = &taken.place;
     let place = format!("topic {topic} partition {partition} offset {}", taken.offset);
     let hash = key.digest(&[b"unreadable record", place.as_bytes(), &taken.value]);
-    let id = EventId::new_v8(hash);
-    let account = account(taken);
-    let body = if with_body { STANDARD.encode(&taken.value) } else { String::new() };
-    let left_out = if with_body { "" } else { "; too large to be copied here" };
+    let (id, reason_word) = (EventId::new_v8(hash), Reason::UnreadableRecord.label());
+    let (content, left_out) =
+        if with_body { (&taken.value[..], "") } else { (&[][..], "; too large to be copied here") };
+    let detail = format!("{place}: {reason}; {} bytes{left_out}", taken.value.len());
     let record = DeadLetterRecord {
-        schema_version: SCHEMA_VERSION,
-        id,
-        account: account.clone(),
-        reason: "unreadable_record".into(),
-        detail: format!("{place}: {reason}; {} bytes{left_out}", taken.value.len()),
         content_type: taken.header("content-type").map(Cow::into_owned),
-        body: Text::from(body),
-        method: None,
-        query: None,
-        flags: Vec::new(),
-        relates_to: None,
-        received_at: now,
+        ..DeadLetterRecord::new(id, account(taken), reason_word, detail, content, now)
     };
-    Event {
-        id,
-        copy_of: None,
-        kind: EventKind::DeadLetter,
-        destination: crate::message::Destination::DeadLetter,
-        account,
-        subject: topic.to_string(),
-        received_at: now,
-        key: hash,
-        fingerprint: hash,
-        traceparent: traceparent(taken),
-        value: serde_json::to_vec(&record).expect("a record of strings and times becomes JSON"),
-    }
+    Event { traceparent: traceparent(taken), ..record.of_topic(topic, hash) }
 }
 
 /// The trace it belongs to, if its header names one.

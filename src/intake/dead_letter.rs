@@ -5,8 +5,6 @@
 //! Always true: the id is a keyed hash, so retries add nothing; a secret of the query is left out.
 //! Not here: keeping it, calling it back (`recall`).
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
@@ -15,8 +13,8 @@ use uuid::Builder;
 
 use crate::carrier::{Account, Webhook};
 use crate::message::{
-    AccountName, Body, DeadLetterRecord, Destination, Event, EventId, EventKind, Flag, Inbound, Media, Open, Part,
-    Parts, ReplayedRecord, SCHEMA_VERSION, SenderKey, Text, Timestamp, iso,
+    Body, DeadLetterRecord, Destination, Event, EventId, EventKind, Flag, Inbound, Media, Open, Part, Parts,
+    ReplayedRecord, SCHEMA_VERSION, SenderKey, Text, Timestamp, iso,
 };
 
 use super::encode::{InboundText, Label, to_json};
@@ -159,16 +157,16 @@ pub fn of_request(account: &Account, webhook: &Webhook<'_>, detail: &str, flags:
         method: Some(webhook.method.as_str().to_owned()),
         query,
         flags: flags.iter().copied().map(Open::Known).collect(),
-        ..letter(
-            &account.name,
+        ..DeadLetterRecord::new(
             Builder::from_custom_bytes(id).into_uuid(),
-            Reason::Malformed,
-            detail,
+            account.name.clone(),
+            Reason::Malformed.label(),
+            detail.to_owned(),
             content,
             webhook.received_at,
         )
     };
-    event(&letter, content, key)
+    letter.of_account(content, key)
 }
 
 /// A text that was read and has nowhere to go; `label` is what it would have been called.
@@ -185,49 +183,9 @@ pub fn of_text(text: &InboundText, label: &Label, reason: Reason, key: &SenderKe
     let letter = DeadLetterRecord {
         content_type: Some("application/json".to_owned()),
         relates_to: Some(label.id),
-        ..letter(&text.account, id, reason, detail, &content, text.received_at)
+        ..DeadLetterRecord::new(id, text.account.clone(), reason.label(), detail.to_owned(), &content, text.received_at)
     };
-    event(&letter, &content, key)
-}
-
-fn letter(
-    account: &AccountName,
-    id: EventId,
-    reason: Reason,
-    detail: &str,
-    content: &[u8],
-    received_at: Timestamp,
-) -> DeadLetterRecord {
-    DeadLetterRecord {
-        schema_version: SCHEMA_VERSION,
-        id,
-        account: account.clone(),
-        reason: Arc::from(reason.label()),
-        detail: detail.to_owned(),
-        content_type: None,
-        body: Text::from(STANDARD.encode(content)),
-        method: None,
-        query: None,
-        flags: Vec::new(),
-        relates_to: None,
-        received_at,
-    }
-}
-
-fn event(letter: &DeadLetterRecord, content: &[u8], key: &SenderKey) -> Event {
-    Event {
-        id: letter.id,
-        copy_of: None,
-        kind: EventKind::DeadLetter,
-        destination: Destination::DeadLetter,
-        account: letter.account.clone(),
-        subject: letter.account.as_str().to_owned(),
-        received_at: letter.received_at,
-        key: place_of(&letter.account, key),
-        fingerprint: key.fingerprint(&[content]),
-        traceparent: None,
-        value: to_json(letter),
-    }
+    letter.of_account(&content, key)
 }
 
 /// Says on the same topic that a letter was called back. The topic cannot forget, so this remembers;
@@ -249,15 +207,11 @@ pub fn replayed(letter: &DeadLetterRecord, key: &SenderKey) -> Event {
         account: letter.account.clone(),
         subject: letter.account.as_str().to_owned(),
         received_at: letter.received_at,
-        key: place_of(&letter.account, key),
+        key: DeadLetterRecord::key_of(&letter.account, key),
         fingerprint: key.fingerprint(&[letter.id.as_bytes()]),
         traceparent: None,
         value: to_json(&record),
     }
-}
-
-fn place_of(account: &AccountName, key: &SenderKey) -> [u8; 16] {
-    key.digest(&[b"dead-letter", account.as_str().as_bytes()])
 }
 
 fn without_secret(query: &str) -> String {

@@ -2,46 +2,19 @@
 //!
 //! Its id is a keyed hash of the content, so that reading it again adds nothing.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
-use crate::message::{
-    AccountName, DeadLetterRecord, Destination, Event, EventId, EventKind, SCHEMA_VERSION, SenderKey, Text, Timestamp,
-    topics,
-};
+use crate::intake::Reason;
+use crate::message::{AccountName, DeadLetterRecord, Event, EventId, SenderKey, Timestamp, topics};
 
 /// `reason` says what is wrong without any of the content.
 pub(super) fn of(value: &[u8], reason: &str, key: &SenderKey, now: Timestamp) -> Event {
     let hash = key.digest(&[b"unreadable piece", value]);
-    let id = EventId::new_v8(hash);
-    let account = account(value);
+    let (id, reason_word) = (EventId::new_v8(hash), Reason::UnreadableRecord.label());
+    let detail = format!("{}: {reason}; {} bytes", topics::PARTS, value.len());
     let record = DeadLetterRecord {
-        schema_version: SCHEMA_VERSION,
-        id,
-        account: account.clone(),
-        reason: "unreadable_record".into(),
-        detail: format!("{}: {reason}; {} bytes", topics::PARTS, value.len()),
         content_type: Some("application/json".to_owned()),
-        body: Text::from(STANDARD.encode(value)),
-        method: None,
-        query: None,
-        flags: Vec::new(),
-        relates_to: None,
-        received_at: now,
+        ..DeadLetterRecord::new(id, account(value), reason_word, detail, value, now)
     };
-    Event {
-        id,
-        copy_of: None,
-        kind: EventKind::DeadLetter,
-        destination: Destination::DeadLetter,
-        account,
-        subject: topics::PARTS.to_owned(),
-        received_at: now,
-        key: hash,
-        fingerprint: hash,
-        traceparent: None,
-        value: serde_json::to_vec(&record).expect("a record of strings and times becomes JSON"),
-    }
+    record.of_topic(topics::PARTS, hash)
 }
 
 /// The account that the entry names, else `unknown`.

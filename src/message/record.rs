@@ -7,11 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
-    AccountName, Consent, DepartmentName, EventId, Media, Number, Open, Rule, Several, Text, Timestamp, every,
+    AccountName, Consent, DepartmentName, Destination, Event, EventId, EventKind, Media, Number, Open, Rule, SenderKey,
+    Several, Text, Timestamp, every,
 };
 
 /// The major version of the record's shape; `ce_type` carries it too.
@@ -234,6 +237,63 @@ impl Record {
 }
 
 impl DeadLetterRecord {
+    /// A letter with its content, and nothing else known of it. `reason` is a word of the list, `detail` has nothing of
+    /// the content.
+    pub fn new(
+        id: EventId,
+        account: AccountName,
+        reason: &str,
+        detail: String,
+        content: &[u8],
+        received_at: Timestamp,
+    ) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            id,
+            account,
+            reason: reason.into(),
+            detail,
+            content_type: None,
+            body: Text::from(STANDARD.encode(content)),
+            method: None,
+            query: None,
+            flags: Vec::new(),
+            relates_to: None,
+            received_at,
+        }
+    }
+
+    /// The event of something that came to an account; `content` tells it from others.
+    pub fn of_account(&self, content: &[u8], key: &SenderKey) -> Event {
+        self.event(self.account.as_str(), Self::key_of(&self.account, key), key.fingerprint(&[content]))
+    }
+
+    /// The event of an entry of a topic; `hash` is of its place and content.
+    pub fn of_topic(&self, topic: &str, hash: [u8; 16]) -> Event {
+        self.event(topic, hash, hash)
+    }
+
+    /// The record's key of what is said of an account's letters.
+    pub fn key_of(account: &AccountName, key: &SenderKey) -> [u8; 16] {
+        key.digest(&[b"dead-letter", account.as_str().as_bytes()])
+    }
+
+    fn event(&self, subject: &str, key: [u8; 16], fingerprint: [u8; 16]) -> Event {
+        Event {
+            id: self.id,
+            copy_of: None,
+            kind: EventKind::DeadLetter,
+            destination: Destination::DeadLetter,
+            account: self.account.clone(),
+            subject: subject.to_owned(),
+            received_at: self.received_at,
+            key,
+            fingerprint,
+            traceparent: None,
+            value: serde_json::to_vec(self).expect("a record has only string keys and finite numbers"),
+        }
+    }
+
     /// Reads a value from the topic or a row. The error names the place, never the content.
     pub fn from_json(value: &[u8]) -> Result<Self, RecordError> {
         let record: Self = read(value)?;

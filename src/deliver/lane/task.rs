@@ -402,7 +402,7 @@ pub(in crate::deliver) async fn bury(
             logged => logged?,
         };
         if logged == Logged::Stored {
-            let labels = [letter.account.as_str(), undelivered::REASON];
+            let labels = [letter.account.as_str(), undelivered::reason()];
             parts.metrics.dead_letters.with_label_values(&labels).inc();
         }
     }
