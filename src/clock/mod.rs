@@ -1,13 +1,21 @@
 //! The clock: the only place that asks what time it is.
 //!
-//! Comes in: nothing. Goes out: the time, in whole milliseconds.
+//! Comes in: nothing. Goes out: the time, in whole milliseconds; by how much one wait differs from another.
 //! Always true: every room that judges age takes a `Clock`, so a test can set it.
 //! Not here: waiting; timers are tokio's.
 
+use std::hash::{BuildHasher, RandomState};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use crate::message::Timestamp;
+
+/// A number in the range, another one each time: for waits that should not all end together.
+pub fn jittered(range: RangeInclusive<u64>) -> u64 {
+    range.start() + RandomState::new().hash_one(Instant::now()) % (range.end() - range.start() + 1)
+}
 
 /// A clock, cheap to clone: the system's, or one that a test sets.
 #[derive(Debug, Clone, Default)]

@@ -1,11 +1,11 @@
 //! When the next try is: pauses that grow, and what a receiver asks for.
 
-use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::Retry;
+use crate::clock::jittered;
 use crate::message::Timestamp;
 
 /// Longest wait that a receiver may ask for.
@@ -17,7 +17,7 @@ impl Retry {
     pub(super) fn pause(&self, failed: u32) -> Duration {
         let doubled = self.first.saturating_mul(1_u32.checked_shl(failed.saturating_sub(1)).unwrap_or(u32::MAX));
         let whole = doubled.min(self.longest);
-        let percent = 50 + RandomState::new().hash_one(Instant::now()) % 51;
+        let percent = jittered(50..=100);
         whole.mul_f64(percent as f64 / 100.0)
     }
 }

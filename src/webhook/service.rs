@@ -1,7 +1,6 @@
 //! HTTP around the life of a message: path → account, bounds, the body, the answer, the counts.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use crate::carrier::{Account, Admission, AuthFailure, Reply, Webhook, authenticate_head};
+use crate::clock::jittered;
 use crate::intake;
 use crate::message::AccountName;
 use crate::server::{Answer, Caller};
@@ -52,7 +52,6 @@ struct Inner {
     leaving: CancellationToken,
     metrics: Metrics,
     told: Told,
-    jitter: RandomState,
 }
 
 struct Known {
@@ -78,17 +77,7 @@ impl Service {
             (account.name.clone(), Known { account: Arc::new(account), requests })
         };
         let accounts = accounts.into_iter().map(known).collect();
-        Self(Arc::new(Inner {
-            door,
-            accounts,
-            unknown,
-            body_timeout,
-            proxies,
-            leaving,
-            metrics,
-            told: Told::new(),
-            jitter: RandomState::new(),
-        }))
+        Self(Arc::new(Inner { door, accounts, unknown, body_timeout, proxies, leaving, metrics, told: Told::new() }))
     }
 
     /// One request, from its head to its answer. The URL reaches no log: it may hold a text.
@@ -185,7 +174,7 @@ impl Service {
     /// For how long a request of the account waits before it is refused.
     fn held_back(&self, account: &Account) -> Duration {
         let longest = REFUSAL_HELD_BACK_MAX.min(patience(account, self.0.door.settings.deadline_max) / 2);
-        longest.mul_f64(self.jittered(REFUSAL_HELD_BACK_PERCENT) as f64 / 100.0)
+        longest.mul_f64(jittered(REFUSAL_HELD_BACK_PERCENT) as f64 / 100.0)
     }
 
     fn log(&self, account: Option<&Account>, verdict: Verdict, now: Instant) {
@@ -243,7 +232,7 @@ impl Service {
                 }
             }
             Verdict::Deferred(_) => {
-                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.jittered(RETRY_AFTER_SECONDS)));
+                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(jittered(RETRY_AFTER_SECONDS)));
             }
             Verdict::Refused(Refusal::Method) => {
                 let methods = account.map_or(&[][..], |account| account.carrier.contract().methods);
@@ -253,11 +242,6 @@ impl Service {
             Verdict::Refused(_) => {}
         }
         answer
-    }
-
-    /// Not the same for all who wait.
-    fn jittered(&self, range: RangeInclusive<u64>) -> u64 {
-        range.start() + self.0.jitter.hash_one(Instant::now()) % (range.end() - range.start() + 1)
     }
 }
 
