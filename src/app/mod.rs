@@ -1,7 +1,7 @@
 //! Putting together: settings → rooms → tasks, and the order in which they end.
 //!
-//! Comes in: a `Config` and a clock. Goes out: a running `Instance`, a running archive or a running delivery, each with
-//! the addresses it listens on; dead-letter and the way back from it.
+//! Comes in: a `Config` and a clock. Goes out: a running `Instance` with the addresses it listens on, or a running
+//! `Worker` of the archive or of deliveries; dead-letter and the way back from it.
 //! Always true: this is the only room that knows them all; every task's end is awaited at shutdown.
 //! Not here: signals and the command line (`cli`).
 
@@ -23,16 +23,17 @@ mod serve;
 mod signatures;
 mod store_watch;
 mod topics;
+mod worker;
 
-pub use archive::ArchiveInstance;
 pub use beside::rerouter;
 pub use dead_letters::{DeadLetters, Letter, LettersError, NotReplayed, Replayer};
-pub use deliver::{DeliverInstance, group as delivery_group};
+pub use deliver::group as delivery_group;
 pub use journal::{Emptied, empty_journal};
 pub use listeners::certificates;
 pub use reconcile::judge;
 pub use reload::Reload;
 pub use serve::{Addresses, Instance};
+pub use worker::Worker;
 
 use crate::audit::Audit;
 use crate::config::{self, Config, Problem, RoutesFile, Standing};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{Addresses, ArchiveInstance, DeliverInstance, Instance, Reload, StartError};
+use crate::app::{Addresses, Instance, Reload, StartError, Worker};
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Listener, SecretsNeeded};
 use crate::telemetry::{LogLevel, start_logging};
@@ -39,37 +39,32 @@ pub fn serve(settings: &Settings, environment: &Environment) -> Outcome {
 
 pub fn archive(settings: &Settings, environment: &Environment) -> Outcome {
     let config = settings.load(environment, SecretsNeeded::Archive)?;
-    let level = start_logging(&config.log_level).map_err(Failure::of)?;
-    run(async {
-        let verbosity = Verbosity::of(&config, level);
-        let mut signals = Signals::listen()?;
-        let started = signals.unless_told_to_stop(ArchiveInstance::start(config, Clock::system())).await?;
-        let Some(mut instance) = started else { return Ok(()) };
-        let reload = instance.reload.clone();
-        tokio::select! {
-            () = signals.until_told_to_stop(&reload, verbosity) => {}
-            ended = instance.failed() => return ended.map_err(failure),
-        }
-        tracing::info!("stopping: finishing the copies at hand");
-        instance.stop().await.map_err(failure)
-    })
+    work(config, Worker::archive, "stopping: finishing the copies at hand")
 }
 
 pub fn deliver(settings: &Settings, environment: &Environment) -> Outcome {
     let config = settings.load(environment, SecretsNeeded::Deliver)?;
+    work(config, Worker::deliver, "stopping: finishing the mails and pushes at hand")
+}
+
+/// The life of a process that works topics off; `farewell` is what it says when it is told to stop.
+fn work<S>(config: Config, start: impl FnOnce(Config, Clock) -> S, farewell: &'static str) -> Outcome
+where
+    S: Future<Output = Result<Worker, StartError>>,
+{
     let level = start_logging(&config.log_level).map_err(Failure::of)?;
     run(async {
         let verbosity = Verbosity::of(&config, level);
         let mut signals = Signals::listen()?;
-        let started = signals.unless_told_to_stop(DeliverInstance::start(config, Clock::system())).await?;
-        let Some(mut instance) = started else { return Ok(()) };
-        let reload = instance.reload.clone();
+        let started = signals.unless_told_to_stop(start(config, Clock::system())).await?;
+        let Some(mut worker) = started else { return Ok(()) };
+        let reload = worker.reload.clone();
         tokio::select! {
             () = signals.until_told_to_stop(&reload, verbosity) => {}
-            ended = instance.failed() => return ended.map_err(failure),
+            ended = worker.failed() => return ended.map_err(failure),
         }
-        tracing::info!("stopping: finishing the mails and pushes at hand");
-        instance.stop().await.map_err(failure)
+        tracing::info!("{farewell}");
+        worker.stop().await.map_err(failure)
     })
 }
 
