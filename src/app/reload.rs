@@ -178,13 +178,10 @@ impl Reloader {
         match self.lacking(&table).await {
             Ok(problems) if problems.is_empty() => self.adopt(*table),
             Ok(problems) => {
-                let obstacle = Obstacle::Topics(problems);
-                if let Obstacle::Topics(problems) = &obstacle
-                    && before.as_ref() != Some(&obstacle)
-                {
-                    self.refuse(problems);
+                if !matches!(&before, Some(Obstacle::Topics(told)) if *told == problems) {
+                    self.refuse(&problems);
                 }
-                Attempt::Waits(table, obstacle)
+                Attempt::Waits(table, Obstacle::Topics(problems))
             }
             Err(error) => {
                 if before != Some(Obstacle::Brokers) {
