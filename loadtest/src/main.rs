@@ -102,7 +102,7 @@ pub struct Options {
     /// The library that the service publishes with; left out: its default
     #[arg(long, value_parser = ["librdkafka", "krafka"])]
     client: Option<String>,
-    /// Floors to measure, LINGER:IN_FLIGHT each
+    /// Floors to measure, LINGER:IN_FLIGHT each, and :works for one that proves, reads, decides and encodes each text
     #[arg(long, value_delimiter = ',', default_value = "0:1,0:5,0.1:1,0.1:5,1:1,1:5")]
     floors: Vec<servers::Tuning>,
     /// Folders of loadtest/peers to measure beside them; what cannot be had here is told in the table

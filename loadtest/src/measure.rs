@@ -33,6 +33,8 @@ pub struct Report {
     pub statistics: bool,
     pub service: Measured,
     pub floors: Vec<Measured>,
+    /// Floors that do what the contract asks of every text.
+    pub working: Vec<Measured>,
     pub peers: Vec<Measured>,
     /// Peers that cannot be had here, and why.
     pub absent: Vec<(String, String)>,
@@ -59,6 +61,11 @@ pub fn compare(options: &Options) -> anyhow::Result<Report> {
         mix.check_for_peers()?;
     }
     ensure!(options.floors.len() <= FLOORS_MAX, "--floors: {FLOORS_MAX} at most");
+    let works = options.floors.iter().any(|tuning| tuning.works);
+    ensure!(
+        !works || mix.is_none(),
+        "--floors: one that works knows the requests of one carrier, and --mix has several"
+    );
     let carriers = mix.as_ref().map(texts::entries).transpose()?.unwrap_or_default();
     let binary = servers::binary(options.server.as_deref())?;
     let &Options { ref brokers, topics, replication, ref client, .. } = options;
@@ -80,7 +87,8 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
     candidates[0].warm_up(options.connections, &warm_up)?;
     let samples = floor::samples_wanted(mix.is_some());
     for (number, tuning) in options.floors.iter().enumerate() {
-        let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
+        let kind = if tuning.works { "working floor" } else { "floor" };
+        let name = format!("{kind}, linger {}, in flight {}", tuning.linger, tuning.in_flight);
         let tuning = Tuning { number, samples, tells: options.statistics, ..tuning.clone() };
         candidates.push(Candidate::new(&name, Way::Server(Server::floor(folder, &tuning)?)));
     }
@@ -105,6 +113,10 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
     // While the service still runs: it may have a text to join, or to bring from its journal.
     let check = if options.no_check { None } else { Some(check::run(folder, &texts, &others)?) };
     let mut measured = candidates.into_iter().map(Candidate::measured);
+    let service = measured.next().context("the service is measured")?;
+    let (working, floors): (Vec<_>, Vec<_>) =
+        options.floors.iter().zip(measured.by_ref()).partition(|(tuning, _)| tuning.works);
+    let alone = |floors: Vec<(_, Measured)>| floors.into_iter().map(|(_, measured)| measured).collect();
     Ok(Report {
         connections: options.connections,
         topics: options.topics,
@@ -113,8 +125,9 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
         mix,
         seed: options.seed,
         statistics: options.statistics,
-        service: measured.next().context("the service is measured")?,
-        floors: measured.by_ref().take(options.floors.len()).collect(),
+        service,
+        floors: alone(floors),
+        working: alone(working),
         peers: measured.collect(),
         absent,
         check,

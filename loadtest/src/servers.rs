@@ -31,6 +31,8 @@ pub struct Tuning {
     pub linger: String,
     /// `max.in.flight.requests.per.connection`
     pub in_flight: String,
+    /// Whether it does what the contract asks of every text.
+    pub works: bool,
     /// Which of the measurement's floors it is.
     pub number: usize,
     /// Records of the service that it repeats: one where all are alike.
@@ -42,11 +44,16 @@ pub struct Tuning {
 impl FromStr for Tuning {
     type Err = &'static str;
 
-    /// `LINGER:IN_FLIGHT`
+    /// `LINGER:IN_FLIGHT` or `LINGER:IN_FLIGHT:works`
     fn from_str(written: &str) -> Result<Self, Self::Err> {
-        let (linger, in_flight) = written.split_once(':').ok_or("LINGER:IN_FLIGHT, as in 0.1:1")?;
+        let (linger, rest) = written.split_once(':').ok_or("LINGER:IN_FLIGHT, as in 0.1:1")?;
+        let (in_flight, works) = match rest.split_once(':') {
+            None => (rest, false),
+            Some((in_flight, "works")) => (in_flight, true),
+            Some(_) => return Err("after LINGER:IN_FLIGHT only :works"),
+        };
         let (linger, in_flight) = (linger.to_owned(), in_flight.to_owned());
-        Ok(Self { linger, in_flight, number: 0, samples: 1, tells: false })
+        Ok(Self { linger, in_flight, works, number: 0, samples: 1, tells: false })
     }
 }
 
@@ -86,6 +93,7 @@ impl Server {
         command.args(["--prefix", folder.prefix(), "--topics", &folder.topics().len().to_string()]);
         command.args(["--linger", &tuning.linger, "--in-flight", &tuning.in_flight]);
         command.args(["--number", &tuning.number.to_string(), "--samples", &tuning.samples.to_string()]);
+        command.args(tuning.works.then_some("--works"));
         command.args(tuning.tells.then_some("--statistics"));
         let mut server = Self::start(command.stdout(Stdio::piped()))?;
         let greeting = server.child.stdout.take().context("no pipe")?;

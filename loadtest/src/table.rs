@@ -51,7 +51,8 @@ fn stands(report: &Report) -> bool {
 }
 
 fn table(report: &Report) -> String {
-    let Report { connections, topics, replication, requests, service, floors, peers, absent, check, .. } = report;
+    let Report { connections, topics, replication, requests, service, floors, working, peers, absent, check, .. } =
+        report;
     let mut said = format!(
         "{} rounds of {requests} requests each{}, {connections} connections, {topics} topics, {replication} copies, acks=all\n\n\
          {:<34} {:>8} {:>12} {:>16}\n",
@@ -62,7 +63,9 @@ fn table(report: &Report) -> String {
         "CPU µs/text",
         "peak memory MiB"
     );
-    for Measured { name, rounds, memory_peak_mib, note, .. } in floors.iter().chain([service]).chain(peers) {
+    for Measured { name, rounds, memory_peak_mib, note, .. } in
+        floors.iter().chain(working).chain([service]).chain(peers)
+    {
         let (rate, cpu) = (median(&sorted(rounds, RATE)), median(&sorted(rounds, CPU)));
         let note = note.map(|note| format!("  {note}")).unwrap_or_default();
         said += &format!("{name:<34} {rate:>8.0} {cpu:>12.1} {memory_peak_mib:>16}{note}\n");
@@ -71,9 +74,14 @@ fn table(report: &Report) -> String {
         said += &format!("{name}: cannot be had here: {reason}\n");
     }
     said += &sent(report);
-    for (what, ratio) in [("CPU a text", cpu(report)), ("throughput", rate(report))] {
-        let Some(Ratio { floor, rounds }) = ratio else { continue };
-        said += &format!("\n{what}, ours ÷ the best ({}): {}", floor.name, spread(&rounds));
+    for (what, best, figure) in [("CPU a text", cheapest(floors), CPU), ("throughput", fastest(floors), RATE)] {
+        let Some(floor) = best else { continue };
+        said +=
+            &format!("\n{what}, ours ÷ the best ({}): {}", floor.name, spread(&ratio(service, floor, figure).rounds));
+        for one in working {
+            let (theirs, ours) = (ratio(one, floor, figure).rounds, ratio(service, one, figure).rounds);
+            said += &format!("\n{what}, {} ÷ that: {}; ours ÷ its: {}", one.name, spread(&theirs), spread(&ours));
+        }
     }
     for peer in peers {
         let rounds = ratio(peer, service, CPU).rounds;
@@ -88,7 +96,7 @@ fn sent(report: &Report) -> String {
     if !report.statistics {
         return String::new();
     }
-    let all = report.floors.iter().chain([&report.service]);
+    let all = report.floors.iter().chain(&report.working).chain([&report.service]);
     let rows = all.filter_map(|one| Some(statistics::row(&one.name, one.sent.as_ref()?)));
     let mut said = format!("\n{}{}", statistics::head(), rows.collect::<String>());
     if report.service.sent.is_none() {
@@ -115,16 +123,22 @@ fn goal(peer: &str, rounds: &[f64]) -> String {
     peers::goal(peer).map(said).unwrap_or_default()
 }
 
+fn cheapest(floors: &[Measured]) -> Option<&Measured> {
+    floors.iter().min_by(|left, right| of(left, CPU).total_cmp(&of(right, CPU)))
+}
+
+fn fastest(floors: &[Measured]) -> Option<&Measured> {
+    floors.iter().max_by(|left, right| of(left, RATE).total_cmp(&of(right, RATE)))
+}
+
 /// Beside the floor that costs least.
 fn cpu(report: &Report) -> Option<Ratio<'_>> {
-    let floor = report.floors.iter().min_by(|left, right| of(left, CPU).total_cmp(&of(right, CPU)))?;
-    Some(ratio(&report.service, floor, CPU))
+    Some(ratio(&report.service, cheapest(&report.floors)?, CPU))
 }
 
 /// Beside the floor that answers most.
 fn rate(report: &Report) -> Option<Ratio<'_>> {
-    let floor = report.floors.iter().max_by(|left, right| of(left, RATE).total_cmp(&of(right, RATE)))?;
-    Some(ratio(&report.service, floor, RATE))
+    Some(ratio(&report.service, fastest(&report.floors)?, RATE))
 }
 
 fn ratio<'a>(one: &Measured, floor: &'a Measured, figure: Figure) -> Ratio<'a> {
@@ -191,6 +205,7 @@ mod tests {
                 measured("cheap", &[(5.0, 10.0), (5.0, 20.0), (5.0, 5.0)]),
                 measured("fast", &[(20.0, 30.0), (40.0, 30.0), (10.0, 30.0)]),
             ],
+            working: vec![measured("busy", &[(8.0, 12.0), (8.0, 25.0), (8.0, 8.0)])],
             peers: vec![measured("go", &[(1.0, 30.0), (1.0, 200.0), (1.0, 50.0)])],
             absent: vec![("other".to_owned(), "refused".to_owned())],
             check: Some(Verdict { texts: 3, lost: 1, ..Verdict::default() }),
@@ -201,6 +216,10 @@ mod tests {
         let said = table(&report);
         assert!(said.contains("CPU a text, go ÷ ours: median 4.00 (2.00 to 5.00); goal ≥ 2.5: met"), "{said}");
         assert!(said.contains("CPU a text, ours ÷ the best (cheap): median 2.00 (1.50 to 2.50)"), "{said}");
+        assert!(
+            said.contains("CPU a text, busy ÷ that: median 1.25 (1.20 to 1.60); ours ÷ its: median 1.25"),
+            "{said}"
+        );
         assert!(said.contains("other: cannot be had here: refused"), "{said}");
         assert!(said.contains("of 3 acknowledged texts 1 are lost, 0 doubled"), "{said}");
         assert!(said.contains("ours: this build does not count its requests"), "{said}");

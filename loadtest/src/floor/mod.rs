@@ -2,10 +2,13 @@
 //!
 //! Comes in: the service's settings, topics of which the first has records that the service wrote, a linger
 //! and how many requests may be in flight. Goes out: a hyper handler that reads the body and awaits a bare
-//! `FutureProducer`; topics are taken in turns, and so are the records, where there are several.
+//! `FutureProducer`; topics are taken in turns, and so are the records, where there are several. A floor that *works*
+//! makes each record of its request instead (`work`): between the two lies what the contract asks of every text.
 //! Always true: the producer has the service's other properties, but for its time-outs; each record has the same key, headers
 //! and number of bytes as one of the service's, and tells by its id which floor wrote it. Not here:
 //! signatures, keywords, ids, bounds, metrics, deadlines: they are what is measured.
+
+mod work;
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -19,9 +22,11 @@ use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use memchr::memmem;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
@@ -33,6 +38,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::settings;
 use crate::statistics::Teller;
 use crate::texts::ID_PREFIX;
+use work::Work;
 
 /// In place of the beginning of the ids, with two digits and a hyphen as long as that.
 const MARK: &str = "floor-";
@@ -65,6 +71,9 @@ pub struct Arguments {
     /// Records of the service to repeat: one where all are alike
     #[arg(long)]
     samples: usize,
+    /// Do what the contract asks of every text, and nothing else
+    #[arg(long)]
+    works: bool,
     /// Tell librdkafka's statistics on standard output
     #[arg(long)]
     statistics: bool,
@@ -75,6 +84,7 @@ struct Floor {
     producer: FutureProducer<Teller>,
     topics: Vec<String>,
     records: Vec<Sample>,
+    work: Option<Work>,
     next: AtomicUsize,
 }
 
@@ -87,7 +97,9 @@ struct Sample {
 
 /// Serves until the process is ended. The first line on standard output is the address.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Publish::Kafka { settings, .. } = settings::read(arguments.config.clone())?.publish else {
+    let config = settings::read(arguments.config.clone())?;
+    let work = arguments.works.then(|| Work::new(&config, arguments.number)).transpose()?;
+    let Publish::Kafka { settings, .. } = config.publish else {
         bail!("the settings are not of the cluster profile");
     };
     let topics = settings::topics(&arguments.prefix, arguments.topics);
@@ -106,6 +118,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         producer,
         topics,
         records: records.iter().map(|record| Sample::of(record, arguments.number)).collect::<Result<_, _>>()?,
+        work,
         next: AtomicUsize::new(0),
     });
     // The service's runtime: as many threads as the machine has cores.
@@ -135,16 +148,20 @@ fn samples(settings: &Settings, topic: &str, most: usize) -> anyhow::Result<Vec<
 impl Sample {
     fn of(record: &OwnedMessage, floor: usize) -> anyhow::Result<Self> {
         let mut value = record.payload().context("the service's record has no value")?.to_vec();
-        let id = format!("\"{ID_PREFIX}");
-        let place = value.windows(id.len()).position(|bytes| bytes == id.as_bytes());
-        let place = place.context("the service's record has another id")? + 1;
-        value[place..place + ID_PREFIX.len()].copy_from_slice(format!("{MARK}{floor:02}-").as_bytes());
+        mark(&mut value, floor).context("the service's record has another id")?;
         Ok(Self {
             key: record.key().context("the service's record has no key")?.to_vec(),
             value,
             headers: record.headers().context("the service's record has no headers")?.clone(),
         })
     }
+}
+
+/// Has a record's id say which floor wrote it; `None` if its id is not the generator's.
+fn mark(value: &mut [u8], floor: usize) -> Option<()> {
+    let place = memmem::find(value, format!("\"{ID_PREFIX}").as_bytes())? + 1;
+    value[place..place + ID_PREFIX.len()].copy_from_slice(format!("{MARK}{floor:02}-").as_bytes());
+    Some(())
 }
 
 /// How many records of the service a floor repeats: one where all are alike.
@@ -180,23 +197,32 @@ async fn connection(stream: TcpStream, floor: Arc<Floor>) {
 
 impl Floor {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
         let mut answer = Response::new(Full::default());
-        if request.into_body().collect().await.is_err() {
-            *answer.status_mut() = StatusCode::BAD_REQUEST;
-        } else if !self.is_published().await {
-            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        }
+        *answer.status_mut() = match body.collect().await {
+            Err(_) => StatusCode::BAD_REQUEST,
+            Ok(body) => self.keep(&head, &body.to_bytes()).await,
+        };
         answer
     }
 
-    async fn is_published(&self) -> bool {
+    async fn keep(&self, head: &Parts, body: &[u8]) -> StatusCode {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let Sample { key, value, headers } = &self.records[turn % self.records.len()];
-        let topic = &self.topics[turn % self.topics.len()];
+        let made;
+        let (value, topic) = match &self.work {
+            None => (value, self.topics[turn % self.topics.len()].as_str()),
+            Some(work) => {
+                let Some((value, topic)) = work.record(head, body) else { return StatusCode::BAD_REQUEST };
+                made = value;
+                (&made, topic)
+            }
+        };
         let record = FutureRecord::to(topic).key(key).payload(value).headers(headers.clone());
-        match self.producer.send_result(record) {
+        let kept = match self.producer.send_result(record) {
             Ok(delivery) => matches!(delivery.await, Ok(Ok(_))),
             Err(_) => false,
-        }
+        };
+        if kept { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
     }
 }
