@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use foldhash::fast::RandomState;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -37,7 +38,7 @@ pub struct Settings {
 pub struct Claims(Arc<Inner>);
 
 struct Inner {
-    on_their_way: DashMap<EventId, OnItsWay>,
+    on_their_way: DashMap<EventId, OnItsWay, RandomState>,
     taken: Recent,
 }
 
@@ -68,7 +69,7 @@ pub enum Claim {
 impl Claims {
     pub fn new(settings: Settings, clock: Clock) -> Self {
         let taken = Recent::new(settings.ids_max, settings.age_max, clock);
-        Self(Arc::new(Inner { on_their_way: DashMap::new(), taken }))
+        Self(Arc::new(Inner { on_their_way: DashMap::default(), taken }))
     }
 
     /// Whether the same text is durable already.

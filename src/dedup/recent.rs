@@ -11,6 +11,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use crate::clock::Clock;
 
@@ -19,11 +20,13 @@ pub type Key = [u8; 16];
 
 /// A value, and when it was kept.
 type Kept = (Key, i64);
+/// Keys are hashes already, so a quick one finds their place.
+type Generation = DashMap<Key, Kept, RandomState>;
 
 #[derive(Default)]
 struct Generations {
-    young: DashMap<Key, Kept>,
-    old: DashMap<Key, Kept>,
+    young: Generation,
+    old: Generation,
     /// Keys in `young`: its own count would visit every shard.
     young_count: AtomicUsize,
     young_since_ms: i64,
@@ -49,10 +52,9 @@ impl Recent {
 
     /// The value kept under `key`, unless it is too old.
     pub fn value(&self, key: &Key) -> Option<Key> {
-        let now = self.clock.now().as_millisecond();
         let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = generations.young.get(key).or_else(|| generations.old.get(key))?;
-        self.unless_too_old(*kept, now)
+        let kept = generations.young.get(key).or_else(|| generations.old.get(key)).map(|kept| *kept)?;
+        self.unless_too_old(kept, self.clock.now().as_millisecond())
     }
 
     /// Keeps `value` under `key`; the value before it, if it is not too old. Of two that keep the same
@@ -101,7 +103,7 @@ impl Recent {
 
 impl Generations {
     /// Makes the young generation the old one; gives what is forgotten.
-    fn turn(&mut self, now: i64) -> DashMap<Key, Kept> {
+    fn turn(&mut self, now: i64) -> Generation {
         *self.young_count.get_mut() = 0;
         self.young_since_ms = now;
         std::mem::replace(&mut self.old, std::mem::take(&mut self.young))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use prometheus::{IntCounter, IntCounterVec};
 
 use crate::message::{Decision, DepartmentName};
@@ -30,12 +31,15 @@ impl Fate {
     }
 }
 
+/// A number's label, and what it counts.
+type OfNumber = (Box<str>, IntCounter);
+
 /// Departments and keywords come from the routes only, so these maps are bounded by them.
 pub struct Counters {
     messages: IntCounterVec,
     keywords: IntCounterVec,
-    by_department: DashMap<DepartmentName, Arc<[IntCounter; 4]>>,
-    by_keyword: DashMap<Arc<str>, Vec<(Box<str>, IntCounter)>>,
+    by_department: DashMap<DepartmentName, Arc<[IntCounter; 4]>, RandomState>,
+    by_keyword: DashMap<Arc<str>, Vec<OfNumber>, RandomState>,
 }
 
 impl Counters {
@@ -43,8 +47,8 @@ impl Counters {
         Self {
             messages: metrics.messages.clone(),
             keywords: metrics.keyword_messages.clone(),
-            by_department: DashMap::new(),
-            by_keyword: DashMap::new(),
+            by_department: DashMap::default(),
+            by_keyword: DashMap::default(),
         }
     }
 

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use futures_util::future::join_all;
 
 use crate::carrier::Account;
@@ -96,14 +97,14 @@ pub struct Intake {
     settings: Settings,
     counters: Counters,
     /// What the ids of an account's texts are made in; as many as there are accounts.
-    namespaces: DashMap<AccountName, EventId>,
+    namespaces: DashMap<AccountName, EventId, RandomState>,
     told: Told,
 }
 
 impl Intake {
     pub fn new(settings: Settings) -> Arc<Self> {
         let counters = Counters::new(&settings.metrics);
-        Arc::new(Self { settings, counters, namespaces: DashMap::new(), told: Told::new() })
+        Arc::new(Self { settings, counters, namespaces: DashMap::default(), told: Told::new() })
     }
 
     pub fn sender_key(&self) -> &SenderKey {

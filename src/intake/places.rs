@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use prometheus::IntGauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -77,13 +78,13 @@ struct Inner {
     /// Fewer than `texts_max` while the log is slow.
     limit: AtomicUsize,
     pace: Mutex<Pace>,
-    accounts: HashMap<AccountName, Share>,
+    accounts: HashMap<AccountName, Share, RandomState>,
     /// Of all whom the settings do not name together.
     others: Share,
     /// Requests that wait for room, whoever's they are.
     waiting: AtomicUsize,
     /// As many as the routes name.
-    departments: DashMap<DepartmentName, Arc<AtomicUsize>>,
+    departments: DashMap<DepartmentName, Arc<AtomicUsize>, RandomState>,
     in_flight: IntGauge,
     limit_shown: IntGauge,
 }
@@ -134,7 +135,7 @@ impl Places {
             accounts,
             others: Share::default(),
             waiting: AtomicUsize::new(0),
-            departments: DashMap::new(),
+            departments: DashMap::default(),
             in_flight,
             limit_shown,
         }))

@@ -3,7 +3,7 @@
 //! Comes in: a number. Goes out: its hash. Always true: the keys are those the operator wrote, so a
 //! number chosen by a sender can meet a chain of them but never make one longer; that is why this
 //! hash needs no secret, which would cost as much as finding the keyword.
-//! Not here: maps whose keys come from outside; those use the keyed hash of `std`.
+//! Not here: maps whose keys come from outside; they have a hash with a seed.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

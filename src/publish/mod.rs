@@ -61,6 +61,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -106,7 +107,7 @@ struct Inner {
     /// The shared ones, and last the quarantine.
     lanes: Arc<[Lane]>,
     keeper: Keeper,
-    topics: DashMap<Arc<str>, Arc<Topic>>,
+    topics: DashMap<Arc<str>, Arc<Topic>, RandomState>,
     envelope: Envelope,
     settings: Settings,
     waiting: AtomicUsize,
@@ -123,7 +124,7 @@ impl Publisher {
         let quarantine = Lane::start(&settings, "sms-router-quarantine", Batching::Alone, &traffic);
         let lanes = shared.chain([quarantine]).collect::<Result<Arc<[_]>, _>>().map_err(PublishError::Settings)?;
         let keeper = Keeper::start(settings.clone(), lanes.clone(), traffic).map_err(PublishError::Settings)?;
-        let (topics, waiting) = (DashMap::new(), AtomicUsize::new(0));
+        let (topics, waiting) = (DashMap::default(), AtomicUsize::new(0));
         let envelope = Envelope::new(source);
         let publisher = Self(Arc::new(Inner { lanes, keeper, topics, envelope, settings, waiting, metrics }));
         let own =

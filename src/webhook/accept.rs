@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::carrier::{Account, Admission, AuthFailure, Delivery, Webhook, admit};
 use crate::clock::Clock;
-use crate::intake::{InboundText, Intake, Reason, of_request};
+use crate::intake::{Intake, Reason, of_request};
 use crate::message::{Flag, Open, is_traceparent};
 
 use super::unstoppable::{Panicked, Unstoppable, Work};
@@ -86,8 +86,9 @@ impl Door {
         let traceparent = webhook.header(&TRACEPARENT).filter(|value| is_traceparent(value));
         let intake = self.settings.intake.clone();
         let read = |inbound| {
-            let text = intake.read(account, inbound, webhook.received_at, traceparent);
-            InboundText { flags: flags.iter().copied().map(Open::Known).collect(), ..text }
+            let mut text = intake.read(account, inbound, webhook.received_at, traceparent);
+            text.flags.extend(flags.iter().copied().map(Open::Known));
+            text
         };
         let texts: Vec<_> = texts.into_iter().map(read).collect();
         let new = || texts.iter().filter(|text| !intake.knows(text)).count();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -44,7 +45,7 @@ pub struct Service(Arc<Inner>);
 
 struct Inner {
     door: Arc<Door>,
-    accounts: HashMap<AccountName, Known>,
+    accounts: HashMap<AccountName, Known, RandomState>,
     unknown: [IntCounter; STATUSES.len()],
     body_timeout: Duration,
     proxies: Proxies,
@@ -97,7 +98,7 @@ impl Service {
         let Some((name, path_secret)) = account_path(head.uri.path()) else {
             return (None, Verdict::Refused(Refusal::NoSuchPath));
         };
-        let Some(known) = AccountName::parse(name).ok().and_then(|name| self.0.accounts.get(&name)) else {
+        let Some(known) = self.0.accounts.get(name) else {
             return (None, Verdict::Refused(Refusal::UnknownAccount));
         };
         if !known.account.carrier.contract().methods.contains(&head.method) {
