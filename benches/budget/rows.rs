@@ -110,6 +110,7 @@ fn served(world: &World, runtime: &Runtime, account: &Account) {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         connections_max: 10,
         header_timeout: world::LONG,
+        answers_half_closed: true,
         certificates: None,
     };
     let listener = runtime.block_on(async { server::bind(settings) }).expect("a port");

@@ -67,7 +67,8 @@ pub fn allow_open_files(config: &mut Config) {
     }
 }
 
-pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartError> {
+/// `answers_half_closed` as `server::Settings` has it.
+pub fn open(name: &'static str, listener: &Listener, answers_half_closed: bool) -> Result<Opened, StartError> {
     let watched = match &listener.tls {
         None => None,
         Some(files) => Some(load(files).map_err(|problem| StartError::Settings(vec![problem]))?),
@@ -77,6 +78,7 @@ pub fn open(name: &'static str, listener: &Listener) -> Result<Opened, StartErro
         listen: listener.listen,
         connections_max: listener.connections_max,
         header_timeout: listener.header_timeout,
+        answers_half_closed,
         certificates: watched.as_ref().map(|watched| watched.certificates.clone()),
     })?;
     Ok(Opened { bound, watched })

@@ -74,9 +74,9 @@ struct Doors {
 impl Doors {
     fn open(config: &Config) -> Result<Self, StartError> {
         Ok(Self {
-            inbound: listeners::open("inbound", &config.inbound.listener)?,
-            api: listeners::open("api", &config.api.listener)?,
-            monitoring: listeners::open("monitoring", &config.monitoring)?,
+            inbound: listeners::open("inbound", &config.inbound.listener, true)?,
+            api: listeners::open("api", &config.api.listener, false)?,
+            monitoring: listeners::open("monitoring", &config.monitoring, false)?,
         })
     }
 

@@ -52,7 +52,7 @@ impl Worker {
         tell_warnings(config);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let (built_from, table) = first_table(config).await?;
-        let monitoring = listeners::open("monitoring", &config.monitoring)?;
+        let monitoring = listeners::open("monitoring", &config.monitoring, false)?;
         let (stop_consumers, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let admin = Arc::new(TopicAdmin::new(kafka)?);
         let routes = Live::new(table);

@@ -11,6 +11,7 @@ mod crowd;
 mod files;
 mod guarded;
 mod shape;
+mod timer;
 mod tls;
 
 pub use files::allow_open_files;
@@ -30,7 +31,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use prometheus::{IntCounter, IntGauge};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,6 +43,7 @@ use crate::telemetry::Metrics;
 
 use crowd::{Admitted, Crowd, Standing};
 use guarded::Guarded;
+use timer::HeadTimer;
 
 /// Largest request head, in bytes. Carriers' longest URLs (Kannel with a 10-part text) fit four times.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -67,6 +69,10 @@ pub struct Settings {
     pub connections_max: usize,
     /// Time for a request's head; also how long a connection may idle between two requests.
     pub header_timeout: Duration,
+    /// Whether what was asked is answered though the client says no more, or is gone: for requests whose work is
+    /// finished in any case. Else the connection is watched for that meanwhile, which takes a new buffer for each
+    /// request, and the work is dropped.
+    pub answers_half_closed: bool,
     pub certificates: Option<Certificates>,
 }
 
@@ -153,6 +159,7 @@ impl Bound {
                 caller: Caller { address, standing: standing.clone() },
                 large_heads: large_heads.clone(),
                 header_timeout: self.settings.header_timeout,
+                answers_half_closed: self.settings.answers_half_closed,
                 certificates: self.settings.certificates.clone(),
                 drain: drain.clone(),
             };
@@ -224,6 +231,7 @@ struct Connection {
     caller: Caller,
     large_heads: Arc<Semaphore>,
     header_timeout: Duration,
+    answers_half_closed: bool,
     certificates: Option<Certificates>,
     drain: CancellationToken,
 }
@@ -271,13 +279,14 @@ impl Connection {
         H: Fn(Request<Incoming>, Caller) -> F + Send + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        let Self { caller, large_heads, header_timeout, drain, .. } = self;
+        let Self { caller, large_heads, header_timeout, answers_half_closed, drain, .. } = self;
         let stream = Guarded::new(stream, caller.standing.clone(), large_heads);
         let service = service_fn(|request| answer(request, &caller, &handler));
         // At most 100 header fields: hyper's own bound, which it keeps on the stack unless it is set.
         let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(HeadTimer::new())
             .header_read_timeout(header_timeout)
+            .half_close(answers_half_closed)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);

@@ -129,7 +129,7 @@ impl Door {
 
     /// The other half: sees what is left to its end, and waits for it as long as the carrier does;
     /// `began` is when the request's head came, from where its patience counts. Past the deadline, or
-    /// when the client leaves, the work goes on in a task of its own, which keeps the claims until the
+    /// when its connection is ended, the work goes on in a task of its own, which keeps the claims until the
     /// log reports. The verdict is `Accepted` only when every text is durable.
     pub async fn follow(&self, account: &Account, step: Step, began: Instant) -> Verdict {
         let (work, done) = match step {

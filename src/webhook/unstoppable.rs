@@ -1,7 +1,7 @@
 //! Work that is finished whether anybody waits for it or not.
 //!
 //! Polled in place while somebody waits, which costs no task and no second wake-up; handed to a task of
-//! its own when it is dropped before its end: the client hung up, or the carrier's patience ran out.
+//! its own when it is dropped before its end: the carrier's patience ran out, or its connection was ended.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};

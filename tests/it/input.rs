@@ -1,6 +1,7 @@
 //! Bad input and bad surroundings: a clear answer, nothing lost.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 
 use serde_json::{Value, json};
 
@@ -26,6 +27,25 @@ fn what_is_not_proven_is_refused_and_counted() {
         assert_eq!(server.metric(&series), 1.0, "{reason}");
     }
     assert_eq!(records(&server, "highways").len(), 0);
+}
+
+#[test]
+fn who_says_no_more_behind_its_request_is_answered() {
+    let server = Server::start(Folder::new()).ready();
+    for number in 0..20 {
+        let body = Sms::new(&number.to_string(), "snow").body();
+        let headers =
+            signature(&body).into_iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>();
+        let head =
+            format!("POST /inbound/demo HTTP/1.1\r\nhost: sms\r\n{headers}content-length: {}\r\n\r\n", body.len());
+        let mut stream = TcpStream::connect(server.inbound).expect("a connection");
+        stream.write_all(&[head.as_bytes(), &body].concat()).expect("the request");
+        stream.shutdown(Shutdown::Write).expect("no more to say");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the answer, and the end");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+    }
+    assert_eq!(records(&server, "highways").len(), 20);
 }
 
 #[test]
