@@ -24,7 +24,6 @@ use sms_router::telemetry::Metrics;
 use sms_router::webhook::{Door, Limits, Proxies, Service, Settings, Verdict};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
 
 use crate::common;
 
@@ -100,7 +99,7 @@ impl World {
 
     pub fn service(&self) -> Service {
         let (door, accounts, metrics) = (self.door.clone(), self.accounts.clone(), self.metrics.clone());
-        Service::new(door, accounts, LONG, Proxies::default(), CancellationToken::new(), metrics)
+        Service::new(door, accounts, LONG, Proxies::default(), Arc::default(), metrics)
     }
 
     /// A whole request, without HTTP, until its text is on the topic.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -58,7 +59,7 @@ pub struct Addresses {
 #[derive(Clone, Default)]
 struct Ends {
     /// Answers on the inbound listener end their connections.
-    leaving: CancellationToken,
+    leaving: Arc<AtomicBool>,
     /// Stops accepting on the doors; the monitoring listener goes on to the end.
     drain: CancellationToken,
     end: CancellationToken,
@@ -217,7 +218,7 @@ impl Instance {
         let Self { latches, door, workers, log, ends, inbound, tasks, times, .. } = self;
         let Ends { leaving, drain, end } = ends;
         latches.drain();
-        leaving.cancel();
+        leaving.store(true, Ordering::Relaxed);
         let orderly = async {
             let noticed = tokio::time::sleep(times.drain_delay);
             tokio::select! {
@@ -375,7 +376,7 @@ async fn ready_anyway(contact: Latch, stop: CancellationToken) {
     }
 }
 
-fn inbound_service(config: &Config, door: &Arc<Door>, metrics: &Metrics, leaving: &CancellationToken) -> Service {
+fn inbound_service(config: &Config, door: &Arc<Door>, metrics: &Metrics, leaving: &Arc<AtomicBool>) -> Service {
     let accounts = config.accounts.iter().map(|(account, _)| account.clone()).collect();
     let (body_timeout, proxies) = (config.inbound.body_timeout, config.inbound.proxies.clone());
     Service::new(door.clone(), accounts, body_timeout, proxies, leaving.clone(), metrics.clone())

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use prometheus::IntGauge;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use crate::message::{AccountName, DepartmentName};
 
@@ -74,7 +74,8 @@ pub struct Places(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    free: Arc<Semaphore>,
+    /// Texts that have a place.
+    taken: AtomicUsize,
     /// Fewer than `texts_max` while the log is slow.
     limit: AtomicUsize,
     pace: Mutex<Pace>,
@@ -99,11 +100,9 @@ struct Share {
 
 /// A request's places, given back when it is dropped.
 pub struct Place {
-    _permit: OwnedSemaphorePermit,
-    _of_account: Held,
-    _in_flight: Shown,
-    /// The last field, so that whoever is called finds the places given back.
-    _then: Turn,
+    places: Places,
+    of_account: Arc<AtomicUsize>,
+    texts: usize,
 }
 
 /// The turn of a request that waited for room: when it is dropped, the next one is called.
@@ -118,18 +117,16 @@ pub struct Held {
     texts: usize,
 }
 
-struct Shown(IntGauge, i64);
-
 impl Places {
     pub fn new(settings: Settings, in_flight: IntGauge, limit_shown: IntGauge) -> Self {
-        let texts_max = settings.texts_max.min(Semaphore::MAX_PERMITS);
+        let texts_max = settings.texts_max;
         let bounds = Bounds { least: LEAST, most: texts_max, wait_max: settings.wait_max };
         let pace = Mutex::new(Pace::new(bounds, Instant::now()));
         let accounts = settings.accounts.iter().map(|name| (name.clone(), Share::default())).collect();
-        limit_shown.set(i64::try_from(texts_max).unwrap_or(i64::MAX));
+        limit_shown.set(shown(texts_max));
         Self(Arc::new(Inner {
-            settings: Settings { texts_max, ..settings },
-            free: Arc::new(Semaphore::new(texts_max)),
+            settings,
+            taken: AtomicUsize::new(0),
             limit: AtomicUsize::new(texts_max),
             pace,
             accounts,
@@ -174,15 +171,12 @@ impl Places {
     /// brings in all it has, so that a large batch is not turned away for ever; memory's bound is strict.
     pub fn enter(&self, account: &AccountName, texts: usize) -> Result<Place, Full> {
         self.check(account)?;
-        let permits = u32::try_from(texts).map_err(|_| Full::All)?;
-        let permit = self.0.free.clone().try_acquire_many_owned(permits).map_err(|_| Full::All)?;
-        self.0.in_flight.add(i64::from(permits));
-        Ok(Place {
-            _permit: permit,
-            _of_account: Held::of(self.share(account).held.clone(), texts),
-            _in_flight: Shown(self.0.in_flight.clone(), i64::from(permits)),
-            _then: Turn(self.clone()),
-        })
+        let with_these = |taken: usize| taken.checked_add(texts).filter(|taken| *taken <= self.0.settings.texts_max);
+        self.0.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, with_these).map_err(|_| Full::All)?;
+        self.0.in_flight.add(shown(texts));
+        let of_account = self.share(account).held.clone();
+        of_account.fetch_add(texts, Ordering::Relaxed);
+        Ok(Place { places: self.clone(), of_account, texts })
     }
 
     /// The department's place for one text that has got in, unless it has had its share.
@@ -209,7 +203,7 @@ impl Places {
         let mut pace = self.0.pace.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = pace.finished(now, now - handed_over);
         if self.0.limit.swap(limit, Ordering::Relaxed) != limit {
-            self.0.limit_shown.set(i64::try_from(limit).unwrap_or(i64::MAX));
+            self.0.limit_shown.set(shown(limit));
         }
     }
 
@@ -233,8 +227,7 @@ impl Places {
 
     /// Places that nobody holds.
     fn left(&self) -> usize {
-        let taken = self.0.settings.texts_max.saturating_sub(self.0.free.available_permits());
-        self.0.limit.load(Ordering::Relaxed).saturating_sub(taken)
+        self.0.limit.load(Ordering::Relaxed).saturating_sub(self.0.taken.load(Ordering::SeqCst))
     }
 }
 
@@ -283,10 +276,19 @@ impl Drop for Held {
     }
 }
 
-impl Drop for Shown {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.sub(self.1);
+        self.of_account.fetch_sub(self.texts, Ordering::Relaxed);
+        self.places.0.in_flight.sub(shown(self.texts));
+        self.places.0.taken.fetch_sub(self.texts, Ordering::SeqCst);
+        // The last, so that whoever is called finds the places given back.
+        self.places.call_next();
     }
+}
+
+/// A number of texts as a gauge counts them.
+fn shown(texts: usize) -> i64 {
+    i64::try_from(texts).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

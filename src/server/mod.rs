@@ -161,7 +161,8 @@ impl Bound {
                 header_timeout: self.settings.header_timeout,
                 answers_half_closed: self.settings.answers_half_closed,
                 certificates: self.settings.certificates.clone(),
-                drain: drain.clone(),
+                // One of its own: a connection looks at it whenever it is polled, under the token's lock.
+                drain: drain.child_token(),
             };
             let (handler, open) = (handler.clone(), counts.open.clone());
             connections.spawn(async move {

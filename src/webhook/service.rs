@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 use prometheus::IntCounter;
-use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use crate::carrier::{Account, Admission, AuthFailure, Reply, Webhook, authenticate_head};
@@ -49,8 +49,9 @@ struct Inner {
     unknown: [IntCounter; STATUSES.len()],
     body_timeout: Duration,
     proxies: Proxies,
-    /// Once cancelled, every answer ends its connection: whoever keeps connections open finds another.
-    leaving: CancellationToken,
+    /// Once set, every answer ends its connection: whoever keeps connections open finds another. No token that can be
+    /// waited for: each look at one takes a lock, which all requests would share.
+    leaving: Arc<AtomicBool>,
     metrics: Metrics,
     told: Told,
 }
@@ -66,7 +67,7 @@ impl Service {
         accounts: Vec<Account>,
         body_timeout: Duration,
         proxies: Proxies,
-        leaving: CancellationToken,
+        leaving: Arc<AtomicBool>,
         metrics: Metrics,
     ) -> Self {
         let counters = |account: &str| {
@@ -219,7 +220,7 @@ impl Service {
         *answer.status_mut() = verdict.status();
         // The rest of a body is not waited for, so nothing can follow on its connection.
         let unread = matches!(verdict, Verdict::Refused(Refusal::TooLarge | Refusal::TooSlow | Refusal::BrokenOff));
-        if unread || self.0.leaving.is_cancelled() {
+        if unread || self.0.leaving.load(Ordering::Relaxed) {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         match verdict {
