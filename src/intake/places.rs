@@ -109,7 +109,11 @@ pub struct Place {
 pub struct Turn(Places);
 
 /// One request among those that wait, until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize, &'a AtomicUsize);
+struct Waiting<'a> {
+    places: &'a Places,
+    share: &'a Share,
+    has_its_turn: bool,
+}
 
 /// A number of texts under one name, until it is dropped.
 pub struct Held {
@@ -155,12 +159,13 @@ impl Places {
     /// gone away for another reason. As many wait as there are connections; how long is the caller's.
     pub async fn wait(&self, account: &AccountName) -> Turn {
         let share = self.share(account);
-        let _waiting = Waiting::new(&share.waiting, &self.0.waiting);
+        let mut waiting = Waiting::new(self, share);
         loop {
             // Listens before it looks, or a place given back in between would call nobody.
             let mut called = pin!(share.called.notified());
             called.as_mut().enable();
             if self.check(account).is_ok() {
+                waiting.has_its_turn = true;
                 return Turn(self.clone());
             }
             called.await;
@@ -227,7 +232,9 @@ impl Places {
 
     /// Places that nobody holds.
     fn left(&self) -> usize {
-        self.0.limit.load(Ordering::Relaxed).saturating_sub(self.0.taken.load(Ordering::SeqCst))
+        // In this order: who sees a place given back sees the limit that was set before it.
+        let taken = self.0.taken.load(Ordering::SeqCst);
+        self.0.limit.load(Ordering::Relaxed).saturating_sub(taken)
     }
 }
 
@@ -243,17 +250,21 @@ impl Share {
 }
 
 impl<'a> Waiting<'a> {
-    fn new(of_account: &'a AtomicUsize, of_all: &'a AtomicUsize) -> Self {
-        of_account.fetch_add(1, Ordering::SeqCst);
-        of_all.fetch_add(1, Ordering::SeqCst);
-        Self(of_account, of_all)
+    fn new(places: &'a Places, share: &'a Share) -> Self {
+        share.waiting.fetch_add(1, Ordering::SeqCst);
+        places.0.waiting.fetch_add(1, Ordering::SeqCst);
+        Self { places, share, has_its_turn: false }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-        self.1.fetch_sub(1, Ordering::SeqCst);
+        self.share.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.places.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        // It may have been called, and nobody else of its account may be there to take the call over.
+        if !self.has_its_turn {
+            self.places.call_next();
+        }
     }
 }
 
@@ -427,6 +438,18 @@ mod tests {
         drop(held);
         drop(waiting.remove(0));
         assert_eq!(called(&mut waiting).len(), 1);
+    }
+
+    #[test]
+    fn whoever_was_called_and_gave_up_leaves_the_call_to_another_account() {
+        let (places, _) = places(4, 75, 100);
+        let mut held = fill(&places, "a");
+        held.extend(fill(&places, "b"));
+        let accounts = ["a", "b"].map(account);
+        let mut waiting = queue(&places, &accounts);
+        held.remove(0);
+        drop(waiting.remove(1));
+        assert_eq!(called(&mut waiting).len(), 1, "b was called, holding less, and is gone");
     }
 
     #[test]

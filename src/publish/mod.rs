@@ -4,8 +4,8 @@
 //! a `PublishError` that says whether trying again can help.
 //! Always true: one department's trouble is held by its own bound and breaker, and texts for a
 //! department in trouble leave the shared producers for the quarantine producer; a record that was
-//! handed over is awaited to its delivery report by whoever polls `publish`, who therefore runs in a
-//! task of its own and is not cancelled by a client that hangs up.
+//! handed over is awaited to its delivery report by whoever polls `publish`, who therefore goes on in a
+//! task of its own when nobody waits for it any more.
 //! Beside it, what our readers share with it: settings of a client (`client`), a topic read once (`reader`), a
 //! member of a consumer group (`group`), whether one stands still (`watch`), questions
 //! that its thread cannot wait for (`aside`).

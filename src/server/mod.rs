@@ -70,8 +70,9 @@ pub struct Settings {
     /// Time for a request's head; also how long a connection may idle between two requests.
     pub header_timeout: Duration,
     /// Whether what was asked is answered though the client says no more, or is gone: for requests whose work is
-    /// finished in any case. Else the connection is watched for that meanwhile, which takes a new buffer for each
-    /// request, and the work is dropped.
+    /// finished in any case. A client that is gone so keeps its connection, and what its request takes of bounds, until
+    /// there is an answer: as long as its carrier waits, and is held back. Else the connection is watched for that
+    /// meanwhile, which takes a new buffer for each request, and the work is dropped.
     pub answers_half_closed: bool,
     pub certificates: Option<Certificates>,
 }

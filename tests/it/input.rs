@@ -34,10 +34,7 @@ fn who_says_no_more_behind_its_request_is_answered() {
     let server = Server::start(Folder::new()).ready();
     for number in 0..20 {
         let body = Sms::new(&number.to_string(), "snow").body();
-        let headers =
-            signature(&body).into_iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>();
-        let head =
-            format!("POST /inbound/demo HTTP/1.1\r\nhost: sms\r\n{headers}content-length: {}\r\n\r\n", body.len());
+        let head = head(&body, &format!("content-length: {}", body.len()));
         let mut stream = TcpStream::connect(server.inbound).expect("a connection");
         stream.write_all(&[head.as_bytes(), &body].concat()).expect("the request");
         stream.shutdown(Shutdown::Write).expect("no more to say");
@@ -46,6 +43,26 @@ fn who_says_no_more_behind_its_request_is_answered() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
     }
     assert_eq!(records(&server, "highways").len(), 20);
+}
+
+#[test]
+fn a_request_whose_end_is_missing_is_no_text() {
+    let server = Server::start(Folder::new()).ready();
+    let body = Sms::new("1", "snow").body();
+    let (one_more, chunk) = (format!("content-length: {}", body.len() + 1), format!("{:x}\r\n", body.len()));
+    for (length, ahead) in [(one_more.as_str(), ""), ("transfer-encoding: chunked", chunk.as_str())] {
+        let mut stream = http::connect(server.inbound);
+        stream.write_all(&[head(&body, length).as_bytes(), ahead.as_bytes(), &body].concat()).expect("sent");
+        stream.shutdown(Shutdown::Write).expect("no more to say");
+        assert_eq!(http::answer(stream).status, 400, "{length}");
+    }
+    assert_eq!(records(&server, "highways").len(), 0);
+}
+
+/// Of a signed request with that body, to the line behind it.
+fn head(body: &[u8], length: &str) -> String {
+    let headers = signature(body).into_iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>();
+    format!("POST /inbound/demo HTTP/1.1\r\nhost: sms\r\n{headers}{length}\r\n\r\n")
 }
 
 #[test]

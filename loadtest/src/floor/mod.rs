@@ -4,9 +4,9 @@
 //! and how many requests may be in flight. Goes out: a hyper handler that reads the body and awaits a bare
 //! `FutureProducer`; topics are taken in turns, and so are the records, where there are several. A floor that *works*
 //! makes each record of its request instead (`work`): between the two lies what the contract asks of every text.
-//! Always true: the producer has the service's other properties, but for its time-outs; each record has the same key, headers
-//! and number of bytes as one of the service's, and tells by its id which floor wrote it. Not here:
-//! signatures, keywords, ids, bounds, metrics, deadlines: they are what is measured.
+//! Always true: the producer has the service's other properties, but for its time-outs; each record has the same key,
+//! headers and number of bytes as one of the service's, and tells by its id which floor wrote it. Not here:
+//! bounds, metrics, deadlines and, but for a floor that works, signatures, keywords, ids: they are what is measured.
 
 mod work;
 
