@@ -74,10 +74,9 @@ fn table(report: &Report) -> String {
         said += &format!("{name}: cannot be had here: {reason}\n");
     }
     said += &sent(report);
-    for (what, best, figure) in [("CPU a text", cheapest(floors), CPU), ("throughput", fastest(floors), RATE)] {
-        let Some(floor) = best else { continue };
-        said +=
-            &format!("\n{what}, ours ÷ the best ({}): {}", floor.name, spread(&ratio(service, floor, figure).rounds));
+    for (what, ours, figure) in [("CPU a text", cpu(report), CPU), ("throughput", rate(report), RATE)] {
+        let Some(Ratio { floor, rounds }) = ours else { continue };
+        said += &format!("\n{what}, ours ÷ the best ({}): {}", floor.name, spread(&rounds));
         for one in working {
             let (theirs, ours) = (ratio(one, floor, figure).rounds, ratio(service, one, figure).rounds);
             said += &format!("\n{what}, {} ÷ that: {}; ours ÷ its: {}", one.name, spread(&theirs), spread(&ours));
@@ -123,22 +122,16 @@ fn goal(peer: &str, rounds: &[f64]) -> String {
     peers::goal(peer).map(said).unwrap_or_default()
 }
 
-fn cheapest(floors: &[Measured]) -> Option<&Measured> {
-    floors.iter().min_by(|left, right| of(left, CPU).total_cmp(&of(right, CPU)))
-}
-
-fn fastest(floors: &[Measured]) -> Option<&Measured> {
-    floors.iter().max_by(|left, right| of(left, RATE).total_cmp(&of(right, RATE)))
-}
-
 /// Beside the floor that costs least.
 fn cpu(report: &Report) -> Option<Ratio<'_>> {
-    Some(ratio(&report.service, cheapest(&report.floors)?, CPU))
+    let floor = report.floors.iter().min_by(|left, right| of(left, CPU).total_cmp(&of(right, CPU)))?;
+    Some(ratio(&report.service, floor, CPU))
 }
 
 /// Beside the floor that answers most.
 fn rate(report: &Report) -> Option<Ratio<'_>> {
-    Some(ratio(&report.service, fastest(&report.floors)?, RATE))
+    let floor = report.floors.iter().max_by(|left, right| of(left, RATE).total_cmp(&of(right, RATE)))?;
+    Some(ratio(&report.service, floor, RATE))
 }
 
 fn ratio<'a>(one: &Measured, floor: &'a Measured, figure: Figure) -> Ratio<'a> {

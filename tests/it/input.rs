@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use serde_json::{Value, json};
 
 use crate::harness::{Folder, ROUTES, SETTINGS, Server, Sms, feed, http, push_body, said, signature, wait_until};
+use crate::overload::carrier;
 
 fn records(server: &Server, department: &str) -> Vec<Value> {
     feed::records(server.api, department)
@@ -33,10 +34,8 @@ fn what_is_not_proven_is_refused_and_counted() {
 fn who_says_no_more_behind_its_request_is_answered() {
     let server = Server::start(Folder::new()).ready();
     for number in 0..20 {
-        let body = Sms::new(&number.to_string(), "snow").body();
-        let head = head(&body, &format!("content-length: {}", body.len()));
         let mut stream = TcpStream::connect(server.inbound).expect("a connection");
-        stream.write_all(&[head.as_bytes(), &body].concat()).expect("the request");
+        stream.write_all(&carrier::request("demo", &Sms::new(&number.to_string(), "snow"))).expect("the request");
         stream.shutdown(Shutdown::Write).expect("no more to say");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the answer, and the end");
@@ -48,21 +47,19 @@ fn who_says_no_more_behind_its_request_is_answered() {
 #[test]
 fn a_request_whose_end_is_missing_is_no_text() {
     let server = Server::start(Folder::new()).ready();
-    let body = Sms::new("1", "snow").body();
-    let (one_more, chunk) = (format!("content-length: {}", body.len() + 1), format!("{:x}\r\n", body.len()));
-    for (length, ahead) in [(one_more.as_str(), ""), ("transfer-encoding: chunked", chunk.as_str())] {
+    let sms = Sms::new("1", "snow");
+    let (whole, length) = (String::from_utf8(carrier::request("demo", &sms)).expect("ASCII"), sms.body().len());
+    let said = format!("content-length: {length}\r\n");
+    let one_more = whole.replacen(&said, &format!("content-length: {}\r\n", length + 1), 1);
+    let chunked = whole.replacen(&said, "transfer-encoding: chunked\r\n", 1);
+    let chunked = chunked.replacen("\r\n\r\n", &format!("\r\n\r\n{length:x}\r\n"), 1);
+    for request in [one_more, chunked] {
         let mut stream = http::connect(server.inbound);
-        stream.write_all(&[head(&body, length).as_bytes(), ahead.as_bytes(), &body].concat()).expect("sent");
+        stream.write_all(request.as_bytes()).expect("sent");
         stream.shutdown(Shutdown::Write).expect("no more to say");
-        assert_eq!(http::answer(stream).status, 400, "{length}");
+        assert_eq!(http::answer(stream).status, 400, "{request:?}");
     }
     assert_eq!(records(&server, "highways").len(), 0);
-}
-
-/// Of a signed request with that body, to the line behind it.
-fn head(body: &[u8], length: &str) -> String {
-    let headers = signature(body).into_iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>();
-    format!("POST /inbound/demo HTTP/1.1\r\nhost: sms\r\n{headers}{length}\r\n\r\n")
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The long forms run under `tests/run extended`.
 
-mod carrier;
+pub mod carrier;
 mod slow;
 
 use std::collections::BTreeSet;

@@ -6,7 +6,6 @@
 //! claims, deadlines, counters, a breaker, a journal, a client that leaves: they are what is measured.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use hyper::http::request::Parts;
@@ -21,7 +20,7 @@ use super::mark;
 
 /// Everything that stands still between two requests.
 pub struct Work {
-    account: Arc<Account>,
+    account: Account,
     table: Table,
     key: SenderKey,
     namespace: EventId,
@@ -36,7 +35,7 @@ impl Work {
         let table = build_table(config).map_err(|problems| anyhow!("{} problems in the routes", problems.len()))?;
         let namespace = EventId::new_v5(&EventId::NAMESPACE_URL, account.name.as_str().as_bytes());
         let key = config.standing.sender_key.clone();
-        Ok(Self { account: Arc::new(account.clone()), table, key, namespace, number })
+        Ok(Self { account: account.clone(), table, key, namespace, number })
     }
 
     /// Value and topic of a request with one text; none if any step refuses it.
