@@ -14,7 +14,6 @@ use foldhash::fast::RandomState;
 
 use super::delivery::{self, Deliveries};
 use super::matcher::Matcher;
-use super::numbers::ByNumber;
 use super::spec::{Expected, KeywordSpec, Refusal, Spec, TestSpec};
 use super::table::{Own, Route, Table};
 use super::vocabulary::{EVERYWHERE, Numbers, Vocabularies, Vocabulary};
@@ -112,7 +111,7 @@ fn assemble(
     };
     let everywhere = matcher(std::mem::take(&mut vocabularies.everywhere))?;
     let elsewhere = defaults.remove(EVERYWHERE);
-    let mut routes = ByNumber::default();
+    let mut routes = HashMap::default();
     for number in vocabularies.own.keys().filter(|number| !defaults.contains_key(*number)).cloned().collect::<Vec<_>>()
     {
         // A number that only keywords name has the default of `*`; without one it was refused.

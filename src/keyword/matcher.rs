@@ -16,6 +16,7 @@ use aho_corasick::{Anchored, BuildError, MatchKind};
 use super::character::{BLANK, letter};
 use super::scan::{Sink, end_of_character, scan, skip_separators};
 use super::spec::Mode;
+use super::vocabulary::BEGIN;
 use crate::message::{Consent, DepartmentName, Several};
 
 /// What a pattern means once it stands at the start of a text.
@@ -113,8 +114,11 @@ impl Matcher {
         let automaton = NFA::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .prefilter(false)
+            // The start, the byte that begins every pattern, and the first letter.
+            .dense_depth(3)
             .build(patterns.iter().map(|(pattern, _)| pattern))?;
         let start = automaton.start_state(Anchored::Yes).expect("this kind of automaton starts either way");
+        let start = automaton.next_state(Anchored::Yes, start, BEGIN);
         let terms = |(_, Entry { consent, keyword }): &(_, Entry)| Terms {
             consent: *consent,
             mode: keyword.as_ref().map(|keyword| keyword.mode),
@@ -132,18 +136,14 @@ impl Matcher {
     /// Where the entry of exactly this pattern is, for `hidden`.
     pub(super) fn place_of(&self, pattern: &[u8]) -> Option<usize> {
         let step = |state, &byte: &u8| self.automaton.next_state(Anchored::Yes, state, byte);
-        self.pattern_at(pattern.iter().fold(self.start, step), pattern.len())
+        let word = pattern.strip_prefix(&[BEGIN])?;
+        self.pattern_at(word.iter().fold(self.start, step))
     }
 
-    /// The pattern that ends in `state`, where one of `length` bytes does. Others that the automaton
-    /// reports there began later in the text: it copies matches along failure links.
+    /// The pattern that ends in `state`.
     #[inline(always)]
-    fn pattern_at(&self, state: StateID, length: usize) -> Option<usize> {
-        if !self.automaton.is_match(state) {
-            return None;
-        }
-        let pattern = self.automaton.match_pattern(state, 0);
-        (self.automaton.pattern_len(pattern) == length).then_some(pattern.as_usize())
+    fn pattern_at(&self, state: StateID) -> Option<usize> {
+        self.automaton.is_match(state).then(|| self.automaton.match_pattern(state, 0).as_usize())
     }
 
     fn keyword(&self, place: usize) -> &Keyword {
@@ -233,12 +233,12 @@ impl<'m, W: Watch> Walk<'m, '_, W> {
     }
 
     fn after_character(&mut self, state: StateID, stepped: usize, end: usize) {
-        if let Some(place) = self.matcher.pattern_at(state, stepped) {
+        if let Some(place) = self.matcher.pattern_at(state) {
             self.prefix_matched(place, stepped, end);
         }
         if W::ON {
             let closed = self.matcher.automaton.next_state(Anchored::Yes, state, BLANK);
-            let place = self.matcher.pattern_at(closed, stepped + 1);
+            let place = self.matcher.pattern_at(closed);
             self.inside_word = place.and_then(|place| self.matcher.keywords[place].as_ref());
         }
     }
@@ -290,7 +290,7 @@ impl<W: Watch> Sink for Walk<'_, '_, W> {
         if !self.step(BLANK) {
             return false;
         }
-        if let Some(place) = self.matcher.pattern_at(self.state, self.stepped) {
+        if let Some(place) = self.matcher.pattern_at(self.state) {
             self.word_matched(place, end);
         }
         true

@@ -11,7 +11,8 @@
 //! A text is read from its start, character by character, straight into an anchored Aho-Corasick
 //! automaton; nothing is copied, and reading ends with the first character that no keyword has there.
 //! Words are closed by a blank, in the patterns as in the text, so the longest match of the automaton
-//! is the longest *whole* word: `bin` never catches `bingo`.
+//! is the longest *whole* word: `bin` never catches `bingo`. A byte that is in no word begins each pattern: an
+//! automaton of this kind finds patterns anywhere, and so it has none to look for within others.
 //!
 //! - Separators (white space, punctuation, quotes, bullets, currency signs, controls) are skipped at
 //!   the start and are one blank elsewhere, so `park-pay`, `Park, pay` and `PARK PAY` are the same.
@@ -30,7 +31,6 @@ mod character;
 mod delivery;
 mod live;
 mod matcher;
-mod numbers;
 mod scan;
 mod spec;
 mod table;
