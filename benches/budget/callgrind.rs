@@ -4,28 +4,14 @@
 //! Always true: only what `counted` does is counted, without librdkafka's taking of a record, which is not ours.
 //! Not here: how many runs a judgement takes (`main.rs`).
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 
 use crate::counted::TEXTS;
-
-/// What a text costs.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-pub struct Cost {
-    pub instructions: f64,
-    /// Operations that lock the memory's bus: a lock is two of them. Without those of libc, where an allocation takes
-    /// one or not as chance has it.
-    pub atomics: f64,
-    pub allocations: f64,
-}
-
-/// The cost of a text, by row.
-pub type Costs = BTreeMap<String, Cost>;
+use crate::judgement::{Cost, Costs};
 
 /// What the program is told to be the one that is counted.
 pub const COUNTED: &str = "--counted";

@@ -26,6 +26,7 @@ mod ceilings;
 #[path = "../common/mod.rs"]
 mod common;
 mod counted;
+mod judgement;
 mod rows;
 mod world;
 
@@ -34,8 +35,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use callgrind::Costs;
 use ceilings::Ceilings;
+use judgement::{Costs, Judgement};
 
 const CEILINGS: &str = "benches/budget.toml";
 /// Beside what else `tests/run` leaves.
@@ -77,10 +78,10 @@ fn count() -> Result<Costs> {
 
 fn judge(ceilings: &Ceilings, same_rows: bool) -> Result<ExitCode> {
     let mut counts = count()?;
-    let mut judgement = ceilings.judge(&counts, same_rows);
+    let mut judgement = Judgement::of(&counts, &ceilings.rows, same_rows);
     if !judgement.holds {
         counts = callgrind::median(&[counts, count()?, count()?])?;
-        judgement = ceilings.judge(&counts, same_rows);
+        judgement = Judgement::of(&counts, &ceilings.rows, same_rows);
     }
     print!("{}", judgement.table);
     if judgement.holds {

@@ -7,6 +7,7 @@ mod archive;
 mod authentication;
 mod backfill;
 mod backup;
+mod budget;
 mod carriers;
 mod cli;
 mod dead_letter;
