@@ -11,7 +11,8 @@
 //! is how a ceiling is raised or lowered. The program runs itself under callgrind (`callgrind.rs`), where it puts a router
 //! together (`world.rs`) and does each row's work 116 times (`rows.rs`), of which 100 count; so the machine's load does
 //! not matter. What holds is counted once; what does not is counted twice more, and the medians decide. A copy of a body
-//! or a lock is 0.3 % of a path, so atomic operations and allocations are counted beside the instructions.
+//! or a lock is 0.3 % of a path, so atomic operations and allocations are counted beside the instructions. Each run also
+//! counts a path with such a copy, with a lock and proven twice, and fails unless each is refused (`slowed.rs`).
 //!
 //! The profile is `profile.toml` here: the one that the tests are built with, but with our crate and the crates that a
 //! text passes through optimised, the most of them as in a release. A release build would compile everything a second
@@ -28,6 +29,7 @@ mod common;
 mod counted;
 mod judgement;
 mod rows;
+mod slowed;
 mod world;
 
 use std::path::Path;
@@ -73,7 +75,9 @@ fn main() -> Result<ExitCode> {
 }
 
 fn count() -> Result<Costs> {
-    callgrind::count(&Path::new(FOLDER).join("callgrind"))
+    let mut costs = callgrind::count(&Path::new(FOLDER).join("callgrind"))?;
+    slowed::refused(&mut costs)?;
+    Ok(costs)
 }
 
 fn judge(ceilings: &Ceilings, same_rows: bool) -> Result<ExitCode> {

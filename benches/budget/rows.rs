@@ -3,7 +3,7 @@
 //! Comes in: the world. Goes out: each row's name on standard output, in the order in which they were counted.
 //! `STAGE/CARRIER` or `STAGE/TEXT` is one stage; `path/CARRIER` is all of a request that `Door` and what is behind it
 //! do, to the report and the counters; `served/CARRIER` is the same with socket, HTTP and runtime around it. What
-//! librdkafka does with a record once it has it counts nowhere.
+//! librdkafka does with a record once it has it counts nowhere. `slowed/…` are made to be refused (`slowed.rs`).
 //! Always true: each row asserts its results, and none of its texts was seen before.
 
 use std::io::{Read, Write};
@@ -21,6 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::counted::{TEXTS, TEXTS_BEFORE, begin, counted, drive, end, row, stage};
+use crate::slowed;
 use crate::world::{self, Request, World};
 
 /// Every row, in this order.
@@ -38,6 +39,8 @@ pub fn all() {
         let account = world.accounts.iter().find(|account| account.name.as_str() == carrier);
         served(&world, &runtime, account.expect("it is one of ours"));
     }
+    let _entered = runtime.enter();
+    slowed::rows(&world);
 }
 
 fn of_carrier(world: &World, account: &Account) {
