@@ -7,18 +7,19 @@
 //! Always true: all answer the same requests in the same run, in turns, and every answer is 200; afterwards
 //! every acknowledged text lies once on its topic, unchanged, or the run fails; what is claimed is the ratio to
 //! the best floor, round by round, since absolute figures drift on shared machines; counts and times are
-//! bounded; the processes and topics made here are gone at the end.
+//! bounded; the processes and topics made here are gone at the end; a router that is not named is built as this
+//! program was, with its profile.
 //! Not here: benches of parts (`benches/`).
 //!
 //! ```text
-//! cargo run --release -p loadtest -- --brokers 127.0.0.1:9092
-//! cargo run --release -p loadtest -- --brokers … --topics 100 --replication 3 --connections 512
-//! cargo run --release -p loadtest -- --brokers … --topics 100 --mix loadtest/mixes/council.toml
-//! cargo run --release -p loadtest -- --brokers … --peers go,node,fastapi,kannel,redpanda-connect
-//! cargo run --release -p loadtest -- latency      what a text takes at a rate that waits for nobody
-//! cargo run --release -p loadtest -- plot FILE.json… --to FILE.svg    throughput against departments
-//! cargo run --release -p loadtest -- overload     what is left when twice the capacity comes
-//! cargo run --release -p loadtest -- outage --kafka NAME    what the journal holds, drained
+//! cargo run --profile dist -p loadtest -- --brokers 127.0.0.1:9092
+//! cargo run --profile dist -p loadtest -- --brokers … --topics 100 --replication 3 --connections 512
+//! cargo run --profile dist -p loadtest -- --brokers … --topics 100 --mix loadtest/mixes/council.toml
+//! cargo run --profile dist -p loadtest -- --brokers … --peers go,node,fastapi,kannel,redpanda-connect
+//! cargo run --profile dist -p loadtest -- latency      what a text takes at a rate that waits for nobody
+//! cargo run --profile dist -p loadtest -- plot FILE.json… --to FILE.svg    throughput against departments
+//! cargo run --profile dist -p loadtest -- overload     what is left when twice the capacity comes
+//! cargo run --profile dist -p loadtest -- outage --kafka NAME    what the journal holds, drained
 //!
 //! measure ─ drive: N connections, one request at a time each ─┬→ sms-router serve ─┬→ Kafka, acks=all
 //!           texts: signed before the clock starts             ├→ loadtest floor, each ─┤    │

@@ -5,6 +5,7 @@
 //! inherits this process's environment, where settings could hide, but for the path of its programs.
 //! Not here: what is sent to them; what a peer is (`loadtest/peers`).
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -234,14 +235,41 @@ pub fn binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     named.map_or_else(build, |named| Ok(named.to_owned()))
 }
 
-/// The release binary of this workspace, built now if it is not up to date.
-pub fn build() -> anyhow::Result<PathBuf> {
+/// The router as this program was built: with its profile, into its folder, built now if it is not up to date.
+fn build() -> anyhow::Result<PathBuf> {
+    ensure!(!cfg!(debug_assertions), "a debug build measures nothing: cargo run --profile dist -p loadtest");
     let own = std::env::current_exe()?;
     let folder = own.parent().context("no folder of binaries")?;
-    ensure!(!cfg!(debug_assertions), "a debug build measures nothing: cargo run --release -p loadtest");
+    let target = folder.parent().context("no folder of builds")?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let build = ["build", "--release", "--quiet", "--package", "sms-router", "--bin", "sms-router"];
-    let built = Command::new("cargo").args(build).current_dir(workspace).status().context("cargo does not start")?;
+    let mut build = Command::new("cargo");
+    build.args(["build", "--quiet", "--package", "sms-router", "--bin", "sms-router"]);
+    build.arg("--profile").arg(profile_of(folder)?).arg("--target-dir").arg(target);
+    let built = build.current_dir(workspace).status().context("cargo does not start")?;
     ensure!(built.success(), "sms-router does not build");
     Ok(folder.join("sms-router"))
+}
+
+/// The profile that cargo builds into a folder: both have one name, but for `dev`.
+fn profile_of(folder: &Path) -> anyhow::Result<&str> {
+    let name = folder.file_name().and_then(OsStr::to_str).context("the folder of binaries has no name")?;
+    Ok(if name == "debug" { "dev" } else { name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_router_is_built_with_the_profile_of_the_folder() {
+        for (folder, profile) in [
+            ("target/debug", "dev"),
+            ("/builds/release", "release"),
+            ("target/dist", "dist"),
+            ("target/x86_64-unknown-linux-gnu/slim", "slim"),
+        ] {
+            assert_eq!(profile_of(Path::new(folder)).ok(), Some(profile), "{folder}");
+        }
+        assert!(profile_of(Path::new("/")).is_err());
+    }
 }
