@@ -6,7 +6,8 @@
 //! topic grew again and until the journal was empty, the drain as a share of the capacity, and the
 //! slowest answer of new texts that came all the while, from when they were due.
 //! Always true: brokers are frozen, so their return costs no start; the same process is measured
-//! throughout; brokers are thawed however a round ends; texts, connections and times are bounded.
+//! throughout; brokers are thawed however a round ends; a round whose generator fell behind (`pace`) is done
+//! anew, a few times, and then all fails; texts, connections and times are bounded.
 //! Not here: whether every text arrived (that is the ledger's).
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::drive::{self, Crowd};
-use crate::pace::{self, Pace};
+use crate::pace::{self, Pace, Ran};
 use crate::pour::{self, Flow};
 use crate::schedule::Schedule;
 use crate::servers::{self, Server};
@@ -77,6 +78,8 @@ struct Round {
     empty: Duration,
     during: Tally,
     after: Tally,
+    /// Rounds before it that did not count.
+    discarded: u8,
 }
 
 /// The brokers, and the script that stops and continues them.
@@ -115,7 +118,12 @@ fn measure(
     let mut texts = Texts::new(account.clone(), 1);
     drive::run(service.address, Crowd::all_at_once(arguments.connections.into()), &texts.sign(WARM_UP)?, || {})?;
     let topic = Topic { consumer: brokers.consumer()?, name: folder.topics().remove(0) };
-    (0..arguments.rounds).map(|_| outage(arguments, service, brokers, &topic, &mut texts)).collect()
+    let mut round = || {
+        let run = || outage(arguments, service, brokers, &topic, &mut texts);
+        let (round, discarded) = pace::counted("lower --share or --crowd", run)?;
+        Ok(Round { discarded, ..round })
+    };
+    (0..arguments.rounds).map(|_| round()).collect()
 }
 
 fn outage(
@@ -124,7 +132,7 @@ fn outage(
     brokers: &Brokers<'_>,
     topic: &Topic,
     texts: &mut Texts,
-) -> anyhow::Result<Round> {
+) -> anyhow::Result<Ran<Round>> {
     let requests = texts.sign(CAPACITY_TEXTS)?;
     let took = drive::run(service.address, Crowd::all_at_once(arguments.connections.into()), &requests, || {})?;
     let capacity = CAPACITY_TEXTS as f64 / took.as_secs_f64();
@@ -145,12 +153,12 @@ fn outage(
             file: &|event| (event.now < time && !over.load(Ordering::Relaxed)).then_some(0),
         };
         let poured = pour::run(&flow, requests)?;
-        pace::warn(&poured.pace);
-        poured.tallies.into_iter().next().context("there is one")
+        let fault = poured.pace.fault();
+        anyhow::Ok((poured.tallies.into_iter().next().context("there is one")?, fault))
     };
     let requests = texts.sign((rate * seconds.as_secs_f64()) as usize)?;
     brokers.signal("freeze")?;
-    let during = pour(seconds, &requests)?;
+    let (during, fault) = pour(seconds, &requests)?;
     let waiting = until_told(service, |waiting| waiting > 0.0)?;
     let new = texts.sign((rate * DRAIN_MAX.as_secs_f64() / 2.0) as usize)?;
     std::thread::scope(|scope| {
@@ -160,8 +168,9 @@ fn outage(
         let flowing = topic.grows_after(began);
         let empty = until_told(service, |waiting| waiting == 0.0).map(|_| began.elapsed());
         over.store(true, Ordering::Relaxed);
-        let after = pouring.join().expect("the generator does not panic")?;
-        Ok(Round { capacity, waiting, flowing: flowing?, empty: empty?, during, after })
+        let (after, fault_after) = pouring.join().expect("the generator does not panic")?;
+        let round = Round { capacity, waiting, flowing: flowing?, empty: empty?, during, after, discarded: 0 };
+        Ok((round, fault.or(fault_after)))
     })
 }
 
@@ -257,4 +266,5 @@ fn print(rounds: &[Round], arguments: &Arguments) {
         }
         println!();
     }
+    print!("{}", pace::done_anew(rounds.iter().map(|round| round.discarded)));
 }

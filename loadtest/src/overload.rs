@@ -6,10 +6,10 @@
 //! sending when it has its answer: to have a connection costs something, to be flooded should not),
 //! their ratio, what was refused, and how long a single text took right after the flood.
 //! Always true: both are measured against the same process; no two texts are alike; a text that no
-//! connection was free for is counted as held back, not as offered; connections and times are bounded.
+//! connection was free for is counted as held back, not as offered; a flood whose generator fell behind (`pace`)
+//! is done anew, a few times, and then all fails; connections and times are bounded.
 //! Not here: whether what was answered 200 is stored (that is the ledger's).
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use clap::Args;
 
 use crate::cpu;
 use crate::drive::{self, Crowd};
-use crate::pace::{self, Pace};
+use crate::pace::{self, Pace, Ran};
 use crate::pour::{self, Flow};
 use crate::schedule::Schedule;
 use crate::servers::{self, Server};
@@ -78,6 +78,17 @@ struct Round {
     cpu_each: f64,
     /// CPU of the service for each request of the flood, refused or not.
     cpu_each_in_flood: f64,
+    /// Floods before it that did not count.
+    discarded: u8,
+}
+
+/// What came of one flood.
+struct Flood {
+    tally: Tally,
+    /// How long a single text took right after it.
+    first_after: Duration,
+    /// CPU of the service.
+    used: Duration,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -112,11 +123,8 @@ fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::
     for _ in 0..arguments.rounds {
         let due = capacity * arguments.times;
         let whole = LEAD_IN.as_secs_f64() + seconds;
-        let requests = texts.sign((due * whole) as usize)?;
-        let after = texts.sign(1)?;
-        let before = cpu::used(service.pid())?;
-        let (tally, first_after) = flood(arguments, service.address, due, &requests, &after)?;
-        let used = cpu::used(service.pid())?.saturating_sub(before);
+        let flood = || flood(arguments, service, due, &texts.sign((due * whole) as usize)?, &texts.sign(1)?);
+        let (Flood { tally, first_after, used }, discarded) = pace::counted("lower --times or --crowd", flood)?;
         let sent = tally.sent.get();
         let (before, cpu_before) = (capacity, cpu_each);
         (capacity, cpu_each) = closed_loop(arguments, service, &mut texts, (before * seconds) as usize)?;
@@ -130,6 +138,7 @@ fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::
             first_after_ms: first_after.as_secs_f64() * 1e3,
             cpu_each: f64::midpoint(cpu_before, cpu_each),
             cpu_each_in_flood: (used.as_secs_f64() / whole) * 1e6 / (sent as f64 / seconds),
+            discarded,
         });
     }
     Ok(rounds)
@@ -148,14 +157,14 @@ fn closed_loop(arguments: &Arguments, service: &Server, texts: &mut Texts, count
 
 fn flood(
     arguments: &Arguments,
-    server: SocketAddr,
+    service: &Server,
     offered: f64,
     requests: &[Vec<u8>],
     after: &[Vec<u8>],
-) -> anyhow::Result<(Tally, Duration)> {
+) -> anyhow::Result<Ran<Flood>> {
     let time = LEAD_IN + Duration::from_secs(arguments.seconds.into());
     let flow = Flow {
-        server,
+        server: service.address,
         connections: arguments.crowd,
         schedule: Schedule::constant(offered, time),
         drained: false,
@@ -167,14 +176,17 @@ fn flood(
         // What happens before and after is apart: it counts for nothing but for connections that break.
         file: &|event| Some(usize::from(!(LEAD_IN..time).contains(&event.now))),
     };
+    let before = cpu::used(service.pid())?;
     let poured = pour::run(&flow, requests)?;
     let began = Instant::now();
-    drive::run(server, Crowd::all_at_once(1), after, || {})?;
+    drive::run(service.address, Crowd::all_at_once(1), after, || {})?;
+    let first_after = began.elapsed();
+    let used = cpu::used(service.pid())?.saturating_sub(before);
     let broken: usize = poured.tallies.iter().map(|tally| tally.broken.get()).sum();
     ensure!(broken == 0, "{broken} connections broke");
-    pace::warn(&poured.pace);
+    let fault = poured.pace.fault();
     let tally = poured.tallies.into_iter().next().context("there are two")?;
-    Ok((tally, began.elapsed()))
+    Ok((Flood { tally, first_after, used }, fault))
 }
 
 #[expect(clippy::print_stdout, reason = "the report")]
@@ -183,8 +195,8 @@ fn print(rounds: &[Round], memory_mib: u64) {
         "capacity/s  offered/s  goodput/s  refused/s   late  held back  next text ms  CPU µs each  in flood  goodput/capacity"
     );
     for round in rounds {
-        let Round { capacity, offered, goodput, refused, late, held_back, first_after_ms, cpu_each, cpu_each_in_flood } =
-            round;
+        let &Round { capacity, offered, goodput, refused, late, held_back, first_after_ms, .. } = round;
+        let &Round { cpu_each, cpu_each_in_flood, .. } = round;
         println!(
             "{capacity:>10.0} {offered:>10.0} {goodput:>10.0} {refused:>10.0} {late:>6} {held_back:>10} {first_after_ms:>13.1} {cpu_each:>12.1} {cpu_each_in_flood:>9.1} {:>17.3}",
             goodput / capacity
@@ -192,5 +204,6 @@ fn print(rounds: &[Round], memory_mib: u64) {
     }
     let mut ratios: Vec<f64> = rounds.iter().map(|round| round.goodput / round.capacity).collect();
     ratios.sort_by(f64::total_cmp);
+    print!("{}", pace::done_anew(rounds.iter().map(|round| round.discarded)));
     println!("median goodput/capacity {:.3}; peak memory {memory_mib} MiB", ratios[ratios.len() / 2]);
 }

@@ -2,13 +2,16 @@
 //!
 //! Comes in: how long the generator itself kept each text: from when it was due until the generator came to
 //! it, and from when it had a connection for it until it was sent; and how long its thread was at work.
-//! Goes out: whether the run counts.
+//! Goes out: whether the run counts; of several the first that does.
 //! Always true: a wait for a connection is none of this, as the server keeps it; a generator is behind that
 //! sent more than 1 % of the texts later than it may, or that had hardly a moment of rest: then it is its own
-//! speed that is measured, and answers lie unread. Not here: latencies (`tally`).
+//! speed that is measured, and answers lie unread; no run that does not count is shown, and there is an end to
+//! doing it anew. Not here: latencies (`tally`).
 
 use std::cell::Cell;
 use std::time::Duration;
+
+use anyhow::bail;
 
 use crate::tally::add;
 
@@ -16,6 +19,8 @@ use crate::tally::add;
 const LATE_MAX: f64 = 0.01;
 /// Of the time that the generator's thread may be at work.
 const BUSY_MAX: f64 = 0.95;
+/// Runs of which one must count.
+const ATTEMPTS_MAX: u8 = 3;
 /// Late, unless told otherwise. A generator without a core of its own gets one back at the kernel's next tick,
 /// after 4 ms with the usual 250 Hz: less cannot be asked of it, and more is not the scheduler's alone.
 pub const LATE_MS: u16 = 5;
@@ -68,11 +73,26 @@ impl Pace {
     }
 }
 
-/// Tells on standard error of a run that is shown all the same.
-#[expect(clippy::print_stderr, reason = "the report")]
-pub fn warn(pace: &Pace) {
-    if let Some(fault) = pace.fault() {
-        eprintln!("this run does not count: {fault}");
+/// What a run gave, and why it does not count, if it does not.
+pub type Ran<T> = (T, Option<String>);
+
+/// The first run that counts, and how many did not before it. `remedy` is told when none does.
+pub fn counted<T>(remedy: &str, mut run: impl FnMut() -> anyhow::Result<Ran<T>>) -> anyhow::Result<(T, u8)> {
+    let mut fault = String::new();
+    for discarded in 0..ATTEMPTS_MAX {
+        match run()? {
+            (ran, None) => return Ok((ran, discarded)),
+            (_, Some(reason)) => fault = reason,
+        }
+    }
+    bail!("{ATTEMPTS_MAX} runs do not count, at last because {fault}: {remedy}, or have fewer programs run beside it")
+}
+
+/// How many runs were done anew, as a line of a report; nothing if none was.
+pub fn done_anew(discarded: impl IntoIterator<Item = u8>) -> String {
+    match discarded.into_iter().map(u32::from).sum::<u32>() {
+        0 => String::new(),
+        runs => format!("({runs} runs did not count, as the generator was behind, and were done anew)\n"),
     }
 }
 
@@ -98,5 +118,35 @@ mod tests {
         assert!(late.contains("1.1 % of the texts more than 1ms late"), "{late}");
         let busy = after(0, 1_000, 0.97).expect("it hardly rests");
         assert!(busy.contains("97 % of the time"), "{busy}");
+    }
+
+    /// What is made of runs with these faults, one after the other.
+    fn of_runs(faults: &[Option<&str>]) -> anyhow::Result<(usize, u8)> {
+        let mut runs = 0;
+        counted("lower --rate", || {
+            runs += 1;
+            Ok((runs, faults[runs - 1].map(str::to_owned)))
+        })
+    }
+
+    #[test]
+    fn the_first_run_that_counts_is_taken_and_three_that_do_not_are_the_end() {
+        for (faults, expected) in [
+            (&[None, Some("never asked")][..], (1, 0)),
+            (&[Some("late"), None], (2, 1)),
+            (&[Some("late"), Some("busy"), None], (3, 2)),
+        ] {
+            assert_eq!(of_runs(faults).expect("one counts"), expected);
+        }
+        let error = of_runs(&[Some("late"), Some("late"), Some("busy"), None]).expect_err("none counts").to_string();
+        assert!(error.contains("3 runs do not count, at last because busy: lower --rate, or"), "{error}");
+        let failed = counted::<()>("", || bail!("the server is gone")).expect_err("no run");
+        assert_eq!(failed.to_string(), "the server is gone");
+    }
+
+    #[test]
+    fn runs_done_anew_are_told_once_there_are_any() {
+        assert_eq!(done_anew([0, 0]), "");
+        assert!(done_anew([2, 0, 1]).starts_with("(3 runs did not count"));
     }
 }

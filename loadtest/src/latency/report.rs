@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Arguments;
+use crate::pace;
 use crate::schedule::Profile;
 use crate::table::median;
 use crate::tally::{Tally, quantile_ms};
@@ -150,11 +151,8 @@ impl Report {
             for server in &load.servers {
                 said += &self.stretches.iter().enumerate().map(|(at, name)| server.row(at, name)).collect::<String>();
             }
-            let discarded: u8 =
-                load.servers.iter().flat_map(|server| &server.rounds).map(|round| round.discarded).sum();
-            if discarded > 0 {
-                said += &format!("({discarded} runs did not count, as the generator was behind, and were done anew)\n");
-            }
+            let rounds = load.servers.iter().flat_map(|server| &server.rounds);
+            said += &pace::done_anew(rounds.map(|round| round.discarded));
         }
         let servers = loads.first().map(|load| load.servers.iter()).into_iter().flatten();
         for (server, memory) in servers.zip(&self.memory_peak_mib) {

@@ -7,19 +7,17 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, ensure};
 
 use super::Arguments;
 use super::report::{Latencies, Round};
 use super::routes::{Reloads, Routes};
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::pour::{self, Event, Flow, Poured};
 use crate::schedule::{Profile, Schedule};
 use crate::servers::Server;
 use crate::texts::Texts;
 
-/// Runs of which one must count.
-const ATTEMPTS_MAX: u8 = 3;
 /// Of a constant rate: the first answers are yet to come.
 const LEAD_IN: Duration = Duration::from_millis(500);
 /// How long after the end answers are waited for.
@@ -43,24 +41,19 @@ impl<'a> Plan<'a> {
 
 /// One run that counts.
 pub fn counted(plan: &Plan<'_>, server: &Server, texts: &mut Texts, routes: &Routes) -> anyhow::Result<Round> {
-    let mut fault = String::new();
-    for discarded in 0..ATTEMPTS_MAX {
+    let run = || {
         let requests = texts.sign(plan.schedule.count())?;
         let poured = if plan.arguments.reload {
             while_reloading(plan, server, routes, &requests)?
         } else {
             pour(plan, server, &requests, &|event| plan.stretch(event))?
         };
-        match poured.pace.fault() {
-            Some(reason) => fault = reason,
-            None => return plan.judge(&poured, discarded),
-        }
-    }
-    bail!(
-        "{ATTEMPTS_MAX} runs at {:.0} texts a second do not count, at last because {fault}: lower --shares or --rate, \
-         or have fewer programs run beside it",
-        plan.schedule.rate
-    )
+        let fault = poured.pace.fault();
+        Ok((poured, fault))
+    };
+    let ran = pace::counted("lower --shares or --rate", run);
+    let (poured, discarded) = ran.with_context(|| format!("at {:.0} texts a second", plan.schedule.rate))?;
+    plan.judge(&poured, discarded)
 }
 
 fn pour(
