@@ -2,8 +2,8 @@
 //!
 //! Comes in: the address of a Kafka broker. Goes out: one table of requests a second and CPU for each
 //! text, of `sms-router serve`, of floors: a bare hyper handler that awaits a bare `FutureProducer` for
-//! records of the same bytes, with several lingers and requests in flight; and of peers, what others would
-//! take for the work (`loadtest/peers`).
+//! records of the same bytes, with several lingers and requests in flight, and one without Kafka; and of peers, what
+//! others would take for the work (`loadtest/peers`).
 //! Always true: all answer the same requests in the same run, in turns, and every answer is 200; afterwards
 //! every acknowledged text lies once on its topic, unchanged, or the run fails; what is claimed is the ratio to
 //! the best floor, round by round, since absolute figures drift on shared machines; counts and times are
@@ -103,9 +103,10 @@ pub struct Options {
     /// The library that the service publishes with; left out: its default
     #[arg(long, value_parser = ["librdkafka", "krafka"])]
     client: Option<String>,
-    /// Floors to measure, LINGER:IN_FLIGHT each, and :works for one that proves, reads, decides and encodes each text
+    /// Floors to measure, LINGER:IN_FLIGHT each, and :works for one that proves, reads, decides and encodes each text;
+    /// `bare` for one that reads a request and answers, without Kafka
     #[arg(long, value_delimiter = ',', default_value = "0:1,0:5,0.1:1,0.1:5,1:1,1:5")]
-    floors: Vec<servers::Tuning>,
+    floors: Vec<floor::Kind>,
     /// Folders of loadtest/peers to measure beside them; what cannot be had here is told in the table
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,

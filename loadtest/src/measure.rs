@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::Options;
 use crate::candidate::{Batch, Candidate, Round, Way};
 use crate::check::{self, Others, Verdict};
-use crate::floor::{self, FLOORS_MAX};
+use crate::floor::{self, FLOORS_MAX, Kind};
 use crate::peers::Peer;
-use crate::servers::{self, Server, Tuning};
+use crate::servers::{self, Floor, Server};
 use crate::settings::{Cluster, Folder};
 use crate::statistics::Sent;
 use crate::texts::{self, Mix, Texts};
@@ -35,6 +35,8 @@ pub struct Report {
     pub floors: Vec<Measured>,
     /// Floors that do what the contract asks of every text.
     pub working: Vec<Measured>,
+    /// Floors without Kafka.
+    pub bare: Vec<Measured>,
     pub peers: Vec<Measured>,
     /// Peers that cannot be had here, and why.
     pub absent: Vec<(String, String)>,
@@ -61,7 +63,7 @@ pub fn compare(options: &Options) -> anyhow::Result<Report> {
         mix.check_for_peers()?;
     }
     ensure!(options.floors.len() <= FLOORS_MAX, "--floors: {FLOORS_MAX} at most");
-    let works = options.floors.iter().any(|tuning| tuning.works);
+    let works = options.floors.iter().any(Kind::works);
     ensure!(
         !works || mix.is_none(),
         "--floors: one that works knows the requests of one carrier, and --mix has several"
@@ -86,11 +88,10 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
     // The floors take their records from the service's topic.
     candidates[0].warm_up(options.connections, &warm_up)?;
     let samples = floor::samples_wanted(mix.is_some());
-    for (number, tuning) in options.floors.iter().enumerate() {
-        let kind = if tuning.works { "working floor" } else { "floor" };
-        let name = format!("{kind}, linger {}, in flight {}", tuning.linger, tuning.in_flight);
-        let tuning = Tuning { number, samples, tells: options.statistics, ..tuning.clone() };
-        candidates.push(Candidate::new(&name, Way::Server(Server::floor(folder, &tuning)?)));
+    for (place, kind) in options.floors.iter().enumerate() {
+        let number = floor::publishing(&options.floors[..place]);
+        let floor = Floor { kind: kind.clone(), number, samples, tells: options.statistics };
+        candidates.push(Candidate::new(&kind.name(), Way::Server(Server::floor(folder, &floor)?)));
     }
     let absent = add_peers(options, folder, &mut candidates)?;
     for candidate in &mut candidates[1..] {
@@ -109,14 +110,12 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
         candidate.look_at_end(options.statistics)?;
     }
     let peers = candidates[1 + options.floors.len()..].iter().filter(|peer| matches!(peer.way, Way::Server(_)));
-    let others = Others { floors: options.floors.len(), peers: peers.count() };
+    let others = Others { floors: floor::publishing(&options.floors), peers: peers.count() };
     // While the service still runs: it may have a text to join, or to bring from its journal.
     let check = if options.no_check { None } else { Some(check::run(folder, &texts, &others)?) };
     let mut measured = candidates.into_iter().map(Candidate::measured);
     let service = measured.next().context("the service is measured")?;
-    let (working, floors): (Vec<_>, Vec<_>) =
-        options.floors.iter().zip(measured.by_ref()).partition(|(tuning, _)| tuning.works);
-    let alone = |floors: Vec<(_, Measured)>| floors.into_iter().map(|(_, measured)| measured).collect();
+    let Sorted { floors, working, bare } = Sorted::of(&options.floors, measured.by_ref());
     Ok(Report {
         connections: options.connections,
         topics: options.topics,
@@ -126,12 +125,37 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
         seed: options.seed,
         statistics: options.statistics,
         service,
-        floors: alone(floors),
-        working: alone(working),
+        floors,
+        working,
+        bare,
         peers: measured.collect(),
         absent,
         check,
     })
+}
+
+/// Floors by what they are beside the service: only the first are what it is compared with as the best.
+#[derive(Default)]
+struct Sorted {
+    floors: Vec<Measured>,
+    working: Vec<Measured>,
+    bare: Vec<Measured>,
+}
+
+impl Sorted {
+    /// `measured`: the kinds' own ahead of all others.
+    fn of(kinds: &[Kind], measured: impl Iterator<Item = Measured>) -> Self {
+        let mut sorted = Self::default();
+        for (kind, measured) in kinds.iter().zip(measured) {
+            let of_kind = match kind {
+                Kind::Bare => &mut sorted.bare,
+                Kind::Producer(tuning) if tuning.works => &mut sorted.working,
+                Kind::Producer(_) => &mut sorted.floors,
+            };
+            of_kind.push(measured);
+        }
+        sorted
+    }
 }
 
 /// Starts the peers that can be had; the others, and why not.
@@ -153,4 +177,26 @@ fn add_peers(
         candidates.push(Candidate::new(peer, way));
     }
     Ok(absent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_floor_is_a_row_and_never_among_those_that_may_be_the_best() {
+        let kinds = ["bare", "0:1", "1:1:works", "1:5"].map(|written| written.parse().expect("a kind"));
+        let measured = |name: &str| Measured {
+            name: name.to_owned(),
+            rounds: Vec::new(),
+            memory_peak_mib: 0,
+            note: None,
+            sent: None,
+        };
+        let mut all = ["bare", "0:1", "1:1:works", "1:5", "peer"].map(measured).into_iter();
+        let Sorted { floors, working, bare } = Sorted::of(&kinds, all.by_ref());
+        let names = |measured: Vec<Measured>| measured.into_iter().map(|one| one.name).collect::<Vec<_>>();
+        assert_eq!((names(floors), names(working)), (vec!["0:1".into(), "1:5".into()], vec!["1:1:works".into()]));
+        assert_eq!((names(bare), names(all.collect())), (vec!["bare".into()], vec!["peer".into()]));
+    }
 }

@@ -11,12 +11,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::floor::Kind;
 use crate::settings::Folder;
 use crate::statistics::Heard;
 
@@ -25,37 +25,15 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// Between two looks whether it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What decides how a bare producer fares.
-#[derive(Debug, Clone)]
-pub struct Tuning {
-    /// `linger.ms`
-    pub linger: String,
-    /// `max.in.flight.requests.per.connection`
-    pub in_flight: String,
-    /// Whether it does what the contract asks of every text.
-    pub works: bool,
-    /// Which of the measurement's floors it is.
+/// A floor, and its place in the measurement.
+pub struct Floor {
+    pub kind: Kind,
+    /// Which of those that publish it is.
     pub number: usize,
     /// Records of the service that it repeats: one where all are alike.
     pub samples: usize,
     /// Whether it tells librdkafka's statistics, which costs CPU.
     pub tells: bool,
-}
-
-impl FromStr for Tuning {
-    type Err = &'static str;
-
-    /// `LINGER:IN_FLIGHT` or `LINGER:IN_FLIGHT:works`
-    fn from_str(written: &str) -> Result<Self, Self::Err> {
-        let (linger, rest) = written.split_once(':').ok_or("LINGER:IN_FLIGHT, as in 0.1:1")?;
-        let (in_flight, works) = match rest.split_once(':') {
-            None => (rest, false),
-            Some((in_flight, "works")) => (in_flight, true),
-            Some(_) => return Err("after LINGER:IN_FLIGHT only :works"),
-        };
-        let (linger, in_flight) = (linger.to_owned(), in_flight.to_owned());
-        Ok(Self { linger, in_flight, works, number: 0, samples: 1, tells: false })
-    }
 }
 
 /// A running server; dropping it ends the process.
@@ -88,14 +66,13 @@ impl Server {
     }
 
     /// This program as the floor, with records like those on the service's topics.
-    pub fn floor(folder: &Folder, tuning: &Tuning) -> anyhow::Result<Self> {
+    pub fn floor(folder: &Folder, floor: &Floor) -> anyhow::Result<Self> {
         let mut command = bare(&std::env::current_exe()?);
         command.arg("floor").arg("--config").arg(folder.settings_file());
         command.args(["--prefix", folder.prefix(), "--topics", &folder.topics().len().to_string()]);
-        command.args(["--linger", &tuning.linger, "--in-flight", &tuning.in_flight]);
-        command.args(["--number", &tuning.number.to_string(), "--samples", &tuning.samples.to_string()]);
-        command.args(tuning.works.then_some("--works"));
-        command.args(tuning.tells.then_some("--statistics"));
+        command.args(["--kind", &floor.kind.to_string(), "--number", &floor.number.to_string()]);
+        command.args(["--samples", &floor.samples.to_string()]);
+        command.args(floor.tells.then_some("--statistics"));
         let mut server = Self::start(command.stdout(Stdio::piped()))?;
         let greeting = server.child.stdout.take().context("no pipe")?;
         let mut greeting = BufReader::new(greeting);

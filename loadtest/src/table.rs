@@ -51,8 +51,9 @@ fn stands(report: &Report) -> bool {
 }
 
 fn table(report: &Report) -> String {
-    let Report { connections, topics, replication, requests, service, floors, working, peers, absent, check, .. } =
-        report;
+    let Report {
+        connections, topics, replication, requests, service, floors, working, bare, peers, absent, check, ..
+    } = report;
     let mut said = format!(
         "{} rounds of {requests} requests each{}, {connections} connections, {topics} topics, {replication} copies, acks=all\n\n\
          {:<34} {:>8} {:>12} {:>16}\n",
@@ -64,7 +65,7 @@ fn table(report: &Report) -> String {
         "peak memory MiB"
     );
     for Measured { name, rounds, memory_peak_mib, note, .. } in
-        floors.iter().chain(working).chain([service]).chain(peers)
+        bare.iter().chain(floors).chain(working).chain([service]).chain(peers)
     {
         let (rate, cpu) = (median(&sorted(rounds, RATE)), median(&sorted(rounds, CPU)));
         let note = note.map(|note| format!("  {note}")).unwrap_or_default();
@@ -198,6 +199,8 @@ mod tests {
                 measured("cheap", &[(5.0, 10.0), (5.0, 20.0), (5.0, 5.0)]),
                 measured("fast", &[(20.0, 30.0), (40.0, 30.0), (10.0, 30.0)]),
             ],
+            // It costs least and answers most, and is not the best.
+            bare: vec![measured("hyper", &[(90.0, 1.0), (90.0, 1.0), (90.0, 1.0)])],
             working: vec![measured("busy", &[(8.0, 12.0), (8.0, 25.0), (8.0, 8.0)])],
             peers: vec![measured("go", &[(1.0, 30.0), (1.0, 200.0), (1.0, 50.0)])],
             absent: vec![("other".to_owned(), "refused".to_owned())],
@@ -213,6 +216,7 @@ mod tests {
             said.contains("CPU a text, busy ÷ that: median 1.25 (1.20 to 1.60); ours ÷ its: median 1.25"),
             "{said}"
         );
+        assert!(said.contains("hyper                                    90          1.0"), "{said}");
         assert!(said.contains("other: cannot be had here: refused"), "{said}");
         assert!(said.contains("of 3 acknowledged texts 1 are lost, 0 doubled"), "{said}");
         assert!(said.contains("ours: this build does not count its requests"), "{said}");

@@ -3,11 +3,13 @@
 //! Comes in: the service's settings, topics of which the first has records that the service wrote, a linger
 //! and how many requests may be in flight. Goes out: a hyper handler that reads the body and awaits a bare
 //! `FutureProducer`; topics are taken in turns, and so are the records, where there are several. A floor that *works*
-//! makes each record of its request instead (`work`): between the two lies what the contract asks of every text.
+//! makes each record of its request instead (`work`): between the two lies what the contract asks of every text. A
+//! *bare* floor answers when it has read the body: above it lies what Kafka costs.
 //! Always true: the producer has the service's other properties, but for its time-outs; each record has the same key,
 //! headers and number of bytes as one of the service's, and tells by its id which floor wrote it. Not here:
 //! bounds, metrics, deadlines and, but for a floor that works, signatures, keywords, ids: they are what is measured.
 
+mod kind;
 mod work;
 
 use std::convert::Infallible;
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
@@ -38,6 +40,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::settings;
 use crate::statistics::Teller;
 use crate::texts::ID_PREFIX;
+pub use kind::{Kind, Tuning, publishing};
 use work::Work;
 
 /// In place of the beginning of the ids, with two digits and a hyphen as long as that.
@@ -59,28 +62,28 @@ pub struct Arguments {
     prefix: String,
     #[arg(long)]
     topics: u16,
-    /// `linger.ms`
+    /// What it does before it answers
     #[arg(long)]
-    linger: String,
-    /// `max.in.flight.requests.per.connection`
-    #[arg(long)]
-    in_flight: String,
+    kind: Kind,
     /// Which of the measurement's floors it is
     #[arg(long)]
     number: usize,
     /// Records of the service to repeat: one where all are alike
     #[arg(long)]
     samples: usize,
-    /// Do what the contract asks of every text, and nothing else
-    #[arg(long)]
-    works: bool,
     /// Tell librdkafka's statistics on standard output
     #[arg(long)]
     statistics: bool,
 }
 
-/// Where records go and what they are made of.
+/// What every connection shares.
 struct Floor {
+    /// A bare floor has none.
+    publisher: Option<Publisher>,
+}
+
+/// Where records go and what they are made of.
+struct Publisher {
     producer: FutureProducer<Teller>,
     topics: Vec<String>,
     records: Vec<Sample>,
@@ -97,33 +100,13 @@ struct Sample {
 
 /// Serves until the process is ended. The first line on standard output is the address.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = settings::read(arguments.config.clone())?;
-    let work = arguments.works.then(|| Work::new(&config, arguments.number)).transpose()?;
-    let Publish::Kafka { settings, .. } = config.publish else {
-        bail!("the settings are not of the cluster profile");
+    let publisher = match &arguments.kind {
+        Kind::Bare => None,
+        Kind::Producer(tuning) => Some(Publisher::new(arguments, tuning)?),
     };
-    let topics = settings::topics(&arguments.prefix, arguments.topics);
-    let records = samples(&settings, topics.first().context("a floor has a topic")?, arguments.samples)?;
-    let mut properties = producer_config(&settings, "loadtest-floor");
-    // The service looks at them once a second; a bare producer has nobody who does, unless they are asked for.
-    properties.set("statistics.interval.ms", if arguments.statistics { "1000" } else { "0" });
-    // A bare producer gives nothing up: with a thousand topics it would, at the service's time-outs.
-    properties.set("message.timeout.ms", "60000").set("request.timeout.ms", "30000");
-    properties.set("linger.ms", &arguments.linger);
-    properties.set("max.in.flight.requests.per.connection", &arguments.in_flight);
-    let producer: FutureProducer<Teller> = properties.create_with_context(Teller)?;
-    // With many topics the records of some would be given up before the client knew where they are.
-    producer.client().fetch_metadata(None, SAMPLE_PATIENCE)?;
-    let floor = Arc::new(Floor {
-        producer,
-        topics,
-        records: records.iter().map(|record| Sample::of(record, arguments.number)).collect::<Result<_, _>>()?,
-        work,
-        next: AtomicUsize::new(0),
-    });
     // The service's runtime: as many threads as the machine has cores.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(floor))
+    runtime.block_on(serve(Arc::new(Floor { publisher })))
 }
 
 /// The first records of a topic, as many as are there.
@@ -198,12 +181,38 @@ async fn connection(stream: TcpStream, floor: Arc<Floor>) {
 impl Floor {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
+        let body = body.collect().await.map(Collected::to_bytes);
         let mut answer = Response::new(Full::default());
-        *answer.status_mut() = match body.collect().await {
-            Err(_) => StatusCode::BAD_REQUEST,
-            Ok(body) => self.keep(&head, &body.to_bytes()).await,
+        *answer.status_mut() = match (body, &self.publisher) {
+            (Err(_), _) => StatusCode::BAD_REQUEST,
+            (Ok(_), None) => StatusCode::OK,
+            (Ok(body), Some(publisher)) => publisher.keep(&head, &body).await,
         };
         answer
+    }
+}
+
+impl Publisher {
+    fn new(arguments: &Arguments, tuning: &Tuning) -> anyhow::Result<Self> {
+        let config = settings::read(arguments.config.clone())?;
+        let work = tuning.works.then(|| Work::new(&config, arguments.number)).transpose()?;
+        let Publish::Kafka { settings, .. } = config.publish else {
+            bail!("the settings are not of the cluster profile");
+        };
+        let topics = settings::topics(&arguments.prefix, arguments.topics);
+        let records = samples(&settings, topics.first().context("a floor has a topic")?, arguments.samples)?;
+        let mut properties = producer_config(&settings, "loadtest-floor");
+        // The service looks at them once a second; a bare producer has nobody who does, unless they are asked for.
+        properties.set("statistics.interval.ms", if arguments.statistics { "1000" } else { "0" });
+        // A bare producer gives nothing up: with a thousand topics it would, at the service's time-outs.
+        properties.set("message.timeout.ms", "60000").set("request.timeout.ms", "30000");
+        properties.set("linger.ms", tuning.linger_ms.to_string());
+        properties.set("max.in.flight.requests.per.connection", tuning.in_flight.to_string());
+        let producer: FutureProducer<Teller> = properties.create_with_context(Teller)?;
+        // With many topics the records of some would be given up before the client knew where they are.
+        producer.client().fetch_metadata(None, SAMPLE_PATIENCE)?;
+        let records = records.iter().map(|record| Sample::of(record, arguments.number)).collect::<Result<_, _>>()?;
+        Ok(Self { producer, topics, records, work, next: AtomicUsize::new(0) })
     }
 
     async fn keep(&self, head: &Parts, body: &[u8]) -> StatusCode {

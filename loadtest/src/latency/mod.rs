@@ -22,11 +22,11 @@ use clap::Args;
 
 use crate::cpu;
 use crate::drive::{self, Crowd};
-use crate::floor;
+use crate::floor::{self, Kind};
 use crate::pace::LATE_MS;
 use crate::plot;
 use crate::schedule::Profile;
-use crate::servers::{self, Server, Tuning};
+use crate::servers::{self, Floor, Server};
 use crate::settings::{Cluster, Folder};
 use crate::table::median;
 use crate::texts::{self, Mix, Texts};
@@ -63,9 +63,9 @@ pub struct Arguments {
     /// The library that the service publishes with; left out: its default
     #[arg(long, value_parser = ["librdkafka", "krafka"], conflicts_with = "embedded")]
     client: Option<String>,
-    /// Floors to measure, LINGER:IN_FLIGHT each
+    /// Floors to measure, LINGER:IN_FLIGHT each, and :works for one that does what the contract asks; `bare`: no Kafka
     #[arg(long, value_delimiter = ',', default_value = "0:1,0:5,0.1:5")]
-    floors: Vec<Tuning>,
+    floors: Vec<Kind>,
     /// Rates to measure, in parts of our closed-loop capacity
     #[arg(long, value_delimiter = ',', default_value = "0.5,0.8", value_parser = positive)]
     shares: Vec<f64>,
@@ -157,10 +157,10 @@ fn measure(
     closed_loop(&service, WARM_UP)?;
     let mut servers = vec![(servers::name_of(arguments.client.as_deref()), service)];
     if !arguments.embedded && !arguments.reload {
-        for tuning in &arguments.floors {
-            let name = format!("floor, linger {}, in flight {}", tuning.linger, tuning.in_flight);
-            let tuning = Tuning { samples: floor::samples_wanted(mix.is_some()), ..tuning.clone() };
-            servers.push((name, Server::floor(folder, &tuning)?));
+        for kind in &arguments.floors {
+            let samples = floor::samples_wanted(mix.is_some());
+            let floor = Floor { kind: kind.clone(), number: 0, samples, tells: false };
+            servers.push((kind.name(), Server::floor(folder, &floor)?));
         }
     }
     for (name, floor) in &servers[1..] {
