@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use anyhow::ensure;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::candidate::Round;
 use crate::check::Verdict;
@@ -27,19 +27,14 @@ struct Ratio<'a> {
     rounds: Vec<f64>,
 }
 
+impl Ratio<'_> {
+    fn shown(&self) -> Value {
+        json!({ "floor": self.floor.name, "median": median(&self.rounds), "rounds": self.rounds })
+    }
+}
+
 pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
-    let said = if as_json {
-        let shown = |ratio: Ratio<'_>| json!({ "floor": ratio.floor.name, "median": median(&ratio.rounds), "rounds": ratio.rounds });
-        let (cpu, rate) = (cpu(report).map(shown), rate(report).map(shown));
-        let of_peer = |peer: &Measured| {
-            let rounds = ratio(peer, &report.service, CPU).rounds;
-            json!({ "peer": peer.name, "median": median(&rounds), "rounds": rounds, "goal": peers::goal(&peer.name) })
-        };
-        let peers: Vec<_> = report.peers.iter().map(of_peer).collect();
-        format!("{}\n", json!({ "measured": report, "cpu_ratio": cpu, "rate_ratio": rate, "cpu_ratio_peers": peers }))
-    } else {
-        table(report)
-    };
+    let said = if as_json { format!("{}\n", object(report)) } else { table(report) };
     std::io::stdout().write_all(said.as_bytes())?;
     ensure!(stands(report), "the figures are void: not every text arrived as it should");
     Ok(())
@@ -48,6 +43,32 @@ pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
 /// Whether the check found nothing, or was not wanted.
 fn stands(report: &Report) -> bool {
     report.check.as_ref().is_none_or(Verdict::is_clean)
+}
+
+/// What was measured, and the ratios of the table.
+fn object(report: &Report) -> Value {
+    let of_peer = |peer: &Measured| {
+        let rounds = ratio(peer, &report.service, CPU).rounds;
+        json!({ "peer": peer.name, "median": median(&rounds), "rounds": rounds, "goal": peers::goal(&peer.name) })
+    };
+    json!({
+        "measured": report,
+        "cpu_ratio": cpu(report).map(|ratio| ratio.shown()),
+        "rate_ratio": rate(report).map(|ratio| ratio.shown()),
+        "cpu_ratios_working": ratios_working(report, cpu(report), CPU),
+        "rate_ratios_working": ratios_working(report, rate(report), RATE),
+        "cpu_ratio_peers": report.peers.iter().map(of_peer).collect::<Vec<_>>(),
+    })
+}
+
+/// Of each floor that works: its figure in the best floor's, and ours in its.
+fn ratios_working(report: &Report, best: Option<Ratio<'_>>, figure: Figure) -> Vec<Value> {
+    let best = best.map(|ratio| ratio.floor);
+    let of = |one: &Measured| {
+        let to_best = best.map(|best| ratio(one, best, figure).shown());
+        json!({ "working": one.name, "to_best": to_best, "ours_to_it": ratio(&report.service, one, figure).shown() })
+    };
+    report.working.iter().map(of).collect()
 }
 
 fn table(report: &Report) -> String {
@@ -176,17 +197,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_median_is_the_middle() {
-        for (values, middle) in [(&[3.0][..], 3.0), (&[1.0, 2.0], 1.5), (&[1.0, 2.0, 9.0], 2.0)] {
-            assert!((median(values) - middle).abs() < f64::EPSILON, "{values:?}");
-        }
-        assert!(median(&[]).is_nan());
-    }
-
-    #[test]
-    fn the_best_floor_is_another_for_each_figure_and_ratios_are_taken_within_each_round() {
-        let report = Report {
+    fn report() -> Report {
+        Report {
             connections: 1,
             topics: 1,
             replication: 1,
@@ -205,7 +217,20 @@ mod tests {
             peers: vec![measured("go", &[(1.0, 30.0), (1.0, 200.0), (1.0, 50.0)])],
             absent: vec![("other".to_owned(), "refused".to_owned())],
             check: Some(Verdict { texts: 3, lost: 1, ..Verdict::default() }),
-        };
+        }
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        for (values, middle) in [(&[3.0][..], 3.0), (&[1.0, 2.0], 1.5), (&[1.0, 2.0, 9.0], 2.0)] {
+            assert!((median(values) - middle).abs() < f64::EPSILON, "{values:?}");
+        }
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn the_best_floor_is_another_for_each_figure_and_ratios_are_taken_within_each_round() {
+        let report = report();
         let (cpu, rate) = (cpu(&report).expect("floors"), rate(&report).expect("floors"));
         assert_eq!((cpu.floor.name.as_str(), cpu.rounds.as_slice()), ("cheap", &[1.5, 2.0, 2.5][..]));
         assert_eq!((rate.floor.name.as_str(), rate.rounds.as_slice()), ("fast", &[0.25, 0.5, 1.0][..]));
@@ -221,5 +246,27 @@ mod tests {
         assert!(said.contains("of 3 acknowledged texts 1 are lost, 0 doubled"), "{said}");
         assert!(said.contains("ours: this build does not count its requests"), "{said}");
         assert!(!stands(&report), "what is lost makes the run fail");
+    }
+
+    #[test]
+    fn json_has_the_ratios_of_the_table() {
+        let said = object(&report());
+        for (path, expected) in [
+            ("/cpu_ratio/floor", json!("cheap")),
+            ("/cpu_ratio/rounds", json!([1.5, 2.0, 2.5])),
+            ("/rate_ratio/median", json!(0.5)),
+            ("/cpu_ratios_working/0/working", json!("busy")),
+            ("/cpu_ratios_working/0/to_best/floor", json!("cheap")),
+            ("/cpu_ratios_working/0/to_best/rounds", json!([1.2, 1.25, 1.6])),
+            ("/cpu_ratios_working/0/ours_to_it/rounds", json!([1.25, 1.25, 2.0])),
+            ("/rate_ratios_working/0/to_best/floor", json!("fast")),
+            ("/rate_ratios_working/0/ours_to_it/median", json!(1.25)),
+            ("/cpu_ratio_peers/0/goal", json!(2.5)),
+        ] {
+            assert_eq!(said.pointer(path), Some(&expected), "{path} of {said}");
+        }
+        let without_best = object(&Report { floors: Vec::new(), ..report() });
+        assert_eq!(without_best.pointer("/cpu_ratios_working/0/to_best"), Some(&Value::Null));
+        assert_eq!(without_best.pointer("/cpu_ratios_working/0/ours_to_it/median"), Some(&json!(1.25)));
     }
 }
