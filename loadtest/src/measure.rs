@@ -63,11 +63,7 @@ pub fn compare(options: &Options) -> anyhow::Result<Report> {
         mix.check_for_peers()?;
     }
     ensure!(options.floors.len() <= FLOORS_MAX, "--floors: {FLOORS_MAX} at most");
-    let works = options.floors.iter().any(Kind::works);
-    ensure!(
-        !works || mix.is_none(),
-        "--floors: one that works knows the requests of one carrier, and --mix has several"
-    );
+    floor::check_for_mix(&options.floors, mix.is_some())?;
     let carriers = mix.as_ref().map(texts::entries).transpose()?.unwrap_or_default();
     let binary = servers::binary(options.server.as_deref())?;
     let &Options { ref brokers, topics, replication, ref client, .. } = options;

@@ -7,6 +7,8 @@
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
+use anyhow::ensure;
+
 /// What a floor does before it answers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
@@ -37,7 +39,7 @@ impl Kind {
         format!("{kind}, linger {linger_ms}, in flight {in_flight}")
     }
 
-    pub fn works(&self) -> bool {
+    fn works(&self) -> bool {
         matches!(self, Self::Producer(Tuning { works: true, .. }))
     }
 }
@@ -45,6 +47,16 @@ impl Kind {
 /// How many of them write records.
 pub fn publishing(kinds: &[Kind]) -> usize {
     kinds.iter().filter(|kind| **kind != Kind::Bare).count()
+}
+
+/// A floor that works reads the requests of one account.
+pub fn check_for_mix(kinds: &[Kind], is_mix: bool) -> anyhow::Result<()> {
+    let works = kinds.iter().any(Kind::works);
+    ensure!(
+        !works || !is_mix,
+        "--floors: one that works knows the requests of one carrier, and --mix has several: leave :works out"
+    );
+    Ok(())
 }
 
 impl FromStr for Kind {
@@ -117,5 +129,17 @@ mod tests {
     fn no_record_is_expected_of_a_bare_floor() {
         let kinds = ["0:1", "bare", "1:1:works", "bare"].map(kind);
         assert_eq!((0..=4).map(|count| publishing(&kinds[..count])).collect::<Vec<_>>(), [0, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn a_floor_that_works_and_a_mix_are_refused_together_alone() {
+        let (plain, working) = (["bare", "0:1"].map(kind), ["0:1", "0:1:works"].map(kind));
+        for (kinds, is_mix, is_taken) in
+            [(&plain, false, true), (&plain, true, true), (&working, false, true), (&working, true, false)]
+        {
+            assert_eq!(check_for_mix(kinds, is_mix).is_ok(), is_taken, "{kinds:?}, {is_mix}");
+        }
+        let error = check_for_mix(&working, true).expect_err("refused").to_string();
+        assert!(error.contains("knows the requests of one carrier") && error.contains("leave :works out"), "{error}");
     }
 }

@@ -40,7 +40,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::settings;
 use crate::statistics::Teller;
 use crate::texts::ID_PREFIX;
-pub use kind::{Kind, Tuning, publishing};
+pub use kind::{Kind, Tuning, check_for_mix, publishing};
 use work::Work;
 
 /// In place of the beginning of the ids, with two digits and a hyphen as long as that.

@@ -119,6 +119,7 @@ fn positive(written: &str) -> Result<f64, String> {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mix = arguments.mix.as_deref().map(Mix::read).transpose()?;
+    floor::check_for_mix(&arguments.floors, mix.is_some())?;
     let carriers = mix.as_ref().map(texts::entries).transpose()?.unwrap_or_default();
     let binary = servers::binary(arguments.server.as_deref())?;
     sms_router::server::allow_open_files(usize::from(arguments.connections) + 500);
