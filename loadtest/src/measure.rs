@@ -83,10 +83,10 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
     let mut candidates = vec![Candidate::new(&servers::name_of(options.client.as_deref()), Way::Server(service))];
     // The floors take their records from the service's topic.
     candidates[0].warm_up(options.connections, &warm_up)?;
-    let samples = floor::samples_wanted(mix.is_some());
     for (place, kind) in options.floors.iter().enumerate() {
         let number = floor::publishing(&options.floors[..place]);
-        let floor = Floor { kind: kind.clone(), number, samples, tells: options.statistics };
+        let (mix, seed, tells) = (options.mix.as_deref(), options.seed, options.statistics);
+        let floor = Floor { kind: kind.clone(), number, mix, seed, tells };
         candidates.push(Candidate::new(&kind.name(), Way::Server(Server::floor(folder, &floor)?)));
     }
     let absent = add_peers(options, folder, &mut candidates)?;

@@ -26,12 +26,13 @@ const START_MAX: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A floor, and its place in the measurement.
-pub struct Floor {
+pub struct Floor<'a> {
     pub kind: Kind,
     /// Which of those that publish it is.
     pub number: usize,
-    /// Records of the service that it repeats: one where all are alike.
-    pub samples: usize,
+    /// What is sent, where that is a mix.
+    pub mix: Option<&'a Path>,
+    pub seed: u64,
     /// Whether it tells librdkafka's statistics, which costs CPU.
     pub tells: bool,
 }
@@ -66,12 +67,13 @@ impl Server {
     }
 
     /// This program as the floor, with records like those on the service's topics.
-    pub fn floor(folder: &Folder, floor: &Floor) -> anyhow::Result<Self> {
+    pub fn floor(folder: &Folder, floor: &Floor<'_>) -> anyhow::Result<Self> {
         let mut command = bare(&std::env::current_exe()?);
         command.arg("floor").arg("--config").arg(folder.settings_file());
         command.args(["--prefix", folder.prefix(), "--topics", &folder.topics().len().to_string()]);
         command.args(["--kind", &floor.kind.to_string(), "--number", &floor.number.to_string()]);
-        command.args(["--samples", &floor.samples.to_string()]);
+        command.args(["--seed", &floor.seed.to_string()]);
+        command.args(floor.mix.into_iter().flat_map(|file| [OsStr::new("--mix"), file.as_os_str()]));
         command.args(floor.tells.then_some("--statistics"));
         let mut server = Self::start(command.stdout(Stdio::piped()))?;
         let greeting = server.child.stdout.take().context("no pipe")?;

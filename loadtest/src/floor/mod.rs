@@ -2,12 +2,12 @@
 //!
 //! Comes in: the service's settings, topics of which the first has records that the service wrote, a linger
 //! and how many requests may be in flight. Goes out: a hyper handler that reads the body and awaits a bare
-//! `FutureProducer`; topics are taken in turns, and so are the records, where there are several. A floor that *works*
-//! makes each record of its request instead (`work`): between the two lies what the contract asks of every text. A
-//! *bare* floor answers when it has read the body: above it lies what Kafka costs.
+//! `FutureProducer`; topics are taken in turns, each as often as requests are for it, and so are the records, where
+//! there are several. A floor that *works* makes each record of its request instead (`work`): between the two lies what
+//! the contract asks of every text. A *bare* floor answers when it has read the body: above it lies what Kafka costs.
 //! Always true: the producer has the service's other properties, but for its time-outs; each record has the same key,
-//! headers and number of bytes as one of the service's, and tells by its id which floor wrote it. Not here:
-//! bounds, metrics, deadlines and, but for a floor that works, signatures, keywords, ids: they are what is measured.
+//! headers and number of bytes as one of the service's, and tells by its id which floor wrote it. Not here: bounds,
+//! metrics, deadlines and, but for a floor that works, signatures, keywords, ids: they are what is measured.
 
 mod kind;
 mod work;
@@ -39,7 +39,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::settings;
 use crate::statistics::Teller;
-use crate::texts::ID_PREFIX;
+use crate::texts::{self, ID_PREFIX, Mix, Script};
 pub use kind::{Kind, Tuning, check_for_mix, publishing};
 use work::Work;
 
@@ -68,9 +68,12 @@ pub struct Arguments {
     /// Which of the measurement's floors it is
     #[arg(long)]
     number: usize,
-    /// Records of the service to repeat: one where all are alike
+    /// The mix of what is sent; left out: all records are alike, and departments take turns
     #[arg(long)]
-    samples: usize,
+    mix: Option<PathBuf>,
+    /// The mix's
+    #[arg(long)]
+    seed: u64,
     /// Tell librdkafka's statistics on standard output
     #[arg(long)]
     statistics: bool,
@@ -86,6 +89,8 @@ struct Floor {
 struct Publisher {
     producer: FutureProducer<Teller>,
     topics: Vec<String>,
+    /// Places of topics, one for each request and then anew.
+    turns: Vec<u16>,
     records: Vec<Sample>,
     work: Option<Work>,
     next: AtomicUsize,
@@ -107,6 +112,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // The service's runtime: as many threads as the machine has cores.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(Arc::new(Floor { publisher })))
+}
+
+/// The topics of the requests to come, as often each as the requests are for it.
+fn turns(arguments: &Arguments) -> anyhow::Result<Vec<u16>> {
+    let Some(file) = &arguments.mix else { return Ok(Script::plain(arguments.topics).turns()) };
+    let mix = Mix::read(file)?;
+    Ok(Script::mixed(&mix, &texts::entries(&mix)?, arguments.topics, arguments.seed).turns())
 }
 
 /// The first records of a topic, as many as are there.
@@ -145,11 +157,6 @@ fn mark(value: &mut [u8], floor: usize) -> Option<()> {
     let place = memmem::find(value, format!("\"{ID_PREFIX}").as_bytes())? + 1;
     value[place..place + ID_PREFIX.len()].copy_from_slice(format!("{MARK}{floor:02}-").as_bytes());
     Some(())
-}
-
-/// How many records of the service a floor repeats: one where all are alike.
-pub fn samples_wanted(is_mix: bool) -> usize {
-    if is_mix { SAMPLES } else { 1 }
 }
 
 /// Which floor wrote a record; none did if its id does not say so.
@@ -200,7 +207,8 @@ impl Publisher {
             bail!("the settings are not of the cluster profile");
         };
         let topics = settings::topics(&arguments.prefix, arguments.topics);
-        let records = samples(&settings, topics.first().context("a floor has a topic")?, arguments.samples)?;
+        let wanted = if arguments.mix.is_some() { SAMPLES } else { 1 };
+        let records = samples(&settings, topics.first().context("a floor has a topic")?, wanted)?;
         let mut properties = producer_config(&settings, "loadtest-floor");
         // The service looks at them once a second; a bare producer has nobody who does, unless they are asked for.
         properties.set("statistics.interval.ms", if arguments.statistics { "1000" } else { "0" });
@@ -212,7 +220,7 @@ impl Publisher {
         // With many topics the records of some would be given up before the client knew where they are.
         producer.client().fetch_metadata(None, SAMPLE_PATIENCE)?;
         let records = records.iter().map(|record| Sample::of(record, arguments.number)).collect::<Result<_, _>>()?;
-        Ok(Self { producer, topics, records, work, next: AtomicUsize::new(0) })
+        Ok(Self { producer, topics, turns: turns(arguments)?, records, work, next: AtomicUsize::new(0) })
     }
 
     async fn keep(&self, head: &Parts, body: &[u8]) -> StatusCode {
@@ -220,7 +228,7 @@ impl Publisher {
         let Sample { key, value, headers } = &self.records[turn % self.records.len()];
         let made;
         let (value, topic) = match &self.work {
-            None => (value, self.topics[turn % self.topics.len()].as_str()),
+            None => (value, self.topics[usize::from(self.turns[turn % self.turns.len()])].as_str()),
             Some(work) => {
                 let Some((value, topic)) = work.record(head, body) else { return StatusCode::BAD_REQUEST };
                 made = value;

@@ -159,8 +159,8 @@ fn measure(
     let mut servers = vec![(servers::name_of(arguments.client.as_deref()), service)];
     if !arguments.embedded && !arguments.reload {
         for kind in &arguments.floors {
-            let samples = floor::samples_wanted(mix.is_some());
-            let floor = Floor { kind: kind.clone(), number: 0, samples, tells: false };
+            let (mix, seed) = (arguments.mix.as_deref(), arguments.seed);
+            let floor = Floor { kind: kind.clone(), number: 0, mix, seed, tells: false };
             servers.push((kind.name(), Server::floor(folder, &floor)?));
         }
     }

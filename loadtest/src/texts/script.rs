@@ -16,6 +16,8 @@ use crate::settings::keyword;
 /// What follows the keyword without a mix: a usual text of 16 characters.
 const WORDS: &str = "on Main St";
 const SENDERS: u64 = 1_000;
+/// Texts of a mix after which a floor's turns begin anew: with zipf = 1 the rarest of 1,000 departments has nine.
+const TURN_TEXTS: u64 = 65_536;
 /// Septets of a piece of GSM's alphabet, and UTF-16 units of a piece of any other.
 const PIECE_SEPTETS: usize = 153;
 const PIECE_UNITS: usize = 67;
@@ -83,6 +85,14 @@ impl Script {
             shares: mix.shares.clone(),
         };
         Self { topics, mixed: Some(mixed) }
+    }
+
+    /// The department of each request, for whoever does not read them: as often each as texts are for it. A text in
+    /// pieces is as many requests.
+    pub fn turns(&self) -> Vec<u16> {
+        let of_text = |Told { department, parts, .. }: Told| std::iter::repeat_n(department, parts.into());
+        let texts = if self.mixed.is_some() { TURN_TEXTS } else { self.topics.into() };
+        (0..texts).map(|number| self.text(number)).flat_map(of_text).collect()
     }
 
     pub fn text(&self, number: u64) -> Told {

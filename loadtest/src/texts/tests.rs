@@ -48,6 +48,32 @@ fn shares_come_out() {
 }
 
 #[test]
+fn turns_have_each_department_as_often_as_its_requests() {
+    assert_eq!(Script::plain(3).turns(), [0, 1, 2]);
+    for (mix, topics, hot) in [(council(), 10, 0.3), (mix(include_str!("../../mixes/hot.toml")), 100, 0.96)] {
+        let mut texts = texts(&mix, 1, topics);
+        let turns = texts.script.turns();
+        let all = texts.sign(20_000).expect("signed").len();
+        // Repeats are of all alike, so they shift no share.
+        let requests = |department: u16| {
+            let sent = texts.sent().iter().zip(0..).skip(1);
+            let of_it = sent.filter(|(_, number)| texts.script.text(*number).department == department);
+            of_it.map(|(sent, _)| f64::from(*sent)).sum::<f64>() / all as f64
+        };
+        let share =
+            |department: u16| turns.iter().filter(|turn| **turn == department).count() as f64 / turns.len() as f64;
+        for department in [0, 1, topics - 1] {
+            let (turns, requests) = (share(department), requests(department));
+            assert!(
+                (turns - requests).abs() < 0.02,
+                "department {department}: {turns} of turns, {requests} of requests"
+            );
+        }
+        assert!(share(0) > hot, "{}", share(0));
+    }
+}
+
+#[test]
 fn the_same_seed_says_the_same_and_another_does_not() {
     let (one, same, other) = (texts(&council(), 1, 10), texts(&council(), 1, 10), texts(&council(), 2, 10));
     let told = |texts: &Texts| (1..500).map(|number| texts.script.text(number)).collect::<Vec<_>>();
