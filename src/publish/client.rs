@@ -176,6 +176,11 @@ fn prove(config: &mut ClientConfig, credentials: Option<&(String, Secret)>) {
 /// within 0.1 ms, 0.1 costs the same and has three times the throughput over few connections: an operator
 /// may set it. A layer of our own that holds records back until those under way have returned was measured
 /// with both lingers and is not here: 30 µs a text against 29 without it, and four fifths of the throughput.
+/// The library takes a linger once, when a producer is made, so it cannot follow the load.
+///
+/// Why nothing is compressed unless an operator says so: it costs every text CPU, which is what a pod has least of,
+/// and saves disk and network, of which a text of 900 bytes takes little (`loadtest/README.md`, Where Kafka becomes the
+/// limit).
 pub fn producer_config(settings: &Settings, client_id: &str) -> ClientConfig {
     let mut config = client_config(settings);
     for (name, value) in PRODUCER_DEFAULTS {
