@@ -7,12 +7,13 @@
 //!     budget --against COUNTS BEFORE   counts; the ceilings are what another commit wrote here to the file COUNTS, and
 //!                                      what this commit allows more than that commit's own file BEFORE
 //!
-//! `tests/run budget` builds it and calls it from the root; `tests/run budget --record` writes `budget.toml` anew, which
-//! is how a ceiling is raised or lowered. The program runs itself under callgrind (`callgrind.rs`), where it puts a router
-//! together (`world.rs`) and does each row's work 116 times (`rows.rs`), of which 100 count; so the machine's load does
-//! not matter. What holds is counted once; what does not is counted twice more, and the medians decide. A copy of a body
-//! or a lock is 0.3 % of a path, so atomic operations and allocations are counted beside the instructions. Each run also
-//! counts a path with such a copy, with a lock and proven twice, and fails unless each is refused (`slowed.rs`).
+//! `tests/run budget` builds it and calls it from the root; `tests/run budget --record` writes `budget.toml` anew,
+//! which is how a ceiling is raised or lowered. The program runs itself under callgrind (`callgrind.rs`), where it
+//! puts a router together (`world.rs`) and does each row's work 116 times (`rows.rs`), of which 100 count; so the
+//! machine's load does not matter. What holds is counted once; what does not is counted twice more, and the medians
+//! decide. A copy of a body or a lock is 0.3 % of a path, so atomic operations and allocations are counted beside the
+//! instructions. Each run also counts a path with such a copy, with a lock and proven twice, and fails unless each is
+//! refused (`slowed.rs`).
 //!
 //! The profile is `profile.toml` here: the one that the tests are built with, but with our crate and the crates that a
 //! text passes through optimised, the most of them as in a release. A release build would compile everything a second
@@ -22,9 +23,10 @@
 //! within 0.9 % (`parse/telnyx` 1.7 %, `publish` 1.8 %, `claim/first` 2.1 % from one build to the next), atomics within
 //! 0.1, allocations exactly.
 //!
-//! Seeds of hash maps are random, as in production, for they move little: with clock and random numbers held still, five
-//! runs count `match` and `claim/…` alike to the instruction, where five with random seeds differ by 1 to 4 of them
-//! (0.14 % at most); what moves more does so with either (`path/…` by up to 0.7 and 0.8 %, `authenticate/twilio` by 1.4).
+//! Seeds of hash maps are random, as in production, for they move little: with clock and random numbers held still,
+//! five runs count `match` and `claim/…` alike to the instruction, where five with random seeds differ by 1 to 4 of
+//! them (0.14 % at most); what moves more does so with either (`path/…` by up to 0.7 and 0.8 %, `authenticate/twilio`
+//! by 1.4).
 //!
 //! Why this and not gungraun (iai-callgrind), which can count the same events: it takes a process for each row, so a
 //! router and a cluster for each, counts allocations in a second run under another tool, sums atomics with those of libc,

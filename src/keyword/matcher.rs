@@ -114,7 +114,7 @@ impl Matcher {
         let automaton = NFA::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .prefilter(false)
-            // The start, the byte that begins every pattern, and the first letter.
+            // One more than by default, for the byte that begins every pattern.
             .dense_depth(3)
             .build(patterns.iter().map(|(pattern, _)| pattern))?;
         let start = automaton.start_state(Anchored::Yes).expect("this kind of automaton starts either way");

@@ -49,12 +49,12 @@ pub fn publishing(kinds: &[Kind]) -> usize {
     kinds.iter().filter(|kind| **kind != Kind::Bare).count()
 }
 
-/// A floor that works reads the requests of one account.
+/// A floor that works reads the requests of one account, and joins nothing.
 pub fn check_for_mix(kinds: &[Kind], is_mix: bool) -> anyhow::Result<()> {
     let works = kinds.iter().any(Kind::works);
     ensure!(
         !works || !is_mix,
-        "--floors: one that works knows the requests of one carrier, and --mix has several: leave :works out"
+        "--floors: one that works knows whole texts of one carrier, and --mix may have others: leave :works out"
     );
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::settings::keyword;
 /// What follows the keyword without a mix: a usual text of 16 characters.
 const WORDS: &str = "on Main St";
 const SENDERS: u64 = 1_000;
-/// Texts of a mix after which a floor's turns begin anew: with zipf = 1 the rarest of 1,000 departments has nine.
+/// Texts of a mix after which a floor's turns begin anew: with zipf = 1 the rarest of 1,000 departments has about eight.
 const TURN_TEXTS: u64 = 65_536;
 /// Septets of a piece of GSM's alphabet, and UTF-16 units of a piece of any other.
 const PIECE_SEPTETS: usize = 153;

@@ -9,8 +9,8 @@
 //! a router has, whether texts come or not.
 //!
 //! Why topics are named, and not held by their handles: the library looks a name up in a list under a lock, 0.6 µs a
-//! record by handle against 4 by name at 1,000 topics, nothing to speak of at ten; but rdkafka publishes by handle only in
-//! code that the compiler does not check, which this project has none of. krafka is what helps at 1,000.
+//! record by handle against 4 by name at 1,000 topics, nothing to speak of at ten; but rdkafka publishes by handle
+//! only in code that the compiler does not check, which this project has none of. krafka is what helps at 1,000.
 
 use std::pin::Pin;
 use std::sync::Arc;
