@@ -140,6 +140,6 @@ mod tests {
             assert_eq!(check_for_mix(kinds, is_mix).is_ok(), is_taken, "{kinds:?}, {is_mix}");
         }
         let error = check_for_mix(&working, true).expect_err("refused").to_string();
-        assert!(error.contains("knows the requests of one carrier") && error.contains("leave :works out"), "{error}");
+        assert!(error.contains("knows whole texts of one carrier") && error.contains("leave :works out"), "{error}");
     }
 }
