@@ -275,9 +275,12 @@ impl Reloader {
             log::know(publisher, &table);
         }
         retire(self.routes.swap(table));
-        let _ = self.metrics.routes_info.remove_label_values(&[&before]);
         let table = self.routes.load();
         self.publish_state(&table);
+        // After the new one is there: whoever asks in between sees two, never none.
+        if before != *table.version() {
+            let _ = self.metrics.routes_info.remove_label_values(&[&before]);
+        }
         tracing::info!(version = %table.version(), "routes are in force");
         Attempt::Settled
     }
