@@ -107,6 +107,8 @@ fn standalone_texts_are_pushed_in_order_and_again_only_under_the_same_id() {
     let (pushes, server) = (receiver.pushes().len(), Server::start(folder).ready());
     text(&server, "snow", 90..91);
     wait_until("the next one is pushed", || receiver.taken() == 91);
+    // It is counted once its answer has come, a moment after the receiver gave that.
+    wait_until("it is counted", || server.metric(DELIVERED) >= 1.0);
     assert_eq!(receiver.pushes().len(), pushes + 1);
     assert_eq!(server.metric(DELIVERED), 1.0);
 }
