@@ -68,13 +68,21 @@ fn percent(cost: &Cost, ceiling: &Cost) -> f64 {
     (cost.instructions / ceiling.instructions - 1.0) * 100.0
 }
 
+/// Which figures of a row are over its ceiling.
+pub fn too_much(cost: &Cost, ceiling: &Cost) -> Vec<&'static str> {
+    let (atomics, allocations) = (cost.atomics - ceiling.atomics, cost.allocations - ceiling.allocations);
+    let over = [
+        ("instructions", percent(cost, ceiling) > OVER),
+        ("atomics", atomics > WHOLE),
+        ("allocations", allocations > WHOLE),
+    ];
+    over.into_iter().filter(|(_, is_over)| *is_over).map(|(what, _)| what).collect()
+}
+
 /// The columns of a row, and whether it fits.
 fn beside(cost: &Cost, ceiling: &Cost) -> (String, bool) {
     let percent = percent(cost, ceiling);
-    let (atomics, allocations) = (cost.atomics - ceiling.atomics, cost.allocations - ceiling.allocations);
-    let too_much =
-        [("instructions", percent > OVER), ("atomics", atomics > WHOLE), ("allocations", allocations > WHOLE)];
-    let too_much: Vec<_> = too_much.iter().filter(|(_, is_over)| *is_over).map(|(what, _)| *what).collect();
+    let too_much = too_much(cost, ceiling);
     let mut words = format!(
         "{:>10.0} of {:>8.0} {percent:>+5.1} % {:>6.1} of {:>6.1} {:>8.1} of {:>6.1}",
         cost.instructions, ceiling.instructions, cost.atomics, ceiling.atomics, cost.allocations, ceiling.allocations

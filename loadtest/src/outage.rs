@@ -78,8 +78,6 @@ struct Round {
     empty: Duration,
     during: Tally,
     after: Tally,
-    /// Rounds before it that did not count.
-    discarded: u8,
 }
 
 /// The brokers, and the script that stops and continues them.
@@ -108,22 +106,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Each round, and how many before it did not count.
 fn measure(
     arguments: &Arguments,
     folder: &Folder,
     service: &Server,
     brokers: &Brokers<'_>,
-) -> anyhow::Result<Vec<Round>> {
+) -> anyhow::Result<Vec<(Round, u8)>> {
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
     let mut texts = Texts::new(account.clone(), 1);
     drive::run(service.address, Crowd::all_at_once(arguments.connections.into()), &texts.sign(WARM_UP)?, || {})?;
     let topic = Topic { consumer: brokers.consumer()?, name: folder.topics().remove(0) };
-    let mut round = || {
-        let run = || outage(arguments, service, brokers, &topic, &mut texts);
-        let (round, discarded) = pace::counted("lower --share or --crowd", run)?;
-        Ok(Round { discarded, ..round })
-    };
-    (0..arguments.rounds).map(|_| round()).collect()
+    let mut run = || outage(arguments, service, brokers, &topic, &mut texts);
+    (0..arguments.rounds).map(|_| pace::counted("lower --share or --crowd", &mut run)).collect()
 }
 
 fn outage(
@@ -169,7 +164,7 @@ fn outage(
         let empty = until_told(service, |waiting| waiting == 0.0).map(|_| began.elapsed());
         over.store(true, Ordering::Relaxed);
         let (after, fault_after) = pouring.join().expect("the generator does not panic")?;
-        let round = Round { capacity, waiting, flowing: flowing?, empty: empty?, during, after, discarded: 0 };
+        let round = Round { capacity, waiting, flowing: flowing?, empty: empty?, during, after };
         Ok((round, fault.or(fault_after)))
     })
 }
@@ -246,12 +241,12 @@ impl<'a> Brokers<'a> {
 }
 
 #[expect(clippy::print_stdout, reason = "the report")]
-fn print(rounds: &[Round], arguments: &Arguments) {
+fn print(rounds: &[(Round, u8)], arguments: &Arguments) {
     println!("new texts all the while: {} of the capacity; deadline of an answer 2 s", arguments.share);
     println!(
         "capacity/s  waited  flowing after s  empty after s  drain/capacity | outage: sent in time late refused slowest s | after: sent in time late refused slowest s"
     );
-    for round in rounds {
+    for (round, _) in rounds {
         let (flowing, empty) = (round.flowing.as_secs_f64(), round.empty.as_secs_f64());
         print!(
             "{:>10.0} {:>7.0} {flowing:>16.2} {empty:>14.1} {:>15.2}",
@@ -266,5 +261,5 @@ fn print(rounds: &[Round], arguments: &Arguments) {
         }
         println!();
     }
-    print!("{}", pace::done_anew(rounds.iter().map(|round| round.discarded)));
+    print!("{}", pace::done_anew(rounds.iter().map(|(_, discarded)| *discarded)));
 }

@@ -7,7 +7,8 @@
 //! their ratio, what was refused, and how long a single text took right after the flood.
 //! Always true: both are measured against the same process; no two texts are alike; a text that no
 //! connection was free for is counted as held back, not as offered; a flood whose generator fell behind (`pace`)
-//! is done anew, a few times, and then all fails (the capacity before it was measured before the first); connections and times are bounded.
+//! is done anew, a few times, and then all fails (the capacity before it was measured before the first); connections
+//! and times are bounded.
 //! Not here: whether what was answered 200 is stored (that is the ledger's).
 
 use std::path::PathBuf;

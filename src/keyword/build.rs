@@ -145,7 +145,7 @@ fn assemble(
 
 /// Where the words that a number has for itself are among those of `*`, in order.
 fn hidden(own: &Vocabulary, everywhere: &Matcher) -> Vec<usize> {
-    let mut hidden: Vec<_> = own.keyword_patterns().filter_map(|pattern| everywhere.place_of(&pattern)).collect();
+    let mut hidden: Vec<_> = own.words().flat_map(|word| everywhere.places_of(word)).collect();
     hidden.sort_unstable();
     hidden
 }

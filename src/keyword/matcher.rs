@@ -133,11 +133,11 @@ impl Matcher {
         self.has_keywords
     }
 
-    /// Where the entry of exactly this pattern is, for `hidden`.
-    pub(super) fn place_of(&self, pattern: &[u8]) -> Option<usize> {
+    /// Where the entries of exactly this word are, open and closed, for `hidden`.
+    pub(super) fn places_of(&self, word: &[u8]) -> impl Iterator<Item = usize> {
         let step = |state, &byte: &u8| self.automaton.next_state(Anchored::Yes, state, byte);
-        let word = pattern.strip_prefix(&[BEGIN])?;
-        self.pattern_at(word.iter().fold(self.start, step))
+        let open = word.iter().fold(self.start, step);
+        [open, step(open, &BLANK)].into_iter().filter_map(|state| self.pattern_at(state))
     }
 
     /// The pattern that ends in `state`.

@@ -65,6 +65,7 @@ struct Folded {
 
 impl Folded {
     fn of(word: &str, fold_accents: bool) -> Self {
+        // With room for what its pattern has at either end.
         let mut collected = Collected { bytes: Vec::with_capacity(word.len() + 2), end: 0 };
         scan(word, fold_accents, &mut collected);
         let Collected { mut bytes, end } = collected;
@@ -157,9 +158,9 @@ impl Vocabulary {
         self.consent.extend(words.iter().cloned());
     }
 
-    /// The keywords' patterns, in both forms they may have elsewhere.
-    pub(super) fn keyword_patterns(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.keywords.iter().flat_map(|owned| [pattern(owned.word.clone(), true), pattern(owned.word.clone(), false)])
+    /// The keywords as they are compared, without closing blanks.
+    pub(super) fn words(&self) -> impl Iterator<Item = &[u8]> {
+        self.keywords.iter().map(|owned| owned.word.as_slice())
     }
 
     /// What an automaton is built from. An open keyword that is a word of consent too has two patterns.

@@ -79,12 +79,6 @@ pub struct Arguments {
     statistics: bool,
 }
 
-/// What every connection shares.
-struct Floor {
-    /// A bare floor has none.
-    publisher: Option<Publisher>,
-}
-
 /// Where records go and what they are made of.
 struct Publisher {
     producer: FutureProducer<Teller>,
@@ -111,7 +105,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     // The service's runtime: as many threads as the machine has cores.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(Arc::new(Floor { publisher })))
+    runtime.block_on(serve(Arc::new(publisher)))
 }
 
 /// The topics of the requests to come, as often each as the requests are for it.
@@ -166,37 +160,36 @@ pub fn of_record(value: &[u8]) -> Option<usize> {
     std::str::from_utf8(value.get(place..place + 2)?).ok()?.parse().ok()
 }
 
-async fn serve(floor: Arc<Floor>) -> anyhow::Result<()> {
+async fn serve(publisher: Arc<Option<Publisher>>) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "http://{}/", listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(connection(stream, floor.clone()));
+        tokio::spawn(connection(stream, publisher.clone()));
     }
 }
 
-async fn connection(stream: TcpStream, floor: Arc<Floor>) {
+async fn connection(stream: TcpStream, publisher: Arc<Option<Publisher>>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
-        let floor = floor.clone();
-        async move { Ok::<_, Infallible>(floor.answer(request).await) }
+        let publisher = publisher.clone();
+        async move { Ok::<_, Infallible>(answer(publisher.as_ref().as_ref(), request).await) }
     });
     // The generator closes its connections without a word; that is no error.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-impl Floor {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (head, body) = request.into_parts();
-        let body = body.collect().await.map(Collected::to_bytes);
-        let mut answer = Response::new(Full::default());
-        *answer.status_mut() = match (body, &self.publisher) {
-            (Err(_), _) => StatusCode::BAD_REQUEST,
-            (Ok(_), None) => StatusCode::OK,
-            (Ok(body), Some(publisher)) => publisher.keep(&head, &body).await,
-        };
-        answer
-    }
+/// A bare floor has no publisher.
+async fn answer(publisher: Option<&Publisher>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(Collected::to_bytes);
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = match (body, publisher) {
+        (Err(_), _) => StatusCode::BAD_REQUEST,
+        (Ok(_), None) => StatusCode::OK,
+        (Ok(body), Some(publisher)) => publisher.keep(&head, &body).await,
+    };
+    answer
 }
 
 impl Publisher {
