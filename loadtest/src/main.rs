@@ -5,7 +5,7 @@
 //! records of the same bytes, with several lingers and requests in flight, and one without Kafka; and of peers, what
 //! others would take for the work (`loadtest/peers`).
 //! Always true: all answer the same requests in the same run, in turns, and every answer is 200; afterwards
-//! every acknowledged text lies once on its topic, unchanged, or the run fails; what is claimed is the ratio to
+//! every acknowledged text lies on its topic under one id, unchanged, or the run fails; what is claimed is the ratio to
 //! the best floor, round by round, since absolute figures drift on shared machines; counts and times are
 //! bounded; the processes and topics made here are gone at the end; a router that is not named is built as this
 //! program was, with its profile.

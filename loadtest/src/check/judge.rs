@@ -1,13 +1,18 @@
 //! Which records should be there, and which are.
 //!
-//! Comes in: how often each text was sent, and every record on the topics. Goes out: a `Verdict`.
+//! Comes in: how often each text was sent, every record on the topics, how many texts went into the journal. Goes
+//! out: a `Verdict`.
 //! Always true: a text is expected from the service once, however often and in however many pieces it was
-//! sent, and of every floor and peer a record for each request; one byte for each text and kind of server is
-//! kept. Servers are told apart by what they write: floors change the beginning of the id they repeat, the
-//! service's records have headers and peers' have none.
+//! sent, and of every floor and peer a record for each request. The service may write a text again under the id it had:
+//! one that waited too long for the brokers goes by way of the journal too, and readers drop ids that they have seen.
+//! So such texts are told apart from those with several ids, and are no fault as long as the journal took as many.
+//! Of each text one byte for each kind of server is kept, and eight of a hash of its first id. Servers are told apart
+//! by what they write: floors change the beginning of the id they repeat, the service's records have headers and
+//! peers' have none.
 //! Not here: reading the topics.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +23,9 @@ use crate::texts::{ID_PREFIX, Script, number_of};
 /// What is looked at of a record's value.
 #[derive(Deserialize)]
 struct Seen<'a> {
+    /// Peers' records need none.
+    #[serde(borrow, default)]
+    id: Cow<'a, str>,
     #[serde(borrow)]
     carrier_message_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -26,14 +34,29 @@ struct Seen<'a> {
     text: Cow<'a, str>,
 }
 
+/// What the service's records of one text are.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Lies {
+    #[default]
+    Nowhere,
+    Once,
+    /// More than once, under one id.
+    Repeated,
+    /// Under several ids.
+    Doubled,
+}
+
 pub struct Judge<'a> {
     script: &'a Script,
     run: u32,
     /// Requests of each text, by its number; nothing is at 0.
     sent: &'a [u8],
     peers: usize,
-    /// Records of each text.
-    service: Vec<u8>,
+    /// Of each text, as are the two below.
+    service: Vec<Lies>,
+    /// Hashes of the ids that came first; nothing where a text lies nowhere.
+    ids: Vec<u64>,
+    /// Records.
     of_peers: Vec<u8>,
     /// Records of each floor.
     floors: Vec<u64>,
@@ -49,8 +72,12 @@ pub struct Verdict {
     pub texts: u64,
     /// Acknowledged, and nowhere.
     pub lost: u64,
-    /// There more than once.
+    /// There under several ids.
     pub doubled: u64,
+    /// There more than once, under one id: no fault of as many as the journal took.
+    pub repeated: u64,
+    /// Texts that went into the service's journal.
+    pub journalled: u64,
     /// On another topic than its department's.
     pub misrouted: u64,
     /// With other words, another sender, or not to be read.
@@ -64,14 +91,14 @@ pub struct Verdict {
 
 impl<'a> Judge<'a> {
     pub fn new(script: &'a Script, run: u32, sent: &'a [u8], others: &Others) -> Self {
-        let none = vec![0; sent.len()];
         Self {
             script,
             run,
             sent,
             peers: others.peers,
-            service: none.clone(),
-            of_peers: none,
+            service: vec![Lies::Nowhere; sent.len()],
+            ids: vec![0; sent.len()],
+            of_peers: vec![0; sent.len()],
             floors: vec![0; others.floors],
             misrouted: 0,
             changed: 0,
@@ -98,26 +125,51 @@ impl<'a> Judge<'a> {
             *(if seen.carrier_message_id.starts_with(ID_PREFIX) { &mut self.foreign } else { &mut self.changed }) += 1;
             return;
         };
-        let copies = if has_headers { &mut self.service } else { &mut self.of_peers };
-        let Some(copies) = copies.get_mut(place) else {
+        if self.sent.get(place).is_none_or(|sent| *sent == 0) {
+            // Of a text that nobody sent.
             self.changed += 1;
             return;
-        };
-        *copies = copies.saturating_add(1);
+        }
+        if has_headers {
+            self.count(place, &seen.id);
+        } else {
+            self.of_peers[place] = self.of_peers[place].saturating_add(1);
+        }
         let told = self.script.text(number);
+        let lacks_id = has_headers && seen.id.is_empty();
         self.misrouted += u64::from(topic != usize::from(told.department));
-        self.changed += u64::from(seen.text != told.text || seen.from != told.from);
+        self.changed += u64::from(seen.text != told.text || seen.from != told.from || lacks_id);
     }
 
-    pub fn verdict(&self) -> Verdict {
+    /// One more of the service's records of a text.
+    fn count(&mut self, place: usize, id: &str) {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let (id, first) = (hasher.finish(), &mut self.ids[place]);
+        let lies = &mut self.service[place];
+        *lies = match lies {
+            Lies::Nowhere => {
+                *first = id;
+                Lies::Once
+            }
+            Lies::Once | Lies::Repeated if *first == id => Lies::Repeated,
+            Lies::Once | Lies::Repeated | Lies::Doubled => Lies::Doubled,
+        };
+    }
+
+    /// `journalled`: texts that went into the service's journal.
+    pub fn verdict(&self, journalled: u64) -> Verdict {
         let Self { misrouted, changed, foreign, .. } = *self;
-        let mut verdict = Verdict { misrouted, changed, foreign, ..Verdict::default() };
-        for ((sent, copies), of_peers) in self.sent.iter().zip(&self.service).zip(&self.of_peers) {
-            let (sent, copies) = (u64::from(*sent), u64::from(*copies));
-            let once = sent.min(1);
-            verdict.texts += once;
-            verdict.lost += once.saturating_sub(copies);
-            verdict.doubled += u64::from(copies > once);
+        let mut verdict = Verdict { misrouted, changed, foreign, journalled, ..Verdict::default() };
+        for ((sent, lies), of_peers) in self.sent.iter().zip(&self.service).zip(&self.of_peers) {
+            let sent = u64::from(*sent);
+            verdict.texts += sent.min(1);
+            match lies {
+                Lies::Nowhere => verdict.lost += sent.min(1),
+                Lies::Once => {}
+                Lies::Repeated => verdict.repeated += 1,
+                Lies::Doubled => verdict.doubled += 1,
+            }
             verdict.count_other(sent * self.peers as u64, u64::from(*of_peers));
         }
         let requests = self.sent.iter().map(|sent| u64::from(*sent)).sum();
@@ -137,21 +189,29 @@ impl Verdict {
     }
 
     pub fn is_clean(&self) -> bool {
-        let Self { texts: _, lost, doubled, misrouted, changed, others_missing, others_too_many, foreign: _ } = self;
-        [lost, doubled, misrouted, changed, others_missing, others_too_many].into_iter().all(|count| *count == 0)
+        let &Self { lost, doubled, misrouted, changed, others_missing, others_too_many, .. } = self;
+        let faults = [lost, doubled, misrouted, changed, others_missing, others_too_many];
+        faults.into_iter().all(|count| count == 0) && self.repeated <= self.journalled
     }
 }
 
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { texts, lost, doubled, misrouted, changed, others_missing, others_too_many, foreign } = self;
-        if self.is_clean() {
-            write!(f, "each of {texts} acknowledged texts lies once on its topic, unchanged")?;
-        } else {
-            write!(
+        let Self { texts, lost, doubled, repeated, journalled, misrouted, changed, .. } = self;
+        let Self { others_missing, others_too_many, foreign, .. } = self;
+        match (self.is_clean(), repeated) {
+            (true, 0) => write!(f, "each of {texts} acknowledged texts lies once on its topic, unchanged")?,
+            (true, _) => write!(f, "each of {texts} acknowledged texts lies on its topic, unchanged")?,
+            (false, _) => write!(
                 f,
                 "of {texts} acknowledged texts {lost} are lost, {doubled} doubled, {misrouted} misrouted, {changed} changed; \
                  of the others' records {others_missing} are missing, {others_too_many} too many"
+            )?,
+        }
+        if *repeated > 0 {
+            write!(
+                f,
+                "; {repeated} lie there more than once, each under one id, and the journal took {journalled} texts"
             )?;
         }
         if *foreign > 0 { write!(f, " ({foreign} records of other measurements lie there too)") } else { Ok(()) }

@@ -1,11 +1,13 @@
 //! After the rounds: does every acknowledged text lie on its topic, once and unchanged?
 //!
 //! Comes in: what was sent, the topics of this measurement. Goes out: how many texts are lost, doubled, on
-//! another topic, or changed, for the service; how many records are missing or too many, for the rest.
+//! another topic, or changed, for the service, and how many lie there again under the id they had; how many records
+//! are missing or too many, for the rest.
 //! Always true: nothing of it happens in measured time; what is acknowledged and not there yet (a joined text,
-//! one that the journal kept) is waited for, as long as a limit; memory is two bytes for each text; no
+//! one that the journal kept) is waited for, as long as a limit; memory is ten bytes for each text; no
 //! number, id or text is told. Not here: what a text should say (`texts`).
 
+mod journal;
 mod judge;
 mod records;
 
@@ -35,7 +37,7 @@ pub fn run(folder: &Folder, texts: &Texts, others: &Others) -> anyhow::Result<Ve
     let until = Instant::now() + PATIENCE;
     loop {
         records.read_on(|topic, by_service_or_floor, value| judge.take(topic, by_service_or_floor, value))?;
-        let verdict = judge.verdict();
+        let verdict = judge.verdict(journal::taken(&folder.config.data)?);
         if verdict.nothing_missing() || Instant::now() > until {
             return Ok(verdict);
         }

@@ -15,12 +15,23 @@ fn value(script: &Script, number: u64, change: impl FnOnce(&mut serde_json::Valu
     record.to_string().into_bytes()
 }
 
-/// What the judge says of the service when these records lie there: number, topic.
-fn judged(records: &[(u64, usize)]) -> Verdict {
+/// What the judge says of the service when these records lie there: number, topic, id; and so many texts went into
+/// the journal.
+fn judged_of(records: &[(u64, usize, &str)], journalled: u64) -> Verdict {
     let script = Script::plain(2);
     let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 0, peers: 0 });
-    records.iter().for_each(|(number, topic)| judge.take(*topic, true, &value(&script, *number, |_| ())));
-    judge.verdict()
+    for (number, topic, id) in records {
+        judge.take(*topic, true, &value(&script, *number, |record| record["id"] = (*id).into()));
+    }
+    judge.verdict(journalled)
+}
+
+/// The same of records with an id each, without a journal: number, topic.
+fn judged(records: &[(u64, usize)]) -> Verdict {
+    let ids: Vec<String> = (0..records.len()).map(|id| id.to_string()).collect();
+    let records: Vec<_> =
+        records.iter().zip(&ids).map(|((number, topic), id)| (*number, *topic, id.as_str())).collect();
+    judged_of(&records, 0)
 }
 
 #[test]
@@ -41,6 +52,7 @@ fn lost_doubled_and_misrouted_are_found_and_counted() {
         (&[(1, 0), (1, 1), (2, 0), (3, 1)], Verdict { texts: 3, doubled: 1, misrouted: 1, ..Verdict::default() }),
         // Never sent.
         (&[(1, 1), (2, 0), (3, 1), (9, 1)], Verdict { texts: 3, changed: 1, ..Verdict::default() }),
+        (&[(1, 1), (2, 0), (3, 1), (0, 0)], Verdict { texts: 3, changed: 1, ..Verdict::default() }),
     ] {
         let verdict = judged(records);
         assert_eq!(verdict, expected);
@@ -49,17 +61,56 @@ fn lost_doubled_and_misrouted_are_found_and_counted() {
 }
 
 #[test]
+fn a_text_again_under_its_id_is_no_fault_of_as_many_as_the_journal_took() {
+    let once = [(1, 1, "a"), (2, 0, "b"), (3, 1, "c")];
+    let verdict = |more: &[(u64, usize, &'static str)], journalled| judged_of(&[&once[..], more].concat(), journalled);
+    for (more, journalled, repeated, doubled, is_clean) in [
+        (&[(1, 1, "a")][..], 1, 1, 0, true),
+        // Texts count, not records.
+        (&[(1, 1, "a"), (1, 1, "a")], 1, 1, 0, true),
+        (&[(1, 1, "a"), (3, 1, "c")], 5, 2, 0, true),
+        // More than went that way.
+        (&[(1, 1, "a")], 0, 1, 0, false),
+        (&[(1, 1, "a"), (3, 1, "c")], 1, 2, 0, false),
+        // Other ids stay a fault, whatever the journal took and whatever else lies there.
+        (&[(1, 1, "d")], 5, 0, 1, false),
+        (&[(1, 1, "a"), (1, 1, "d")], 5, 0, 1, false),
+        (&[(1, 1, "d"), (1, 1, "a")], 5, 0, 1, false),
+        // Under its id on another topic.
+        (&[(1, 0, "a")], 5, 1, 0, false),
+    ] {
+        let verdict = verdict(more, journalled);
+        assert_eq!((verdict.repeated, verdict.doubled, verdict.lost), (repeated, doubled, 0), "{more:?}");
+        assert_eq!(verdict.is_clean(), is_clean, "{more:?}, {journalled} in the journal: {verdict}");
+    }
+}
+
+#[test]
+fn what_lies_there_again_is_told_with_what_the_journal_took() {
+    let again = "; 1 lie there more than once, each under one id, and the journal took";
+    let records = [(1, 1, "a"), (1, 1, "a"), (2, 0, "b"), (3, 1, "c")];
+    for (journalled, said) in [
+        (4, format!("each of 3 acknowledged texts lies on its topic, unchanged{again} 4 texts")),
+        (0, format!("of the others' records 0 are missing, 0 too many{again} 0 texts")),
+    ] {
+        let verdict = judged_of(&records, journalled).to_string();
+        assert!(verdict.contains(&said), "{verdict}");
+    }
+}
+
+#[test]
 fn other_words_another_sender_and_what_cannot_be_read_are_changes() {
     let script = Script::plain(2);
-    let texts: [fn(&mut serde_json::Value); 3] = [
+    let texts: [fn(&mut serde_json::Value); 4] = [
         |record| record["text"] = "k0001 on Main Street".into(),
         |record| record["from"] = "+447700900999".into(),
         |record| record["carrier_message_id"] = "somebody's".into(),
+        |record| record["id"] = "".into(),
     ];
     for change in texts {
         let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 0, peers: 0 });
         judge.take(1, true, &value(&script, 1, change));
-        assert_eq!(judge.verdict().changed, 1);
+        assert_eq!(judge.verdict(0).changed, 1);
     }
     let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 0, peers: 0 });
     judge.take(1, true, b"{");
@@ -68,7 +119,7 @@ fn other_words_another_sender_and_what_cannot_be_read_are_changes() {
         true,
         &value(&script, 1, |record| record["carrier_message_id"] = format!("{ID_PREFIX}0000000800{:018}", 1).into()),
     );
-    assert_eq!((judge.verdict().changed, judge.verdict().foreign), (1, 1));
+    assert_eq!((judge.verdict(0).changed, judge.verdict(0).foreign), (1, 1));
 }
 
 #[test]
@@ -85,10 +136,10 @@ fn floors_and_peers_owe_a_record_for_each_request() {
     [(1, 1), (2, 0), (3, 1)]
         .iter()
         .for_each(|(number, topic)| judge.take(*topic, false, &value(&script, *number, |_| ())));
-    let verdict = judge.verdict();
+    let verdict = judge.verdict(0);
     assert_eq!((verdict.others_missing, verdict.others_too_many, verdict.lost), (1, 1, 3));
     judge.take(0, false, &value(&script, 2, |_| ()));
-    assert!(judge.verdict().others_missing == 0);
+    assert!(judge.verdict(0).others_missing == 0);
 }
 
 #[test]
