@@ -15,7 +15,7 @@ use crate::measure::Measured;
 use crate::peers::Script;
 use crate::servers::Server;
 use crate::statistics::Sent;
-use crate::texts::Texts;
+use crate::texts::{Requests, Texts};
 
 const JOINED: &str = "sms_router_joined_texts_total";
 /// How long texts may take to be joined once their pieces are taken.
@@ -31,7 +31,7 @@ pub struct Round {
 
 /// The requests of one round.
 pub struct Batch {
-    requests: Vec<Vec<u8>>,
+    requests: Requests,
     /// Texts in them: neither duplicates nor further pieces count.
     texts: usize,
     /// Texts in pieces since the beginning.
@@ -58,6 +58,11 @@ impl Batch {
         let before = texts.count();
         let requests = texts.sign(count)?;
         Ok(Self { requests, texts: texts.count() - before, in_pieces: texts.in_pieces() })
+    }
+
+    /// The service has answered it: a round with any other answer than 200 fails.
+    pub fn acknowledge(&self, texts: &mut Texts) {
+        texts.acknowledge(&self.requests, |_| true);
     }
 }
 

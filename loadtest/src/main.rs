@@ -25,7 +25,7 @@
 //!           texts: signed before the clock starts             ├→ loadtest floor, each ─┤    │
 //!           cpu: /proc/PID/stat of each, before and after     ├→ loadtest/peers/NAME ──┘    │
 //!           peers: what measures itself, in its turn          └→ loadtest/peers/kannel      │
-//!           check: every record, once the rounds are over ←─────────────────────────────────┘
+//!           check: every record, once the rounds are over; of the open loops too ←──────────┘
 //! latency, overload, outage ─ schedule: when each text is due → pour: the open loop → tally: HDR histograms
 //!                             pace: whether the generator kept up       latency/routes: reloads meanwhile
 //! plot ─ svg: lines over two axes

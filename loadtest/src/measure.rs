@@ -83,6 +83,7 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
     let mut candidates = vec![Candidate::new(&servers::name_of(options.client.as_deref()), Way::Server(service))];
     // The floors take their records from the service's topic.
     candidates[0].warm_up(options.connections, &warm_up)?;
+    warm_up.acknowledge(&mut texts);
     for (place, kind) in options.floors.iter().enumerate() {
         let number = floor::publishing(&options.floors[..place]);
         let (mix, seed, tells) = (options.mix.as_deref(), options.seed, options.statistics);
@@ -101,12 +102,13 @@ fn measure(options: &Options, mix: Option<Mix>, folder: &Folder, service: Server
             let round = candidate.round(options.connections, &batch)?;
             candidate.rounds.push(round);
         }
+        batch.acknowledge(&mut texts);
     }
     for candidate in &mut candidates {
         candidate.look_at_end(options.statistics)?;
     }
     let peers = candidates[1 + options.floors.len()..].iter().filter(|peer| matches!(peer.way, Way::Server(_)));
-    let others = Others { floors: floor::publishing(&options.floors), peers: peers.count() };
+    let others = Others { floors: Some(floor::publishing(&options.floors)), peers: peers.count() };
     // While the service still runs: it may have a text to join, or to bring from its journal.
     let check = if options.no_check { None } else { Some(check::run(folder, &texts, &others)?) };
     let mut measured = candidates.into_iter().map(Candidate::measured);

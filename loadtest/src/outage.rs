@@ -7,8 +7,9 @@
 //! slowest answer of new texts that came all the while, from when they were due.
 //! Always true: brokers are frozen, so their return costs no start; the same process is measured
 //! throughout; brokers are thawed however a round ends; a round whose generator fell behind (`pace`) is done
-//! anew, a few times, and then all fails; texts, connections and times are bounded.
-//! Not here: whether every text arrived (that is the ledger's).
+//! anew, a few times, and then all fails; every text that was answered 200 lies on its topic at the end, or all fails;
+//! texts, connections and times are bounded.
+//! Not here: reading the topics (`check`); whether texts outlive other faults (that is the ledger's).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,9 +21,10 @@ use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::check::{self, Others, Verdict};
 use crate::drive::{self, Crowd};
 use crate::pace::{self, Pace, Ran};
-use crate::pour::{self, Flow};
+use crate::pour::{self, Flow, Poured};
 use crate::schedule::Schedule;
 use crate::servers::{self, Server};
 use crate::settings::{Cluster, Folder};
@@ -102,23 +104,34 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // However it ended, the cluster is whole for whoever comes next.
     brokers.signal("thaw")?;
     folder.delete_topics()?;
-    print(&measured?, arguments);
-    Ok(())
+    let (rounds, check) = measured?;
+    print(&rounds, arguments, &check);
+    check::must_be_clean(Some(&check))
 }
 
-/// Each round, and how many before it did not count.
+/// Each round, and how many before it did not count; what the topic said of all of them.
 fn measure(
     arguments: &Arguments,
     folder: &Folder,
     service: &Server,
     brokers: &Brokers<'_>,
-) -> anyhow::Result<Vec<(Round, u8)>> {
+) -> anyhow::Result<(Vec<(Round, u8)>, Verdict)> {
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
     let mut texts = Texts::new(account.clone(), 1);
-    drive::run(service.address, Crowd::all_at_once(arguments.connections.into()), &texts.sign(WARM_UP)?, || {})?;
+    closed_loop(arguments, service, &mut texts, WARM_UP)?;
     let topic = Topic { consumer: brokers.consumer()?, name: folder.topics().remove(0) };
     let mut run = || outage(arguments, service, brokers, &topic, &mut texts);
-    (0..arguments.rounds).map(|_| pace::counted("lower --share or --crowd", &mut run)).collect()
+    let rounds = (0..arguments.rounds).map(|_| pace::counted("lower --share or --crowd", &mut run));
+    let rounds = rounds.collect::<anyhow::Result<_>>()?;
+    Ok((rounds, check::run(folder, &texts, &Others::LEFT_ASIDE)?))
+}
+
+/// Texts a second of connections that wait for their answers.
+fn closed_loop(arguments: &Arguments, service: &Server, texts: &mut Texts, count: usize) -> anyhow::Result<f64> {
+    let requests = texts.sign(count)?;
+    let took = drive::run(service.address, Crowd::all_at_once(arguments.connections.into()), &requests, || {})?;
+    texts.acknowledge(&requests, |_| true);
+    Ok(count as f64 / took.as_secs_f64())
 }
 
 fn outage(
@@ -128,9 +141,7 @@ fn outage(
     topic: &Topic,
     texts: &mut Texts,
 ) -> anyhow::Result<Ran<Round>> {
-    let requests = texts.sign(CAPACITY_TEXTS)?;
-    let took = drive::run(service.address, Crowd::all_at_once(arguments.connections.into()), &requests, || {})?;
-    let capacity = CAPACITY_TEXTS as f64 / took.as_secs_f64();
+    let capacity = closed_loop(arguments, service, texts, CAPACITY_TEXTS)?;
     let seconds = Duration::from_secs(arguments.seconds.into());
     let rate = capacity * arguments.share;
     let over = AtomicBool::new(false);
@@ -147,26 +158,31 @@ fn outage(
             tallies: 1,
             file: &|event| (event.now < time && !over.load(Ordering::Relaxed)).then_some(0),
         };
-        let poured = pour::run(&flow, requests)?;
-        let fault = poured.pace.fault();
-        anyhow::Ok((poured.tallies.into_iter().next().context("there is one")?, fault))
+        pour::run(&flow, requests)
     };
     let requests = texts.sign((rate * seconds.as_secs_f64()) as usize)?;
     brokers.signal("freeze")?;
-    let (during, fault) = pour(seconds, &requests)?;
+    let during = pour(seconds, &requests)?;
+    texts.acknowledge(&requests, |place| during.acknowledged[place].get());
     let waiting = until_told(service, |waiting| waiting > 0.0)?;
     let new = texts.sign((rate * DRAIN_MAX.as_secs_f64() / 2.0) as usize)?;
-    std::thread::scope(|scope| {
+    let (flowing, empty, after) = std::thread::scope(|scope| {
         brokers.signal("thaw")?;
         let began = Instant::now();
         let pouring = scope.spawn(|| pour(DRAIN_MAX, &new));
         let flowing = topic.grows_after(began);
         let empty = until_told(service, |waiting| waiting == 0.0).map(|_| began.elapsed());
         over.store(true, Ordering::Relaxed);
-        let (after, fault_after) = pouring.join().expect("the generator does not panic")?;
-        let round = Round { capacity, waiting, flowing: flowing?, empty: empty?, during, after };
-        Ok((round, fault.or(fault_after)))
-    })
+        let after = pouring.join().expect("the generator does not panic")?;
+        anyhow::Ok((flowing?, empty?, after))
+    })?;
+    texts.acknowledge(&new, |place| after.acknowledged[place].get());
+    let fault = during.pace.fault().or(after.pace.fault());
+    Ok((Round { capacity, waiting, flowing, empty, during: only(during)?, after: only(after)? }, fault))
+}
+
+fn only(poured: Poured) -> anyhow::Result<Tally> {
+    poured.tallies.into_iter().next().context("there is one")
 }
 
 /// The number of texts in the journal, once it is as it should be; the gauge is set every second.
@@ -241,7 +257,7 @@ impl<'a> Brokers<'a> {
 }
 
 #[expect(clippy::print_stdout, reason = "the report")]
-fn print(rounds: &[(Round, u8)], arguments: &Arguments) {
+fn print(rounds: &[(Round, u8)], arguments: &Arguments, check: &Verdict) {
     println!("new texts all the while: {} of the capacity; deadline of an answer 2 s", arguments.share);
     println!(
         "capacity/s  waited  flowing after s  empty after s  drain/capacity | outage: sent in time late refused slowest s | after: sent in time late refused slowest s"
@@ -262,4 +278,5 @@ fn print(rounds: &[(Round, u8)], arguments: &Arguments) {
         println!();
     }
     print!("{}", pace::done_anew(rounds.iter().map(|(_, discarded)| *discarded)));
+    println!("{check}");
 }

@@ -8,8 +8,8 @@
 //! Always true: both are measured against the same process; no two texts are alike; a text that no
 //! connection was free for is counted as held back, not as offered; a flood whose generator fell behind (`pace`)
 //! is done anew, a few times, and then all fails (the capacity before it was measured before the first); connections
-//! and times are bounded.
-//! Not here: whether what was answered 200 is stored (that is the ledger's).
+//! and times are bounded; through Kafka every text that was answered 200 lies on its topic, or all fails.
+//! Not here: reading the topics (`check`); whether what was answered 200 outlives a fault (that is the ledger's).
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 
+use crate::check::{self, Others, Verdict};
 use crate::cpu;
 use crate::drive::{self, Crowd};
 use crate::pace::{self, Pace, Ran};
@@ -92,6 +93,13 @@ struct Flood {
     used: Duration,
 }
 
+/// The service, and the texts that it gets.
+struct Trial<'a> {
+    arguments: &'a Arguments,
+    service: &'a Server,
+    texts: Texts,
+}
+
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let binary = servers::binary(arguments.server.as_deref())?;
     sms_router::server::allow_open_files(usize::from(arguments.crowd) + 500);
@@ -110,25 +118,27 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.brokers.is_some() {
         folder.delete_topics()?;
     }
-    print(&measured?, memory?);
-    Ok(())
+    let (rounds, check) = measured?;
+    print(&rounds, memory?, check.as_ref());
+    check::must_be_clean(check.as_ref())
 }
 
-fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::Result<Vec<Round>> {
+/// The rounds, and what the topics said.
+fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::Result<(Vec<Round>, Option<Verdict>)> {
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
-    let mut texts = Texts::new(account.clone(), 1);
+    let mut trial = Trial { arguments, service, texts: Texts::new(account.clone(), 1) };
     let seconds = f64::from(arguments.seconds);
-    let (guess, _) = closed_loop(arguments, service, &mut texts, WARM_UP)?;
-    let (mut capacity, mut cpu_each) = closed_loop(arguments, service, &mut texts, (guess * seconds) as usize)?;
+    let (guess, _) = trial.closed_loop(WARM_UP)?;
+    let (mut capacity, mut cpu_each) = trial.closed_loop((guess * seconds) as usize)?;
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
         let due = capacity * arguments.times;
         let whole = LEAD_IN.as_secs_f64() + seconds;
-        let flood = || flood(arguments, service, due, &texts.sign((due * whole) as usize)?, &texts.sign(1)?);
-        let (Flood { tally, first_after, used }, discarded) = pace::counted("lower --times or --crowd", flood)?;
+        let (flood, discarded) = pace::counted("lower --times or --crowd", || trial.flood(due))?;
+        let Flood { tally, first_after, used } = flood;
         let sent = tally.sent.get();
         let (before, cpu_before) = (capacity, cpu_each);
-        (capacity, cpu_each) = closed_loop(arguments, service, &mut texts, (before * seconds) as usize)?;
+        (capacity, cpu_each) = trial.closed_loop((before * seconds) as usize)?;
         rounds.push(Round {
             capacity: f64::midpoint(before, capacity),
             offered: sent as f64 / seconds,
@@ -142,56 +152,62 @@ fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::
             discarded,
         });
     }
-    Ok(rounds)
+    // While the service still runs: it may have a text to bring from its journal.
+    let check = || check::run(folder, &trial.texts, &Others::LEFT_ASIDE);
+    let check = arguments.brokers.as_ref().map(|_| check()).transpose()?;
+    Ok((rounds, check))
 }
 
-/// Texts a second of connections that wait for their answers, and what one cost in microseconds of CPU.
-fn closed_loop(arguments: &Arguments, service: &Server, texts: &mut Texts, count: usize) -> anyhow::Result<(f64, f64)> {
-    let requests = texts.sign(count)?;
-    let before = cpu::used(service.pid())?;
-    let crowd =
-        Crowd { connections: arguments.crowd.into(), at_once: arguments.at_once.into(), awake: arguments.awake };
-    let took = drive::run(service.address, crowd, &requests, || {})?;
-    let used = cpu::used(service.pid())?.saturating_sub(before);
-    Ok((count as f64 / took.as_secs_f64(), used.as_secs_f64() * 1e6 / count as f64))
-}
+impl Trial<'_> {
+    /// Texts a second of connections that wait for their answers, and what one cost in microseconds of CPU.
+    fn closed_loop(&mut self, count: usize) -> anyhow::Result<(f64, f64)> {
+        let Self { arguments, service, .. } = *self;
+        let requests = self.texts.sign(count)?;
+        let before = cpu::used(service.pid())?;
+        let crowd =
+            Crowd { connections: arguments.crowd.into(), at_once: arguments.at_once.into(), awake: arguments.awake };
+        let took = drive::run(service.address, crowd, &requests, || {})?;
+        let used = cpu::used(service.pid())?.saturating_sub(before);
+        self.texts.acknowledge(&requests, |_| true);
+        Ok((count as f64 / took.as_secs_f64(), used.as_secs_f64() * 1e6 / count as f64))
+    }
 
-fn flood(
-    arguments: &Arguments,
-    service: &Server,
-    offered: f64,
-    requests: &[Vec<u8>],
-    after: &[Vec<u8>],
-) -> anyhow::Result<Ran<Flood>> {
-    let time = LEAD_IN + Duration::from_secs(arguments.seconds.into());
-    let flow = Flow {
-        server: service.address,
-        connections: arguments.crowd,
-        schedule: Schedule::constant(offered, time),
-        drained: false,
-        awake: arguments.awake,
-        over: &AtomicBool::new(false),
-        patience: PATIENCE,
-        pace: Pace::default(),
-        tallies: 2,
-        // What happens before and after is apart: it counts for nothing but for connections that break.
-        file: &|event| Some(usize::from(!(LEAD_IN..time).contains(&event.now))),
-    };
-    let before = cpu::used(service.pid())?;
-    let poured = pour::run(&flow, requests)?;
-    let began = Instant::now();
-    drive::run(service.address, Crowd::all_at_once(1), after, || {})?;
-    let first_after = began.elapsed();
-    let used = cpu::used(service.pid())?.saturating_sub(before);
-    let broken: usize = poured.tallies.iter().map(|tally| tally.broken.get()).sum();
-    let fault = poured.pace.fault();
-    ensure!(broken == 0 || fault.is_some(), "{broken} connections broke");
-    let tally = poured.tallies.into_iter().next().context("there are two")?;
-    Ok((Flood { tally, first_after, used }, fault))
+    fn flood(&mut self, offered: f64) -> anyhow::Result<Ran<Flood>> {
+        let Self { arguments, service, .. } = *self;
+        let time = LEAD_IN + Duration::from_secs(arguments.seconds.into());
+        let flow = Flow {
+            server: service.address,
+            connections: arguments.crowd,
+            schedule: Schedule::constant(offered, time),
+            drained: false,
+            awake: arguments.awake,
+            over: &AtomicBool::new(false),
+            patience: PATIENCE,
+            pace: Pace::default(),
+            tallies: 2,
+            // What happens before and after is apart: it counts for nothing but for connections that break.
+            file: &|event| Some(usize::from(!(LEAD_IN..time).contains(&event.now))),
+        };
+        let requests = self.texts.sign((offered * time.as_secs_f64()) as usize)?;
+        let after = self.texts.sign(1)?;
+        let before = cpu::used(service.pid())?;
+        let poured = pour::run(&flow, &requests)?;
+        let began = Instant::now();
+        drive::run(service.address, Crowd::all_at_once(1), &after, || {})?;
+        let first_after = began.elapsed();
+        let used = cpu::used(service.pid())?.saturating_sub(before);
+        self.texts.acknowledge(&requests, |place| poured.acknowledged[place].get());
+        self.texts.acknowledge(&after, |_| true);
+        let broken: usize = poured.tallies.iter().map(|tally| tally.broken.get()).sum();
+        let fault = poured.pace.fault();
+        ensure!(broken == 0 || fault.is_some(), "{broken} connections broke");
+        let tally = poured.tallies.into_iter().next().context("there are two")?;
+        Ok((Flood { tally, first_after, used }, fault))
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the report")]
-fn print(rounds: &[Round], memory_mib: u64) {
+fn print(rounds: &[Round], memory_mib: u64, check: Option<&Verdict>) {
     println!(
         "capacity/s  offered/s  goodput/s  refused/s   late  held back  next text ms  CPU µs each  in flood  goodput/capacity"
     );
@@ -207,4 +223,5 @@ fn print(rounds: &[Round], memory_mib: u64) {
     ratios.sort_by(f64::total_cmp);
     print!("{}", pace::done_anew(rounds.iter().map(|round| round.discarded)));
     println!("median goodput/capacity {:.3}; peak memory {memory_mib} MiB", ratios[ratios.len() / 2]);
+    println!("{}", check::told(check, check::EMBEDDED));
 }

@@ -1,7 +1,8 @@
 //! The open loop: texts come when they are due, whether or not earlier ones were answered.
 //!
 //! Comes in: signed requests, a schedule, connections to send them over, which tally a text belongs to. Goes
-//! out: what became of them, latencies from the instant they were *due*, and whether the generator kept up.
+//! out: what became of them and which were answered 200, latencies from the instant they were *due*, and whether the
+//! generator kept up.
 //! Always true: a text that no connection was free for waits, and its wait is latency, as that is the
 //! server's slowness; one thread, raw sockets, as the generator shares the machine with what it measures;
 //! a run ends when its time and the patience after it are over.
@@ -12,7 +13,7 @@
 //!                                                 due │ sent │ answered ─→ tally[file(…)]
 //! ```
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +65,8 @@ pub struct Event {
 pub struct Poured {
     pub tallies: Vec<Tally>,
     pub pace: Pace,
+    /// Whether each request was answered 200, early or late.
+    pub acknowledged: Vec<Cell<bool>>,
 }
 
 /// Sends until the schedule or the requests are over.
@@ -72,7 +75,7 @@ pub fn run(flow: &Flow<'_>, requests: &[Vec<u8>]) -> anyhow::Result<Poured> {
     runtime.block_on(async {
         let streams = try_join_all((0..flow.connections).map(|_| TcpStream::connect(flow.server))).await?;
         let tallies = (0..flow.tallies).map(|_| Tally::default()).collect();
-        let poured = Poured { tallies, pace: flow.pace.clone() };
+        let poured = Poured { tallies, pace: flow.pace.clone(), acknowledged: vec![Cell::new(false); requests.len()] };
         let timer = Timer::new()?;
         let turns = Semaphore::new(0);
         let queue = RefCell::default();
@@ -154,6 +157,7 @@ impl Run<'_> {
             self.poured.pace.sent(own_delay);
             self.tally(due, sent, |tally| add(&tally.sent));
             let answer = exchange(&mut stream, &self.requests[number]).await;
+            self.poured.acknowledged[number].set(matches!(answer, Ok(200)));
             self.count(due, sent, answer.as_ref().ok());
             if answer.is_err() {
                 stream = TcpStream::connect(self.flow.server).await?;
@@ -285,6 +289,9 @@ mod tests {
             assert_eq!(tally.latencies.borrow().len(), answered as u64, "only a 200 has a latency");
             assert!(refused > 0);
         }
+        let answered: usize = poured.tallies.iter().map(|tally| tally.in_time.get()).sum();
+        let acknowledged = poured.acknowledged.iter().filter(|text| text.get()).count();
+        assert_eq!(acknowledged, answered, "a refusal acknowledges nothing");
     }
 
     #[test]
@@ -307,6 +314,8 @@ mod tests {
         let poured = poured(falls_silent, 1, Profile::Constant, Duration::from_millis(100));
         let tally = &poured.tallies[0];
         assert_eq!((tally.in_time.get() + tally.late.get(), tally.sent.get(), tally.unanswered()), (10, 11, 490));
+        let acknowledged: Vec<bool> = poured.acknowledged.iter().map(Cell::get).collect();
+        assert_eq!(acknowledged, [vec![true; 10], vec![false; 490]].concat());
     }
 
     #[test]

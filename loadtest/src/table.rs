@@ -4,11 +4,10 @@
 
 use std::io::Write;
 
-use anyhow::ensure;
 use serde_json::{Value, json};
 
 use crate::candidate::Round;
-use crate::check::Verdict;
+use crate::check;
 use crate::measure::{Measured, Report};
 use crate::peers;
 use crate::statistics;
@@ -36,13 +35,7 @@ impl Ratio<'_> {
 pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
     let said = if as_json { format!("{}\n", object(report)) } else { table(report) };
     std::io::stdout().write_all(said.as_bytes())?;
-    ensure!(stands(report), "the figures are void: not every text arrived as it should");
-    Ok(())
-}
-
-/// Whether the check found nothing, or was not wanted.
-fn stands(report: &Report) -> bool {
-    report.check.as_ref().is_none_or(Verdict::is_clean)
+    check::must_be_clean(report.check.as_ref())
 }
 
 /// What was measured, and the ratios of the table.
@@ -108,8 +101,7 @@ fn table(report: &Report) -> String {
         let rounds = ratio(peer, service, CPU).rounds;
         said += &format!("\nCPU a text, {} ÷ ours: {}{}", peer.name, spread(&rounds), goal(&peer.name, &rounds));
     }
-    let check = check.as_ref().map_or("not checked: --no-check".to_owned(), Verdict::to_string);
-    said + &format!("\n\n{check}\n")
+    said + &format!("\n\n{}\n", check::told(check.as_ref(), "--no-check"))
 }
 
 /// What is known of the requests to the brokers.
@@ -185,6 +177,7 @@ pub fn median(sorted: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Verdict;
 
     fn measured(name: &str, rounds: &[(f64, f64)]) -> Measured {
         let round = |(rate, cpu): &(f64, f64)| Round { requests_per_second: *rate, cpu_microseconds_per_text: *cpu };
@@ -245,7 +238,8 @@ mod tests {
         assert!(said.contains("other: cannot be had here: refused"), "{said}");
         assert!(said.contains("of 3 acknowledged texts 1 are lost, 0 doubled"), "{said}");
         assert!(said.contains("ours: this build does not count its requests"), "{said}");
-        assert!(!stands(&report), "what is lost makes the run fail");
+        assert!(check::must_be_clean(report.check.as_ref()).is_err(), "what is lost makes the run fail");
+        assert!(check::must_be_clean(None).is_ok());
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Which records should be there, and which are.
 //!
-//! Comes in: how often each text was sent, every record on the topics, how many texts went into the journal. Goes
-//! out: a `Verdict`.
-//! Always true: a text is expected from the service once, however often and in however many pieces it was
-//! sent, and of every floor and peer a record for each request. The service may write a text again under the id it had:
-//! one that waited too long for the brokers goes by way of the journal too, and readers drop ids that they have seen.
-//! So such texts are told apart from those with several ids, and are no fault as long as the journal took as many.
-//! Of each text one byte for each kind of server is kept, and eight of a hash of its first id. Servers are told apart
-//! by what they write: floors change the beginning of the id they repeat, the service's records have headers and
-//! peers' have none.
+//! Comes in: how often each text was sent, and whether it was acknowledged; every record on the topics; how many texts
+//! went into the journal. Goes out: a `Verdict`.
+//! Always true: a text that was acknowledged is expected from the service once, however often and in however many
+//! pieces it was sent, and of every floor and peer a record for each request, unless they are left aside. A text that
+//! was refused or never answered may be there once, and need not; of one whose pieces were not all acknowledged nothing
+//! is said, for what there is of it goes out after its time. The service may write a text again under the id it had: one
+//! that waited too long for the brokers goes by way of the journal too, and readers drop ids that they have seen. So
+//! such texts are told apart from those with several ids, and are no fault as long as the journal took as many.
+//! Of each text one byte for each kind of server is kept, one of whether it is owed, and eight of a hash of its first
+//! id. Servers are told apart by what they write: floors change the beginning of the id they repeat, the service's
+//! records have headers and peers' have none.
 //! Not here: reading the topics.
 
 use std::borrow::Cow;
@@ -51,6 +53,8 @@ pub struct Judge<'a> {
     run: u32,
     /// Requests of each text, by its number; nothing is at 0.
     sent: &'a [u8],
+    /// Whether the service acknowledged the text.
+    owed: &'a [bool],
     peers: usize,
     /// Of each text, as are the two below.
     service: Vec<Lies>,
@@ -58,8 +62,8 @@ pub struct Judge<'a> {
     ids: Vec<u64>,
     /// Records.
     of_peers: Vec<u8>,
-    /// Records of each floor.
-    floors: Vec<u64>,
+    /// Records of each floor, where they are counted.
+    floors: Option<Vec<u64>>,
     misrouted: u64,
     changed: u64,
     foreign: u64,
@@ -70,6 +74,8 @@ pub struct Judge<'a> {
 pub struct Verdict {
     /// Texts acknowledged.
     pub texts: u64,
+    /// There, and not acknowledged: refused, or never answered.
+    pub unacknowledged: u64,
     /// Acknowledged, and nowhere.
     pub lost: u64,
     /// There under several ids.
@@ -90,16 +96,18 @@ pub struct Verdict {
 }
 
 impl<'a> Judge<'a> {
-    pub fn new(script: &'a Script, run: u32, sent: &'a [u8], others: &Others) -> Self {
+    /// Of each text how often it was sent, and whether it was acknowledged.
+    pub fn new(script: &'a Script, run: u32, (sent, owed): (&'a [u8], &'a [bool]), others: &Others) -> Self {
         Self {
             script,
             run,
             sent,
+            owed,
             peers: others.peers,
             service: vec![Lies::Nowhere; sent.len()],
             ids: vec![0; sent.len()],
             of_peers: vec![0; sent.len()],
-            floors: vec![0; others.floors],
+            floors: others.floors.map(|floors| vec![0; floors]),
             misrouted: 0,
             changed: 0,
             foreign: 0,
@@ -109,9 +117,10 @@ impl<'a> Judge<'a> {
     /// One record: the place of its topic, whether it has headers, its value.
     pub fn take(&mut self, topic: usize, has_headers: bool, value: &[u8]) {
         if let Some(floor) = floor::of_record(value) {
-            match self.floors.get_mut(floor) {
-                Some(count) => *count += 1,
-                None => self.foreign += 1,
+            match self.floors.as_mut().map(|floors| floors.get_mut(floor)) {
+                Some(Some(count)) => *count += 1,
+                Some(None) => self.foreign += 1,
+                None => {}
             }
             return;
         }
@@ -130,12 +139,15 @@ impl<'a> Judge<'a> {
             self.changed += 1;
             return;
         }
+        let told = self.script.text(number);
+        if told.parts > 1 && !self.owed[place] {
+            return;
+        }
         if has_headers {
             self.count(place, &seen.id);
         } else {
             self.of_peers[place] = self.of_peers[place].saturating_add(1);
         }
-        let told = self.script.text(number);
         let lacks_id = has_headers && seen.id.is_empty();
         self.misrouted += u64::from(topic != usize::from(told.department));
         self.changed += u64::from(seen.text != told.text || seen.from != told.from || lacks_id);
@@ -161,19 +173,18 @@ impl<'a> Judge<'a> {
     pub fn verdict(&self, journalled: u64) -> Verdict {
         let Self { misrouted, changed, foreign, .. } = *self;
         let mut verdict = Verdict { misrouted, changed, foreign, journalled, ..Verdict::default() };
-        for ((sent, lies), of_peers) in self.sent.iter().zip(&self.service).zip(&self.of_peers) {
-            let sent = u64::from(*sent);
-            verdict.texts += sent.min(1);
-            match lies {
-                Lies::Nowhere => verdict.lost += sent.min(1),
-                Lies::Once => {}
-                Lies::Repeated => verdict.repeated += 1,
-                Lies::Doubled => verdict.doubled += 1,
-            }
-            verdict.count_other(sent * self.peers as u64, u64::from(*of_peers));
+        for (lies, is_owed) in self.service.iter().zip(self.owed) {
+            verdict.texts += u64::from(*is_owed);
+            verdict.lost += u64::from(*is_owed && *lies == Lies::Nowhere);
+            verdict.unacknowledged += u64::from(!is_owed && *lies != Lies::Nowhere);
+            verdict.repeated += u64::from(*lies == Lies::Repeated);
+            verdict.doubled += u64::from(*lies == Lies::Doubled);
+        }
+        for (sent, of_peers) in self.sent.iter().zip(&self.of_peers) {
+            verdict.count_other(u64::from(*sent) * self.peers as u64, u64::from(*of_peers));
         }
         let requests = self.sent.iter().map(|sent| u64::from(*sent)).sum();
-        self.floors.iter().for_each(|records| verdict.count_other(requests, *records));
+        self.floors.iter().flatten().for_each(|records| verdict.count_other(requests, *records));
         verdict
     }
 }
@@ -198,7 +209,7 @@ impl Verdict {
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { texts, lost, doubled, repeated, journalled, misrouted, changed, .. } = self;
-        let Self { others_missing, others_too_many, foreign, .. } = self;
+        let Self { unacknowledged, others_missing, others_too_many, foreign, .. } = self;
         match (self.is_clean(), repeated) {
             (true, 0) => write!(f, "each of {texts} acknowledged texts lies once on its topic, unchanged")?,
             (true, _) => write!(f, "each of {texts} acknowledged texts lies on its topic, unchanged")?,
@@ -213,6 +224,9 @@ impl std::fmt::Display for Verdict {
                 f,
                 "; {repeated} lie there more than once, each under one id, and the journal took {journalled} texts"
             )?;
+        }
+        if *unacknowledged > 0 {
+            write!(f, "; {unacknowledged} texts without a 200 are there too")?;
         }
         if *foreign > 0 { write!(f, " ({foreign} records of other measurements lie there too)") } else { Ok(()) }
     }

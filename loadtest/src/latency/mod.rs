@@ -6,7 +6,8 @@
 //! Always true: the capacity is our own closed loop's, measured in the same run; all servers get the same
 //! rate in turns; a run whose generator fell behind (`pace`) is done anew, a few times, and then all fails;
 //! at a constant rate every text is answered 200, or all fails: only ramps and spikes may go past what is
-//! let in. Counts and times are bounded; what is made here is gone at the end.
+//! let in; every text that the service answered 200 lies on its topic (`check`), or all fails, and the floors' are not
+//! looked for. Counts and times are bounded; what is made here is gone at the end.
 //! Not here: the open loop (`pour`), when texts are due (`schedule`), reloads (`routes`).
 
 mod curves;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
+use crate::check::{self, Others};
 use crate::cpu;
 use crate::drive::{self, Crowd};
 use crate::floor::{self, Kind};
@@ -138,6 +140,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let report = measured?;
     deleted?;
     report::print(&report, arguments.json)?;
+    check::must_be_clean(report.check.as_ref())?;
     arguments.plot.as_ref().map_or(Ok(()), |file| plot::write(file, &curves::chart(&report)))
 }
 
@@ -152,7 +155,11 @@ fn measure(
     let mut texts = Texts::of_folder(mix, arguments.seed, &folder.config, topics)?;
     let crowd = Crowd::all_at_once(arguments.connections.into());
     let mut closed_loop = |server: &Server, count: usize| {
-        let took = drive::run(server.address, crowd, &texts.sign(count)?, || {})?;
+        let requests = texts.sign(count)?;
+        let took = drive::run(server.address, crowd, &requests, || {})?;
+        if server.is_service() {
+            texts.acknowledge(&requests, |_| true);
+        }
         anyhow::Ok(count as f64 / took.as_secs_f64())
     };
     closed_loop(&service, WARM_UP)?;
@@ -186,7 +193,9 @@ fn measure(
     }
     let memory = |(_, server): &(String, Server)| cpu::memory_peak_mib(server.pid());
     let memory_peak_mib = servers.iter().map(memory).collect::<anyhow::Result<_>>()?;
-    Ok(Report::new(arguments, capacity, loads, memory_peak_mib))
+    // While the service still runs: it may have a text to join, or to bring from its journal.
+    let check = if arguments.embedded { None } else { Some(check::run(folder, &texts, &Others::LEFT_ASIDE)?) };
+    Ok(Report::new(arguments, capacity, loads, memory_peak_mib, check))
 }
 
 fn loads(arguments: &Arguments, capacity: f64, servers: &[(String, Server)]) -> Vec<Load> {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Arguments;
+use crate::check::{self, Verdict};
 use crate::pace;
 use crate::schedule::Profile;
 use crate::table::median;
@@ -31,6 +32,8 @@ pub struct Report {
     pub loads: Vec<Load>,
     /// Of each server, over all loads.
     pub memory_peak_mib: Vec<u64>,
+    /// What the topics said; nothing of the embedded store.
+    pub check: Option<Verdict>,
     #[serde(skip)]
     is_reload: bool,
 }
@@ -107,7 +110,13 @@ pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
 }
 
 impl Report {
-    pub fn new(arguments: &Arguments, capacity: f64, loads: Vec<Load>, memory_peak_mib: Vec<u64>) -> Self {
+    pub fn new(
+        arguments: &Arguments,
+        capacity: f64,
+        loads: Vec<Load>,
+        memory_peak_mib: Vec<u64>,
+        check: Option<Verdict>,
+    ) -> Self {
         let &Arguments { connections, topics, replication, profile, seconds, .. } = arguments;
         Self {
             connections,
@@ -120,6 +129,7 @@ impl Report {
             stretches: arguments.stretches(),
             loads,
             memory_peak_mib,
+            check,
             is_reload: arguments.reload,
         }
     }
@@ -164,7 +174,7 @@ impl Report {
                 "\np99 at {share:.2}, {stretch}, ours ÷ {other}: median {median:.2} ({least:.2} to {most:.2})"
             );
         }
-        said + "\n"
+        said + &format!("\n\n{}\n", check::told(self.check.as_ref(), check::EMBEDDED))
     }
 
     /// Beside each floor, stretch by stretch; or ours in reloads beside ours before.
@@ -251,6 +261,7 @@ pub mod tests {
             stretches: stretches.iter().map(|name| (*name).to_owned()).collect(),
             loads: vec![Load { share: 0.5, rate: 1_000.0, servers }],
             memory_peak_mib: vec![40],
+            check: None,
             is_reload,
         }
     }
@@ -265,6 +276,7 @@ pub mod tests {
         let said = report(false, &["all"], servers).table();
         assert!(said.contains("p99 at 0.50, all, ours ÷ floor: median 2.00 (1.00 to 3.00)"), "{said}");
         assert!(said.contains("ours: peak memory 40 MiB"), "{said}");
+        assert!(said.ends_with("\n\nnot checked: the embedded store has no topics to read\n"), "{said}");
     }
 
     #[test]

@@ -48,6 +48,10 @@ pub fn counted(plan: &Plan<'_>, server: &Server, texts: &mut Texts, routes: &Rou
         } else {
             pour(plan, server, &requests, &|event| plan.stretch(event))?
         };
+        // Whether the run counts or not; what floors acknowledge is not looked for.
+        if server.is_service() {
+            texts.acknowledge(&requests, |place| poured.acknowledged[place].get());
+        }
         let fault = poured.pace.fault();
         Ok((poured, fault))
     };

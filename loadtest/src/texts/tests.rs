@@ -123,6 +123,32 @@ fn pieces_share_a_reference_and_make_the_whole() {
 }
 
 #[test]
+fn a_text_is_owed_once_it_was_answered_as_a_whole_or_in_all_its_pieces() {
+    let owed = |texts: &Texts| texts.owed().into_iter().filter(|is_owed| *is_owed).count();
+    let mut whole = texts(&mix("[carriers]\ngeneric = 1\n[shares]\nduplicates = 0.25\n"), 3, 2);
+    let requests = whole.sign(1_000).expect("signed");
+    assert_eq!(owed(&whole), 0, "nothing was answered");
+    // Of a text that is sent again any answer will do.
+    let last = (0..requests.len()).rev().find(|place| requests.parcels[..*place].contains(&requests.parcels[*place]));
+    whole.acknowledge(&requests, |place| Some(place) == last);
+    let repeated = requests.parcels[last.expect("a repeat")].0;
+    let expected: Vec<bool> = (0..=whole.count() as u64).map(|number| number == repeated).collect();
+    assert_eq!(whole.owed(), expected);
+    whole.acknowledge(&requests, |_| true);
+    assert_eq!(owed(&whole), whole.count());
+
+    let mut in_pieces = texts(&mix("[carriers]\nvonage = 1\n[shares]\nparts = 1\n"), 5, 3);
+    let requests = in_pieces.sign(100).expect("signed");
+    let first: Vec<usize> = (0..requests.len()).filter(|place| requests.parcels[*place].0 == 1).collect();
+    let (last, others) = first.split_last().expect("pieces");
+    in_pieces.acknowledge(&requests, |place| others.contains(&place));
+    in_pieces.acknowledge(&requests, |place| others.contains(&place));
+    assert_eq!(owed(&in_pieces), 0, "a piece is missing");
+    in_pieces.acknowledge(&requests, |place| place == *last);
+    assert!(in_pieces.owed()[1] && owed(&in_pieces) == 1);
+}
+
+#[test]
 fn without_a_mix_all_requests_are_alike_and_ids_tell_numbers() {
     let folder = Folder::mixed(Cluster::small("127.0.0.1:1"), &[]).expect("settings");
     let mut texts = Texts::new(folder.config.accounts[0].0.clone(), 3);

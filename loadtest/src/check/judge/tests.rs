@@ -1,11 +1,15 @@
 //! The judge is given records that somebody made up.
 
 use super::*;
+use crate::texts::{Mix, entries};
 
 const RUN: u32 = 7;
 
 /// Texts 1 to 3 on two topics, the second one sent twice.
 const SENT: [u8; 4] = [0, 1, 2, 1];
+const ALL: [bool; 4] = [false, true, true, true];
+
+const NOBODY: Others = Others { floors: Some(0), peers: 0 };
 
 fn value(script: &Script, number: u64, change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
     let told = script.text(number);
@@ -19,7 +23,7 @@ fn value(script: &Script, number: u64, change: impl FnOnce(&mut serde_json::Valu
 /// the journal.
 fn judged_of(records: &[(u64, usize, &str)], journalled: u64) -> Verdict {
     let script = Script::plain(2);
-    let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 0, peers: 0 });
+    let mut judge = Judge::new(&script, RUN, (&SENT, &ALL), &NOBODY);
     for (number, topic, id) in records {
         judge.take(*topic, true, &value(&script, *number, |record| record["id"] = (*id).into()));
     }
@@ -108,11 +112,11 @@ fn other_words_another_sender_and_what_cannot_be_read_are_changes() {
         |record| record["id"] = "".into(),
     ];
     for change in texts {
-        let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 0, peers: 0 });
+        let mut judge = Judge::new(&script, RUN, (&SENT, &ALL), &NOBODY);
         judge.take(1, true, &value(&script, 1, change));
         assert_eq!(judge.verdict(0).changed, 1);
     }
-    let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 0, peers: 0 });
+    let mut judge = Judge::new(&script, RUN, (&SENT, &ALL), &NOBODY);
     judge.take(1, true, b"{");
     judge.take(
         1,
@@ -125,7 +129,7 @@ fn other_words_another_sender_and_what_cannot_be_read_are_changes() {
 #[test]
 fn floors_and_peers_owe_a_record_for_each_request() {
     let script = Script::plain(2);
-    let mut judge = Judge::new(&script, RUN, &SENT, &Others { floors: 2, peers: 1 });
+    let mut judge = Judge::new(&script, RUN, (&SENT, &ALL), &Others { floors: Some(2), peers: 1 });
     let of_floor = |floor: usize| {
         value(&script, 1, |record| record["carrier_message_id"] = format!("floor-{floor:02}-00000007").into())
     };
@@ -140,6 +144,59 @@ fn floors_and_peers_owe_a_record_for_each_request() {
     assert_eq!((verdict.others_missing, verdict.others_too_many, verdict.lost), (1, 1, 3));
     judge.take(0, false, &value(&script, 2, |_| ()));
     assert!(judge.verdict(0).others_missing == 0);
+}
+
+#[test]
+fn what_was_not_acknowledged_may_be_there_once_and_need_not() {
+    let script = Script::plain(2);
+    for (owed, records, expected, is_clean) in [
+        // The last two were refused or never answered.
+        (2, &[(1, 1, "a")][..], Verdict { texts: 1, ..Verdict::default() }, true),
+        (2, &[(1, 1, "a"), (2, 0, "b")], Verdict { texts: 1, unacknowledged: 1, ..Verdict::default() }, true),
+        (2, &[(2, 0, "b")], Verdict { texts: 1, lost: 1, unacknowledged: 1, ..Verdict::default() }, false),
+        (
+            2,
+            &[(1, 1, "a"), (2, 0, "b"), (2, 0, "c")],
+            Verdict { texts: 1, unacknowledged: 1, doubled: 1, ..Verdict::default() },
+            false,
+        ),
+        (
+            2,
+            &[(1, 1, "a"), (3, 0, "b")],
+            Verdict { texts: 1, unacknowledged: 1, misrouted: 1, ..Verdict::default() },
+            false,
+        ),
+        (1, &[], Verdict::default(), true),
+    ] {
+        let owed: Vec<bool> = (0..SENT.len()).map(|number| (1..owed).contains(&number)).collect();
+        let mut judge = Judge::new(&script, RUN, (&SENT, &owed), &Others::LEFT_ASIDE);
+        for (number, topic, id) in records {
+            judge.take(*topic, true, &value(&script, *number, |record| record["id"] = (*id).into()));
+        }
+        let verdict = judge.verdict(0);
+        assert_eq!(verdict, expected);
+        assert_eq!(verdict.is_clean(), is_clean, "{verdict}");
+        assert_eq!(verdict.to_string().contains("; 1 texts without a 200 are there too"), expected.unacknowledged == 1);
+    }
+}
+
+#[test]
+fn of_a_text_whose_pieces_were_not_all_acknowledged_nothing_is_said() {
+    let mix = Mix::parse("[carriers]\nvonage = 1\n[shares]\nparts = 1\n").expect("a mix");
+    let script = Script::mixed(&mix, &entries(&mix).expect("able carriers"), 1, 1);
+    for (owed, changed) in [([false; 4], 0), (ALL, 1)] {
+        let mut judge = Judge::new(&script, RUN, (&SENT, &owed), &NOBODY);
+        judge.take(0, true, &value(&script, 1, |record| record["text"] = "the first piece".into()));
+        assert_eq!((judge.verdict(0).changed, judge.verdict(0).unacknowledged), (changed, 0));
+    }
+}
+
+#[test]
+fn floors_that_are_left_aside_owe_nothing_and_their_records_are_known() {
+    let script = Script::plain(2);
+    let mut judge = Judge::new(&script, RUN, (&SENT, &[false; 4]), &Others::LEFT_ASIDE);
+    judge.take(0, true, &value(&script, 1, |record| record["carrier_message_id"] = "floor-05-00000007".into()));
+    assert_eq!(judge.verdict(0), Verdict::default());
 }
 
 #[test]
