@@ -60,6 +60,8 @@ pub struct Measured {
 pub struct Round {
     /// Runs before it that did not.
     pub discarded: u8,
+    /// Of the server over the whole run, with what no stretch counts: the lead-in, connections, reloads.
+    pub cpu_microseconds_per_text: f64,
     pub stretches: Vec<Latencies>,
 }
 
@@ -246,7 +248,7 @@ pub mod tests {
             (0..1_000).for_each(|_| tally.record(Duration::from_millis(*ms)));
             Latencies::of(&tally)
         };
-        Round { discarded: 0, stretches: stretches.iter().map(of).collect() }
+        Round { discarded: 0, cpu_microseconds_per_text: 20.0, stretches: stretches.iter().map(of).collect() }
     }
 
     pub fn report(is_reload: bool, stretches: &[&str], servers: Vec<Measured>) -> Report {

@@ -1,8 +1,8 @@
 //! One run to one server, done anew when the generator could not keep up.
 //!
-//! Comes in: a plan and a server. Goes out: the latencies of each stretch. Always true: what comes in the
-//! first half second of a constant rate counts for nothing (connections are new, the server was idle); a
-//! server's texts are new to it in each attempt. Not here: whose turn it is.
+//! Comes in: a plan and a server. Goes out: the latencies of each stretch, and CPU of the server for each text. Always
+//! true: what comes in the first half second of a constant rate counts for nothing but CPU (connections are new, the
+//! server was idle); a server's texts are new to it in each attempt. Not here: whose turn it is.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use anyhow::{Context, ensure};
 use super::Arguments;
 use super::report::{Latencies, Round};
 use super::routes::{Reloads, Routes};
+use crate::cpu;
 use crate::pace::{self, Pace};
 use crate::pour::{self, Event, Flow, Poured};
 use crate::schedule::{Profile, Schedule};
@@ -43,21 +44,24 @@ impl<'a> Plan<'a> {
 pub fn counted(plan: &Plan<'_>, server: &Server, texts: &mut Texts, routes: &Routes) -> anyhow::Result<Round> {
     let run = || {
         let requests = texts.sign(plan.schedule.count())?;
+        let before = cpu::used(server.pid())?;
         let poured = if plan.arguments.reload {
             while_reloading(plan, server, routes, &requests)?
         } else {
             pour(plan, server, &requests, &|event| plan.stretch(event))?
         };
+        let used = cpu::used(server.pid())?.saturating_sub(before);
         // Whether the run counts or not; what floors acknowledge is not looked for.
         if server.is_service() {
             texts.acknowledge(&requests, |place| poured.acknowledged[place].get());
         }
         let fault = poured.pace.fault();
-        Ok((poured, fault))
+        Ok(((poured, used.as_secs_f64() * 1e6 / requests.len() as f64), fault))
     };
     let ran = pace::counted("lower --shares or --rate", run);
-    let (poured, discarded) = ran.with_context(|| format!("at {:.0} texts a second", plan.schedule.rate))?;
-    plan.judge(&poured, discarded)
+    let ran = ran.with_context(|| format!("at {:.0} texts a second", plan.schedule.rate))?;
+    let ((poured, cpu_microseconds_per_text), discarded) = ran;
+    Ok(Round { discarded, cpu_microseconds_per_text, stretches: plan.judge(&poured)? })
 }
 
 fn pour(
@@ -103,7 +107,7 @@ impl Plan<'_> {
         (event.due >= self.lead_in).then(|| self.schedule.stretch(event.due))
     }
 
-    fn judge(&self, poured: &Poured, discarded: u8) -> anyhow::Result<Round> {
+    fn judge(&self, poured: &Poured) -> anyhow::Result<Vec<Latencies>> {
         let stretches: Vec<_> = poured.tallies.iter().map(Latencies::of).collect();
         if self.schedule.profile == Profile::Constant {
             for Latencies { refused, broken, unanswered, .. } in &stretches {
@@ -114,6 +118,6 @@ impl Plan<'_> {
                 );
             }
         }
-        Ok(Round { discarded, stretches })
+        Ok(stretches)
     }
 }

@@ -9,7 +9,10 @@
 //! throughout; brokers are thawed however a round ends; a round whose generator fell behind (`pace`) is done
 //! anew, a few times, and then all fails; every text that was answered 200 lies on its topic at the end, or all fails;
 //! texts, connections and times are bounded.
-//! Not here: reading the topics (`check`); whether texts outlive other faults (that is the ledger's).
+//! Not here: how it is shown (`report`); reading the topics (`check`); whether texts outlive other faults (that is the
+//! ledger's).
+
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,15 +24,16 @@ use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::check::{self, Others, Verdict};
+use crate::check::{self, Others};
 use crate::drive::{self, Crowd};
 use crate::pace::{self, Pace, Ran};
 use crate::pour::{self, Flow, Poured};
 use crate::schedule::Schedule;
 use crate::servers::{self, Server};
 use crate::settings::{Cluster, Folder};
-use crate::tally::Tally;
 use crate::texts::Texts;
+
+use report::{Answers, Report, Round};
 
 /// Texts before anything is measured.
 const WARM_UP: usize = 20_000;
@@ -67,19 +71,12 @@ pub struct Arguments {
     seconds: u8,
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     rounds: u8,
+    /// One JSON object instead of the table
+    #[arg(long)]
+    json: bool,
     /// The binary to measure; built from this workspace if left out
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
-}
-
-/// One outage and what came after it.
-struct Round {
-    capacity: f64,
-    waiting: f64,
-    flowing: Duration,
-    empty: Duration,
-    during: Tally,
-    after: Tally,
 }
 
 /// The brokers, and the script that stops and continues them.
@@ -104,18 +101,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // However it ended, the cluster is whole for whoever comes next.
     brokers.signal("thaw")?;
     folder.delete_topics()?;
-    let (rounds, check) = measured?;
-    print(&rounds, arguments, &check);
-    check::must_be_clean(Some(&check))
+    let report = measured?;
+    report::print(&report, arguments.json)?;
+    check::must_be_clean(Some(&report.check))
 }
 
-/// Each round, and how many before it did not count; what the topic said of all of them.
-fn measure(
-    arguments: &Arguments,
-    folder: &Folder,
-    service: &Server,
-    brokers: &Brokers<'_>,
-) -> anyhow::Result<(Vec<(Round, u8)>, Verdict)> {
+fn measure(arguments: &Arguments, folder: &Folder, service: &Server, brokers: &Brokers<'_>) -> anyhow::Result<Report> {
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
     let mut texts = Texts::new(account.clone(), 1);
     closed_loop(arguments, service, &mut texts, WARM_UP)?;
@@ -123,7 +114,9 @@ fn measure(
     let mut run = || outage(arguments, service, brokers, &topic, &mut texts);
     let rounds = (0..arguments.rounds).map(|_| pace::counted("lower --share or --crowd", &mut run));
     let rounds = rounds.collect::<anyhow::Result<_>>()?;
-    Ok((rounds, check::run(folder, &texts, &Others::LEFT_ASIDE)?))
+    // While the service still runs: it may have a text to bring from its journal.
+    let check = check::run(folder, &texts, &Others::LEFT_ASIDE)?;
+    Ok(Report::new(arguments, rounds, check))
 }
 
 /// Texts a second of connections that wait for their answers.
@@ -178,11 +171,13 @@ fn outage(
     })?;
     texts.acknowledge(&new, |place| after.acknowledged[place].get());
     let fault = during.pace.fault().or(after.pace.fault());
-    Ok((Round { capacity, waiting, flowing, empty, during: only(during)?, after: only(after)? }, fault))
+    let (flowing_seconds, empty_seconds) = (flowing.as_secs_f64(), empty.as_secs_f64());
+    let (during, after) = (answers(&during)?, answers(&after)?);
+    Ok((Round { capacity, waiting, flowing_seconds, empty_seconds, during, after }, fault))
 }
 
-fn only(poured: Poured) -> anyhow::Result<Tally> {
-    poured.tallies.into_iter().next().context("there is one")
+fn answers(poured: &Poured) -> anyhow::Result<Answers> {
+    poured.tallies.first().map(Answers::of).context("there is one tally")
 }
 
 /// The number of texts in the journal, once it is as it should be; the gauge is set every second.
@@ -254,29 +249,4 @@ impl<'a> Brokers<'a> {
         config.set("bootstrap.servers", &self.addresses).set("group.id", "loadtest");
         Ok(config.set("reconnect.backoff.max.ms", "100").create()?)
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the report")]
-fn print(rounds: &[(Round, u8)], arguments: &Arguments, check: &Verdict) {
-    println!("new texts all the while: {} of the capacity; deadline of an answer 2 s", arguments.share);
-    println!(
-        "capacity/s  waited  flowing after s  empty after s  drain/capacity | outage: sent in time late refused slowest s | after: sent in time late refused slowest s"
-    );
-    for (round, _) in rounds {
-        let (flowing, empty) = (round.flowing.as_secs_f64(), round.empty.as_secs_f64());
-        print!(
-            "{:>10.0} {:>7.0} {flowing:>16.2} {empty:>14.1} {:>15.2}",
-            round.capacity,
-            round.waiting,
-            round.waiting / empty / round.capacity
-        );
-        for tally in [&round.during, &round.after] {
-            let Tally { sent, in_time, late, refused, .. } = tally;
-            let [sent, in_time, late, refused] = [sent, in_time, late, refused].map(std::cell::Cell::get);
-            print!(" | {sent:>6} {in_time:>6} {late:>4} {refused:>4} {:>5.2}", tally.slowest().as_secs_f64());
-        }
-        println!();
-    }
-    print!("{}", pace::done_anew(rounds.iter().map(|(_, discarded)| *discarded)));
-    println!("{check}");
 }

@@ -7,9 +7,12 @@
 //! their ratio, what was refused, and how long a single text took right after the flood.
 //! Always true: both are measured against the same process; no two texts are alike; a text that no
 //! connection was free for is counted as held back, not as offered; a flood whose generator fell behind (`pace`)
-//! is done anew, a few times, and then all fails (the capacity before it was measured before the first); connections
-//! and times are bounded; through Kafka every text that was answered 200 lies on its topic, or all fails.
-//! Not here: reading the topics (`check`); whether what was answered 200 outlives a fault (that is the ledger's).
+//! is done anew after another look at the capacity, a few times, and then all fails; connections and times are bounded;
+//! through Kafka every text that was answered 200 lies on its topic, or all fails.
+//! Not here: how it is shown (`report`); reading the topics (`check`); whether what was answered 200 outlives a fault
+//! (that is the ledger's).
+
+mod report;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use crate::check::{self, Others, Verdict};
+use crate::check::{self, Others};
 use crate::cpu;
 use crate::drive::{self, Crowd};
 use crate::pace::{self, Pace, Ran};
@@ -28,6 +31,8 @@ use crate::servers::{self, Server};
 use crate::settings::{Cluster, Folder};
 use crate::tally::Tally;
 use crate::texts::Texts;
+
+use report::{Report, Round};
 
 /// Texts before anything is measured: a store that holds some is slower than an empty one.
 const WARM_UP: usize = 60_000;
@@ -62,26 +67,21 @@ pub struct Arguments {
     /// A Kafka broker; left out, the embedded store is measured
     #[arg(long)]
     brokers: Option<String>,
+    /// One JSON object instead of the table
+    #[arg(long)]
+    json: bool,
     /// The binary to measure; built from this workspace if left out
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
 }
 
-/// One capacity and the flood after it.
-struct Round {
-    capacity: f64,
-    offered: f64,
-    goodput: f64,
-    refused: f64,
-    late: usize,
-    held_back: usize,
-    first_after_ms: f64,
-    /// CPU of the service for each text while the capacity was measured, in microseconds.
-    cpu_each: f64,
-    /// CPU of the service for each request of the flood, refused or not.
-    cpu_each_in_flood: f64,
-    /// Floods before it that did not count.
-    discarded: u8,
+/// What a closed loop gave.
+#[derive(Clone, Copy)]
+struct Capacity {
+    /// Texts a second of connections that wait for their answers.
+    rate: f64,
+    /// CPU of the service for each, in microseconds.
+    cpu: f64,
 }
 
 /// What came of one flood.
@@ -113,54 +113,70 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let service = Server::service(&binary, &folder)?;
     let measured = measure(arguments, &folder, &service);
-    let memory = cpu::memory_peak_mib(service.pid());
     drop(service);
     if arguments.brokers.is_some() {
         folder.delete_topics()?;
     }
-    let (rounds, check) = measured?;
-    print(&rounds, memory?, check.as_ref());
-    check::must_be_clean(check.as_ref())
+    let report = measured?;
+    report::print(&report, arguments.json)?;
+    check::must_be_clean(report.check.as_ref())
 }
 
-/// The rounds, and what the topics said.
-fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::Result<(Vec<Round>, Option<Verdict>)> {
+fn measure(arguments: &Arguments, folder: &Folder, service: &Server) -> anyhow::Result<Report> {
     let (account, _) = folder.config.accounts.first().context("the settings have an account")?;
     let mut trial = Trial { arguments, service, texts: Texts::new(account.clone(), 1) };
-    let seconds = f64::from(arguments.seconds);
-    let (guess, _) = trial.closed_loop(WARM_UP)?;
-    let (mut capacity, mut cpu_each) = trial.closed_loop((guess * seconds) as usize)?;
+    let guess = trial.closed_loop(WARM_UP)?;
+    let mut capacity = trial.closed_loop(trial.texts_at(guess.rate))?;
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
-        let due = capacity * arguments.times;
-        let whole = LEAD_IN.as_secs_f64() + seconds;
-        let (flood, discarded) = pace::counted("lower --times or --crowd", || trial.flood(due))?;
+        let (round, after) = trial.round(capacity)?;
+        rounds.push(round);
+        capacity = after;
+    }
+    let memory_peak_mib = cpu::memory_peak_mib(service.pid())?;
+    // While the service still runs: it may have a text to bring from its journal.
+    let check = || check::run(folder, &trial.texts, &Others::LEFT_ASIDE);
+    let check = arguments.brokers.as_ref().map(|_| check()).transpose()?;
+    Ok(Report::new(arguments, rounds, memory_peak_mib, check))
+}
+
+impl Trial<'_> {
+    /// How many come in the time that counts.
+    fn texts_at(&self, rate: f64) -> usize {
+        (rate * f64::from(self.arguments.seconds)) as usize
+    }
+
+    /// A flood between two looks at the capacity, of which the second is the next round's first.
+    fn round(&mut self, last: Capacity) -> anyhow::Result<(Round, Capacity)> {
+        let Arguments { times, seconds, .. } = *self.arguments;
+        let (seconds, looked) = (f64::from(seconds), self.texts_at(last.rate));
+        let mut known = Some(last);
+        let flood = || {
+            // One that is done anew comes after another look: the one that did not count lies between.
+            let before = known.take().map_or_else(|| self.closed_loop(looked), Ok)?;
+            let (flood, fault) = self.flood(before.rate * times)?;
+            Ok(((before, flood), fault))
+        };
+        let ((before, flood), discarded) = pace::counted("lower --times or --crowd", flood)?;
+        let after = self.closed_loop(looked)?;
         let Flood { tally, first_after, used } = flood;
-        let sent = tally.sent.get();
-        let (before, cpu_before) = (capacity, cpu_each);
-        (capacity, cpu_each) = trial.closed_loop((before * seconds) as usize)?;
-        rounds.push(Round {
-            capacity: f64::midpoint(before, capacity),
+        let (whole, sent) = (LEAD_IN.as_secs_f64() + seconds, tally.sent.get());
+        let round = Round {
+            capacity: f64::midpoint(before.rate, after.rate),
             offered: sent as f64 / seconds,
             goodput: tally.in_time.get() as f64 / seconds,
             refused: tally.refused.get() as f64 / seconds,
             late: tally.late.get(),
-            held_back: ((due * seconds) as usize).saturating_sub(sent),
+            held_back: self.texts_at(before.rate * times).saturating_sub(sent),
             first_after_ms: first_after.as_secs_f64() * 1e3,
-            cpu_each: f64::midpoint(cpu_before, cpu_each),
-            cpu_each_in_flood: (used.as_secs_f64() / whole) * 1e6 / (sent as f64 / seconds),
+            cpu_microseconds_per_text: f64::midpoint(before.cpu, after.cpu),
+            cpu_microseconds_per_request_in_flood: (used.as_secs_f64() / whole) * 1e6 / (sent as f64 / seconds),
             discarded,
-        });
+        };
+        Ok((round, after))
     }
-    // While the service still runs: it may have a text to bring from its journal.
-    let check = || check::run(folder, &trial.texts, &Others::LEFT_ASIDE);
-    let check = arguments.brokers.as_ref().map(|_| check()).transpose()?;
-    Ok((rounds, check))
-}
 
-impl Trial<'_> {
-    /// Texts a second of connections that wait for their answers, and what one cost in microseconds of CPU.
-    fn closed_loop(&mut self, count: usize) -> anyhow::Result<(f64, f64)> {
+    fn closed_loop(&mut self, count: usize) -> anyhow::Result<Capacity> {
         let Self { arguments, service, .. } = *self;
         let requests = self.texts.sign(count)?;
         let before = cpu::used(service.pid())?;
@@ -169,7 +185,7 @@ impl Trial<'_> {
         let took = drive::run(service.address, crowd, &requests, || {})?;
         let used = cpu::used(service.pid())?.saturating_sub(before);
         self.texts.acknowledge(&requests, |_| true);
-        Ok((count as f64 / took.as_secs_f64(), used.as_secs_f64() * 1e6 / count as f64))
+        Ok(Capacity { rate: count as f64 / took.as_secs_f64(), cpu: used.as_secs_f64() * 1e6 / count as f64 })
     }
 
     fn flood(&mut self, offered: f64) -> anyhow::Result<Ran<Flood>> {
@@ -204,24 +220,4 @@ impl Trial<'_> {
         let tally = poured.tallies.into_iter().next().context("there are two")?;
         Ok((Flood { tally, first_after, used }, fault))
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the report")]
-fn print(rounds: &[Round], memory_mib: u64, check: Option<&Verdict>) {
-    println!(
-        "capacity/s  offered/s  goodput/s  refused/s   late  held back  next text ms  CPU µs each  in flood  goodput/capacity"
-    );
-    for round in rounds {
-        let &Round { capacity, offered, goodput, refused, late, held_back, first_after_ms, .. } = round;
-        let &Round { cpu_each, cpu_each_in_flood, .. } = round;
-        println!(
-            "{capacity:>10.0} {offered:>10.0} {goodput:>10.0} {refused:>10.0} {late:>6} {held_back:>10} {first_after_ms:>13.1} {cpu_each:>12.1} {cpu_each_in_flood:>9.1} {:>17.3}",
-            goodput / capacity
-        );
-    }
-    let mut ratios: Vec<f64> = rounds.iter().map(|round| round.goodput / round.capacity).collect();
-    ratios.sort_by(f64::total_cmp);
-    print!("{}", pace::done_anew(rounds.iter().map(|round| round.discarded)));
-    println!("median goodput/capacity {:.3}; peak memory {memory_mib} MiB", ratios[ratios.len() / 2]);
-    println!("{}", check::told(check, check::EMBEDDED));
 }
