@@ -1,8 +1,9 @@
 //! Throughput against departments, from what the closed loop said.
 //!
 //! Comes in: files of `loadtest --json`, of any numbers of topics. Goes out: an SVG with a line for each
-//! server: medians of rounds, of each number of topics. Always true: a server of one file alone has a point.
-//! Not here: how lines are drawn (`svg`); latency by percentile (`latency/report`).
+//! server: medians of rounds, of each number of topics; and one for the best working floor of each number, whichever
+//! that is. Always true: a server of one file alone has a point; without working floors there is no line of them.
+//! Not here: how lines are drawn (`svg`); latency by percentile (`latency/curves`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ use serde::Deserialize;
 
 use crate::svg::{Axis, Chart, Line};
 use crate::table::median;
+
+/// What the line of the working floors is called.
+const BEST_WORKING: &str = "best working floor";
 
 #[derive(Args)]
 pub struct Arguments {
@@ -35,6 +39,9 @@ struct Report {
     topics: u16,
     service: Server,
     floors: Vec<Server>,
+    /// Kept by later builds alone.
+    #[serde(default)]
+    working: Vec<Server>,
     peers: Vec<Server>,
 }
 
@@ -73,14 +80,12 @@ fn chart(mut reports: Vec<Report>) -> Chart {
     // In decades: 1, 10, 100, 1,000 departments are equally far apart.
     let at = |topics: u16| f64::from(topics).log10();
     let mut lines: Vec<Line> = Vec::new();
-    for Report { topics, service, floors, peers } in reports {
-        for Server { name, rounds } in [service].into_iter().chain(floors).chain(peers) {
-            let mut rates: Vec<f64> = rounds.iter().map(|round| round.requests_per_second).collect();
-            rates.sort_by(f64::total_cmp);
-            let point = (at(topics), median(&rates));
+    for report in reports {
+        for (name, rate) in report.rates() {
+            let point = (at(report.topics), rate);
             match lines.iter_mut().find(|line| line.name == name) {
                 Some(line) => line.points.push(point),
-                None => lines.push(Line { name, points: vec![point] }),
+                None => lines.push(Line { name: name.to_owned(), points: vec![point] }),
             }
         }
     }
@@ -96,30 +101,74 @@ fn chart(mut reports: Vec<Report>) -> Chart {
     }
 }
 
+impl Report {
+    /// What each line has at this number of topics.
+    fn rates(&self) -> Vec<(&str, f64)> {
+        let working = self.working.iter().map(Server::rate).max_by(f64::total_cmp);
+        let working = working.map(|rate| (BEST_WORKING, rate));
+        let ours = [&self.service].into_iter().chain(&self.floors).map(Server::named_rate);
+        ours.chain(working).chain(self.peers.iter().map(Server::named_rate)).collect()
+    }
+}
+
+impl Server {
+    fn named_rate(&self) -> (&str, f64) {
+        (&self.name, self.rate())
+    }
+
+    /// The median of its rounds.
+    fn rate(&self) -> f64 {
+        let mut rates: Vec<f64> = self.rounds.iter().map(|round| round.requests_per_second).collect();
+        rates.sort_by(f64::total_cmp);
+        median(&rates)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     /// As `loadtest --json` keeps it, with more than is drawn.
-    fn kept(topics: u16, service: &[f64], floor: &[f64]) -> Report {
-        let measured = |name: &str, rates: &[f64]| {
-            let round = |rate| json!({ "requests_per_second": rate, "cpu_microseconds_per_text": 1.0 });
-            json!({ "name": name, "rounds": rates.iter().map(round).collect::<Vec<_>>(), "memory_peak_mib": 1 })
-        };
-        let (service, floors) = (measured("ours", service), [measured("floor", floor)]);
-        let report = json!({ "topics": topics, "requests": 9, "service": service, "floors": floors, "peers": [] });
+    fn kept(topics: u16, service: &[f64], floor: &[f64], working: Option<Value>) -> Report {
+        let mut report = json!({ "topics": topics, "requests": 9, "peers": [] });
+        report["service"] = measured("ours", service);
+        report["floors"] = json!([measured("floor", floor)]);
+        if let Some(working) = working {
+            report["working"] = working;
+        }
         let said = json!({ "measured": report, "cpu_ratio": null }).to_string();
         serde_json::from_str::<Kept>(&said).expect("what was kept").measured
     }
 
+    fn measured(name: &str, rates: &[f64]) -> Value {
+        let round = |rate| json!({ "requests_per_second": rate, "cpu_microseconds_per_text": 1.0 });
+        json!({ "name": name, "rounds": rates.iter().map(round).collect::<Vec<_>>(), "memory_peak_mib": 1 })
+    }
+
+    fn lines(chart: &Chart) -> Vec<(&str, &[(f64, f64)])> {
+        chart.lines.iter().map(|line| (line.name.as_str(), line.points.as_slice())).collect()
+    }
+
     #[test]
     fn there_is_a_line_for_each_server_through_its_medians() {
-        let reports = vec![kept(100, &[3.0, 1.0, 2.0], &[1.0]), kept(1, &[5.0], &[9.0])];
-        let chart = chart(reports);
-        let lines: Vec<_> = chart.lines.iter().map(|line| (line.name.as_str(), line.points.as_slice())).collect();
-        assert_eq!(lines, [("ours", &[(0.0, 5.0), (2.0, 2.0)][..]), ("floor", &[(0.0, 9.0), (2.0, 1.0)][..])]);
+        // The one is of a build that had no working floors, the other measured none.
+        let chart = chart(vec![kept(100, &[3.0, 1.0, 2.0], &[1.0], None), kept(1, &[5.0], &[9.0], Some(json!([])))]);
+        let expected = [("ours", &[(0.0, 5.0), (2.0, 2.0)][..]), ("floor", &[(0.0, 9.0), (2.0, 1.0)][..])];
+        assert_eq!(lines(&chart), expected);
         assert!(chart.to_string().contains("departments, each with a topic"));
+    }
+
+    #[test]
+    fn the_working_floors_have_one_line_through_the_best_of_each_number() {
+        let working = |one: &[f64], other: &[f64]| Some(json!([measured("1:1", one), measured("0:1", other)]));
+        let chart = chart(vec![
+            kept(1, &[5.0], &[9.0], working(&[6.0], &[7.0])),
+            kept(10, &[5.0], &[9.0], None),
+            // The best by the median, though another had the best round.
+            kept(100, &[2.0], &[1.0], working(&[3.0, 4.0, 5.0], &[1.0, 2.0, 9.0])),
+        ]);
+        assert_eq!(lines(&chart)[2..], [("best working floor", &[(0.0, 7.0), (2.0, 4.0)][..])]);
     }
 }
