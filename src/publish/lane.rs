@@ -60,6 +60,11 @@ impl Lane {
         (engine.send(record), engine.serial)
     }
 
+    /// Whether records of a topic should come together while brokers take their time; not where each goes by itself.
+    pub(super) fn gathers(&self) -> bool {
+        self.batching == Batching::Shared && self.engine.load().gathers()
+    }
+
     /// Leaves the producer that holds a stalled record, if the lane has not left it yet and another
     /// is ready: the stalled record is sent again and again through its connection, and every text
     /// of the lane behind it would wait for each of these tries.

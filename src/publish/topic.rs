@@ -1,4 +1,4 @@
-//! What is known of one topic: its bound, its breaker, the producer it belongs to.
+//! What is known of one topic: its bound, its breaker, the producer it belongs to, what is under way.
 //!
 //! Comes in: what became of each of its records. Goes out: whether and when a text may go, and the
 //! metrics and the log's line when that changes.
@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::breaker::{Breaker, BreakerState, Outcome, Turn};
 use super::client::Settings;
 use super::fault::Fault;
+use super::gather::{Gather, UnderWay};
 use super::gauges::Gauges;
 use crate::telemetry::Metrics;
 
@@ -32,6 +33,7 @@ pub(super) struct Topic {
     /// Texts that wait for the brokers.
     pub(super) waiting: AtomicUsize,
     pub(super) breaker: Breaker,
+    gather: Gather,
     gauges: Gauges,
     /// Values of this size and beyond have been refused; they go by themselves. A refusal makes a
     /// producer begin its sequence anew, which takes half a second for every topic in it.
@@ -45,9 +47,15 @@ impl Topic {
             lane,
             waiting: AtomicUsize::new(0),
             breaker: Breaker::new(settings.stall, settings.probe_interval),
+            gather: Gather::new(),
             gauges: Gauges::new(metrics, label),
             refused_from: AtomicUsize::new(usize::MAX),
         }
+    }
+
+    /// Resolves when a record may be handed to a producer that gathers.
+    pub(super) async fn turn(&self) -> UnderWay<'_> {
+        self.gather.turn().await
     }
 
     /// Resolves when the breaker lets a text through.
