@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+
+use super::giving_way::giving_way;
 
 /// How long a file may take to be looked at, or read, before that is said and tried anew.
 const READ_MAX: Duration = Duration::from_secs(30);
@@ -36,13 +38,31 @@ impl Disk {
 
     /// Blocks a thread and not whoever asks.
     pub async fn ask<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
-        let thread = timeout(self.patience, self.threads.clone().acquire_owned()).await;
-        let thread = thread.map_err(|_| Late)?.map_err(|_| Late)?;
+        let thread = self.thread().await?;
         let asking = spawn_blocking(move || {
             let _until_it_is_back = thread;
             ask()
         });
-        timeout(self.patience, asking).await.map_err(|_| Late)?.map_err(|_| Late)
+        self.within(asking).await
+    }
+
+    /// The same of a file that may be large: to read it gives way to texts.
+    pub async fn read<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
+        let thread = self.thread().await?;
+        let reading = giving_way(move || {
+            let _until_it_is_back = thread;
+            read()
+        });
+        self.within(reading).await
+    }
+
+    async fn thread(&self) -> Result<OwnedSemaphorePermit, Late> {
+        let thread = timeout(self.patience, self.threads.clone().acquire_owned()).await;
+        thread.map_err(|_| Late)?.map_err(|_| Late)
+    }
+
+    async fn within<T, E>(&self, answer: impl Future<Output = Result<T, E>>) -> Result<T, Late> {
+        timeout(self.patience, answer).await.map_err(|_| Late)?.map_err(|_| Late)
     }
 }
 
@@ -115,7 +135,9 @@ mod tests {
         tokio::pin!(next);
         let waits = timeout(Duration::from_millis(1), &mut next).await;
         assert!(waits.is_err(), "no thread is left to ask");
+        assert_eq!(timeout(Duration::from_millis(1), disk.read(|| "never read")).await.ok(), None, "nor to read");
         releases.clear();
         assert_eq!(next.await, Ok("answered"));
+        assert_eq!(disk.read(|| "read").await, Ok("read"));
     }
 }

@@ -11,6 +11,7 @@ mod dead_letters;
 mod deliver;
 mod delivering;
 mod disk;
+mod giving_way;
 mod joining;
 mod journal;
 mod listeners;

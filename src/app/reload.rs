@@ -1,15 +1,15 @@
 //! The walk of a keyword reload: the file changed → read → built → tested → its topics exist → swapped.
 //!
 //! A table that is refused leaves the one in force as it is, with a gauge at 0 and a line for each
-//! problem. One that lacks nothing but topics is kept, and in force as soon as they are there. Texts that were claimed keep the decision they were given. Whoever asks does not wait: a file
-//! system may hang, and a large table takes its time.
+//! problem. One that lacks nothing but topics is kept, and in force as soon as they are there. Texts that were
+//! claimed keep the decision they were given. Whoever asks does not wait: a file system may hang, and a large table
+//! takes its time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::nice;
-use tokio::sync::oneshot::{self, error::RecvError};
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -23,6 +23,7 @@ use crate::publish::{Publisher, TopicAdmin};
 use crate::telemetry::Metrics;
 
 use super::disk::{Disk, Late, Looks};
+use super::giving_way::giving_way;
 use super::{StartError, build_table, log, table_of, topics};
 
 /// How often the routes file is looked at.
@@ -31,9 +32,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const ASK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a table may take to be built before that is said.
 const BUILD_MAX: Duration = Duration::from_secs(60);
-/// Of the thread that builds: a tenth of a core's time where texts want all of it, all of it where they do not. On
-/// Linux it is a thread's own.
-const BUILD_NICENESS: i32 = 10;
 
 /// How long requests may keep a table that is no longer in force from being freed aside, and how often they are looked at.
 const RETIRE_MAX: Duration = Duration::from_secs(60);
@@ -138,7 +136,7 @@ impl Reloader {
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
             let routes = self.config.routes.clone();
-            let Some(now) = self.from(disk, move || routes.stamp()).await else { continue };
+            let Some(now) = self.told(disk, disk.ask(move || routes.stamp()).await) else { continue };
             // Half a table can be valid, so a file is left alone until it rests. Whoever asks has finished writing.
             let is_new = looks.are_new(now);
             let again = waiting.take_if(|waiting| !is_asked && waiting.is_due(now));
@@ -162,7 +160,7 @@ impl Reloader {
 
     async fn attempt(&self, disk: &Disk) -> Attempt {
         let routes = self.config.routes.clone();
-        let table = match self.from(disk, move || routes.text()).await {
+        let table = match self.told(disk, disk.read(move || routes.text()).await) {
             None => return Attempt::Again,
             Some(Err(problem)) => Err(vec![problem]),
             Some(Ok(text)) => self.build(text.into_owned()).await,
@@ -192,9 +190,9 @@ impl Reloader {
         }
     }
 
-    /// What the disk gives; `None` when it takes too long, which has then been said.
-    async fn from<T: Send + 'static>(&self, disk: &Disk, ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        match disk.ask(ask).await {
+    /// What the disk gave; `None` when it took too long, which has then been said.
+    fn told<T>(&self, disk: &Disk, answer: Result<T, Late>) -> Option<T> {
+        match answer {
             Ok(answer) => Some(answer),
             Err(Late) => {
                 self.metrics.routes_last_reload_successful.set(0);
@@ -209,18 +207,10 @@ impl Reloader {
         }
     }
 
-    /// In a thread of its own, which gives way: a million keywords take seconds to build, and the texts that come
-    /// meanwhile need the cores.
+    /// A million keywords take seconds to build, and the texts that come meanwhile need the processors.
     async fn build(&self, text: String) -> Result<Table, Vec<Problem>> {
         let config = self.config.clone();
-        let (tell, mut building) = oneshot::channel();
-        let work = move || {
-            // Where it may not, it builds all the same.
-            let _ = nice(BUILD_NICENESS);
-            let _ = tell.send(table_of(&text, &config.routes, config.country));
-        };
-        // Without a thread nothing is told, as when it panics.
-        let _ = std::thread::Builder::new().name("routes".to_owned()).spawn(work);
+        let mut building = giving_way(move || table_of(&text, &config.routes, config.country));
         let built = match timeout(BUILD_MAX, &mut building).await {
             Ok(built) => built,
             Err(_) => {
@@ -297,17 +287,13 @@ impl Reloader {
     }
 }
 
-/// Frees a table once no request has it any more, in a thread that gives way like the one that built it: else a request
-/// would, and those behind it wait.
+/// Frees a table once no request has it any more, as it was built: else a request would, and those behind it wait.
 fn retire(table: Arc<Table>) {
-    let work = move || {
-        let _ = nice(BUILD_NICENESS);
+    // Nobody waits for it; without a thread it is freed here.
+    drop(giving_way(move || {
         let until = Instant::now() + RETIRE_MAX;
         while Arc::strong_count(&table) > 1 && Instant::now() < until {
             std::thread::sleep(RETIRE_LOOK);
         }
-        drop(table);
-    };
-    // Without a thread it is freed here.
-    let _ = std::thread::Builder::new().name("routes".to_owned()).spawn(work);
+    }));
 }
