@@ -63,7 +63,7 @@ impl Gather {
 
     /// Resolves when the record may be handed over.
     pub(super) async fn turn(&self) -> UnderWay<'_> {
-        if self.is_slow.load(Ordering::Relaxed) {
+        if !self.has_room() {
             // Late or not, it goes.
             let _ = timeout(PATIENCE, self.room()).await;
         }
@@ -78,27 +78,32 @@ impl Gather {
         UnderWay { gather: self, since }
     }
 
-    /// Resolves when nothing is under way, or only since so little time that this one goes with it, or when answers
-    /// are quick again: then others go by, and something is always under way.
     async fn room(&self) {
         loop {
             // Made before the question: what changes in between is not missed.
             let changed = self.changed.notified();
-            let is_quick = !self.is_slow.load(Ordering::Acquire);
-            if is_quick || self.under_way.load(Ordering::Acquire) == 0 || self.may_join() {
+            if self.has_room() {
                 return;
             }
             changed.await;
         }
     }
 
-    fn may_join(&self) -> bool {
-        let first = self.first.load(Ordering::Acquire);
-        u128::from(self.micros(Instant::now()).saturating_sub(first)) < JOIN.as_micros()
+    /// Answers are quick, and then others go by and something is always under way; or nothing is, or only since so
+    /// little time that one more goes with it.
+    fn has_room(&self) -> bool {
+        !self.is_slow.load(Ordering::Acquire) || self.under_way.load(Ordering::Acquire) == 0 || self.may_join()
     }
 
+    fn may_join(&self) -> bool {
+        let first = Duration::from_micros(self.first.load(Ordering::Acquire));
+        self.epoch.elapsed().saturating_sub(first) < JOIN
+    }
+
+    /// Microseconds, of which 64 bits hold half a million years.
     fn micros(&self, at: Instant) -> u64 {
-        u64::try_from(at.duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
+        let since = at.duration_since(self.epoch);
+        since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
     }
 }
 
@@ -112,7 +117,8 @@ impl Drop for UnderWay<'_> {
             gather.is_slow.store(is_slow, Ordering::Release);
         }
         let are_back = gather.under_way.fetch_sub(1, Ordering::AcqRel) == 1;
-        if are_back || is_news {
+        // While answers are quick nobody waits.
+        if is_news || are_back && is_slow {
             gather.changed.notify_waiters();
         }
     }

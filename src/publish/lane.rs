@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::Settings;
+use super::client::{Client, Settings};
 use super::context::Traffic;
 use super::engine::{Batching, Engine, Record, Report, Serial};
 use super::keeper::Keeper;
@@ -21,6 +21,8 @@ pub(super) struct Lane {
     engine: ArcSwap<Engine>,
     name: String,
     batching: Batching,
+    /// Whether records of a topic come together while brokers take their time (`gather`).
+    pub(super) gathers: bool,
 }
 
 impl Lane {
@@ -31,7 +33,9 @@ impl Lane {
         traffic: &Traffic,
     ) -> Result<Self, KafkaError> {
         let engine = Engine::start(settings, name, batching, traffic)?;
-        Ok(Self { engine: ArcSwap::from_pointee(engine), name: name.to_owned(), batching })
+        // What goes by itself gains nothing, and krafka does not poll without a pause.
+        let gathers = batching == Batching::Shared && settings.client == Client::Librdkafka;
+        Ok(Self { engine: ArcSwap::from_pointee(engine), name: name.to_owned(), batching, gathers })
     }
 
     /// A producer like the one at the time, of settings as they are now.
@@ -58,11 +62,6 @@ impl Lane {
     pub(super) fn send(&self, record: &Record<'_>) -> (Result<Report, RDKafkaErrorCode>, Serial) {
         let engine = self.engine.load();
         (engine.send(record), engine.serial)
-    }
-
-    /// Whether records of a topic should come together while brokers take their time; not where each goes by itself.
-    pub(super) fn gathers(&self) -> bool {
-        self.batching == Batching::Shared && self.engine.load().gathers()
     }
 
     /// Leaves the producer that holds a stalled record, if the lane has not left it yet and another

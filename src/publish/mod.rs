@@ -190,7 +190,7 @@ impl Publisher {
     /// From the record's turn to its report.
     async fn deliver(&self, lane: &Lane, topic: &Topic, turn: Turn, event: &Event) -> Result<(), RDKafkaErrorCode> {
         let key = key_text(&event.key);
-        let _under_way = if lane.gathers() { Some(topic.turn().await) } else { None };
+        let _under_way = if lane.gathers { Some(topic.turn().await) } else { None };
         let (sent, serial) = lane.send(&Record { topic: &topic.name, key, event, envelope: &self.0.envelope });
         let result = match sent {
             Ok(report) => self.await_report(lane, serial, topic, turn, report).await,

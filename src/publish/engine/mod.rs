@@ -114,11 +114,6 @@ impl Engine {
         }
     }
 
-    /// Whether records should come together while brokers take their time (`gather`).
-    pub(super) fn gathers(&self) -> bool {
-        matches!(self.producer, Producer::Librdkafka(_))
-    }
-
     /// Whether the brokers have given the producer its id.
     pub(super) fn has_id(&self) -> bool {
         match &self.producer {
