@@ -31,6 +31,7 @@ pub fn giving_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_work_is_nicer_than_who_waits_for_it() {
         let here = nice(0).expect("a niceness");

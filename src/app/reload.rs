@@ -200,7 +200,7 @@ impl Reloader {
                 tracing::error!(
                     %file,
                     seconds,
-                    "the routes file cannot be read: its file system does not answer; the table before stays in force"
+                    "the routes file cannot be read: its file system does not answer, or no thread was to be had; the table before stays in force"
                 );
                 None
             }

@@ -70,7 +70,7 @@ impl Kafka {
         self.conclude(journal, tried).await
     }
 
-    /// Without a journal: handed over in order, then awaited together.
+    /// Without a journal: asked for in order, awaited together.
     async fn publish_all(&self, events: &[Addressed]) -> Result<Logged, LogError> {
         if events.iter().any(|addressed| addressed.hold) {
             return Err(LogError::Department);

@@ -92,6 +92,20 @@ pub struct Settings {
     pub probe_interval: Duration,
 }
 
+impl Settings {
+    /// Whether the operator has set this property, by whichever name.
+    fn sets(&self, name: &str) -> bool {
+        let alias = ALIASES.iter().find(|(own, _)| *own == name).map_or(name, |(_, alias)| alias);
+        self.properties.contains_key(name) || self.properties.contains_key(alias)
+    }
+
+    /// Whether records of a topic come together while brokers take their time (`gather`): its times are those of our
+    /// linger, and krafka does not poll without a pause.
+    pub(super) fn gathers(&self) -> bool {
+        self.client == Client::Librdkafka && !self.sets("linger.ms")
+    }
+}
+
 /// Properties that would break a promise if an operator set them, aliases included.
 pub const FORBIDDEN: [(&str, &str); 19] = [
     ("acks", "a text is acknowledged only when all in-sync replicas have it"),
@@ -184,8 +198,7 @@ fn prove(config: &mut ClientConfig, credentials: Option<&(String, Secret)>) {
 pub fn producer_config(settings: &Settings, client_id: &str) -> ClientConfig {
     let mut config = client_config(settings);
     for (name, value) in PRODUCER_DEFAULTS {
-        let alias = ALIASES.iter().find(|(own, _)| *own == name).map_or(name, |(_, alias)| alias);
-        if !settings.properties.contains_key(name) && !settings.properties.contains_key(alias) {
+        if !settings.sets(name) {
             config.set(name, value);
         }
     }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{Client, Settings};
+use super::client::Settings;
 use super::context::Traffic;
 use super::engine::{Batching, Engine, Record, Report, Serial};
 use super::keeper::Keeper;
@@ -33,8 +33,8 @@ impl Lane {
         traffic: &Traffic,
     ) -> Result<Self, KafkaError> {
         let engine = Engine::start(settings, name, batching, traffic)?;
-        // What goes by itself gains nothing, and krafka does not poll without a pause.
-        let gathers = batching == Batching::Shared && settings.client == Client::Librdkafka;
+        // What goes by itself gains nothing.
+        let gathers = batching == Batching::Shared && settings.gathers();
         Ok(Self { engine: ArcSwap::from_pointee(engine), name: name.to_owned(), batching, gathers })
     }
 

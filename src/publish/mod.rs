@@ -146,11 +146,15 @@ impl Publisher {
     }
 
     /// Publishes one event to the topic. Resolves with the delivery report, however late: callers
-    /// with a deadline leave the future running in its task. While the breaker is open it is refused
-    /// at once, unless a probe is due: then it is the probe.
+    /// with a deadline leave the future running in its task. While the breaker is open it is refused,
+    /// unless a probe is due: then it is the probe.
     pub async fn publish(&self, topic: &str, event: &Event) -> Result<(), PublishError> {
         let topic = self.topic(topic);
         let _place = self.enter(&topic)?;
+        if self.0.lanes[topic.lane].gathers {
+            // Before the breaker is asked: what it says holds for the record that goes.
+            topic.gather.room().await;
+        }
         match topic.breaker.admit(Instant::now()) {
             Pass::Refused => Err(PublishError::Unavailable { topic: topic.name.clone() }),
             pass => self.send(&topic, pass, event).await,
@@ -187,13 +191,14 @@ impl Publisher {
         self.conclude(topic, turn, result)
     }
 
-    /// From the record's turn to its report.
     async fn deliver(&self, lane: &Lane, topic: &Topic, turn: Turn, event: &Event) -> Result<(), RDKafkaErrorCode> {
         let key = key_text(&event.key);
-        let _under_way = if lane.gathers { Some(topic.turn().await) } else { None };
         let (sent, serial) = lane.send(&Record { topic: &topic.name, key, event, envelope: &self.0.envelope });
         let result = match sent {
-            Ok(report) => self.await_report(lane, serial, topic, turn, report).await,
+            Ok(report) => {
+                let _under_way = lane.gathers.then(|| topic.gather.gone());
+                self.await_report(lane, serial, topic, turn, report).await
+            }
             Err(code) => Err(code),
         };
         if result.is_err() {

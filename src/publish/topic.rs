@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::breaker::{Breaker, BreakerState, Outcome, Turn};
 use super::client::Settings;
 use super::fault::Fault;
-use super::gather::{Gather, UnderWay};
+use super::gather::Gather;
 use super::gauges::Gauges;
 use crate::telemetry::Metrics;
 
@@ -33,7 +33,7 @@ pub(super) struct Topic {
     /// Texts that wait for the brokers.
     pub(super) waiting: AtomicUsize,
     pub(super) breaker: Breaker,
-    gather: Gather,
+    pub(super) gather: Gather,
     gauges: Gauges,
     /// Values of this size and beyond have been refused; they go by themselves. A refusal makes a
     /// producer begin its sequence anew, which takes half a second for every topic in it.
@@ -51,11 +51,6 @@ impl Topic {
             gauges: Gauges::new(metrics, label),
             refused_from: AtomicUsize::new(usize::MAX),
         }
-    }
-
-    /// Resolves when a record may be handed to a producer that gathers.
-    pub(super) async fn turn(&self) -> UnderWay<'_> {
-        self.gather.turn().await
     }
 
     /// Resolves when the breaker lets a text through.
