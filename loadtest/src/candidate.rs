@@ -122,7 +122,7 @@ fn of_server(server: &Server, connections: u16, batch: &Batch) -> anyhow::Result
     let used = cpu::used(pid)?.saturating_sub(before?);
     Ok(Round {
         requests_per_second: batch.requests.len() as f64 / took.as_secs_f64(),
-        cpu_microseconds_per_text: used.as_secs_f64() * 1e6 / batch.texts as f64,
+        cpu_microseconds_per_text: cpu::each_us(used, batch.texts),
     })
 }
 

@@ -27,6 +27,11 @@ pub fn used(leader: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs(ticks) / TICKS_PER_SECOND)
 }
 
+/// Microseconds for each of so many, where `used` is what all took.
+pub fn each_us(used: Duration, count: usize) -> f64 {
+    used.as_secs_f64() * 1e6 / count as f64
+}
+
 /// The most memory each process of the group ever had resident, together, in MiB.
 pub fn memory_peak_mib(leader: u32) -> anyhow::Result<u64> {
     processes(leader)?.iter().map(|process| peak_kib(process.pid)).sum::<anyhow::Result<u64>>().map(|kib| kib / 1024)

@@ -36,6 +36,7 @@ mod candidate;
 mod check;
 mod cpu;
 mod drive;
+mod figures;
 mod floor;
 mod latency;
 mod measure;

@@ -12,8 +12,8 @@ use anyhow::Context;
 use clap::Args;
 use serde::Deserialize;
 
+use crate::figures::{median, sorted};
 use crate::svg::{Axis, Chart, Line};
-use crate::table::median;
 
 /// What the line of the working floors is called.
 const BEST_WORKING: &str = "best working floor";
@@ -118,9 +118,7 @@ impl Server {
 
     /// The median of its rounds.
     fn rate(&self) -> f64 {
-        let mut rates: Vec<f64> = self.rounds.iter().map(|round| round.requests_per_second).collect();
-        rates.sort_by(f64::total_cmp);
-        median(&rates)
+        median(&sorted(self.rounds.iter().map(|round| round.requests_per_second)))
     }
 }
 

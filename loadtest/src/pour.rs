@@ -66,7 +66,14 @@ pub struct Poured {
     pub tallies: Vec<Tally>,
     pub pace: Pace,
     /// Whether each request was answered 200, early or late.
-    pub acknowledged: Vec<Cell<bool>>,
+    acknowledged: Vec<Cell<bool>>,
+}
+
+impl Poured {
+    /// Of the request at this place.
+    pub fn is_acknowledged(&self, place: usize) -> bool {
+        self.acknowledged[place].get()
+    }
 }
 
 /// Sends until the schedule or the requests are over.

@@ -2,12 +2,11 @@
 //!
 //! Comes in: a report. Goes out: the table, and failure if the check found anything: its figures are void.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
 use crate::candidate::Round;
 use crate::check;
+use crate::figures::{self, median, sorted, spread};
 use crate::measure::{Measured, Report};
 use crate::peers;
 use crate::statistics;
@@ -33,8 +32,7 @@ impl Ratio<'_> {
 }
 
 pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
-    let said = if as_json { format!("{}\n", object(report)) } else { table(report) };
-    std::io::stdout().write_all(said.as_bytes())?;
+    figures::print(as_json, || object(report), || table(report))?;
     check::must_be_clean(report.check.as_ref())
 }
 
@@ -81,7 +79,7 @@ fn table(report: &Report) -> String {
     for Measured { name, rounds, memory_peak_mib, note, .. } in
         bare.iter().chain(floors).chain(working).chain([service]).chain(peers)
     {
-        let (rate, cpu) = (median(&sorted(rounds, RATE)), median(&sorted(rounds, CPU)));
+        let (rate, cpu) = (middle(rounds, RATE), middle(rounds, CPU));
         let note = note.map(|note| format!("  {note}")).unwrap_or_default();
         said += &format!("{name:<34} {rate:>8.0} {cpu:>12.1} {memory_peak_mib:>16}{note}\n");
     }
@@ -124,12 +122,6 @@ fn mix(report: &Report) -> String {
     report.mix.as_ref().map(carriers).unwrap_or_default()
 }
 
-/// The median of the rounds, the least and the most.
-fn spread(rounds: &[f64]) -> String {
-    let (least, most) = (rounds.first().unwrap_or(&f64::NAN), rounds.last().unwrap_or(&f64::NAN));
-    format!("median {:.2} ({least:.2} to {most:.2})", median(rounds))
-}
-
 /// Whether a peer takes as many times our CPU as is wanted.
 fn goal(peer: &str, rounds: &[f64]) -> String {
     let said = |goal: f64| format!("; goal ≥ {goal}: {}", if median(rounds) >= goal { "met" } else { "missed" });
@@ -150,28 +142,15 @@ fn rate(report: &Report) -> Option<Ratio<'_>> {
 
 fn ratio<'a>(one: &Measured, floor: &'a Measured, figure: Figure) -> Ratio<'a> {
     let pairs = one.rounds.iter().zip(&floor.rounds);
-    let mut rounds: Vec<f64> = pairs.map(|(one, floor)| figure(one) / figure(floor)).collect();
-    rounds.sort_by(f64::total_cmp);
-    Ratio { floor, rounds }
+    Ratio { floor, rounds: sorted(pairs.map(|(one, floor)| figure(one) / figure(floor))) }
 }
 
 fn of(measured: &Measured, figure: Figure) -> f64 {
-    median(&sorted(&measured.rounds, figure))
+    middle(&measured.rounds, figure)
 }
 
-fn sorted(rounds: &[Round], figure: Figure) -> Vec<f64> {
-    let mut values: Vec<f64> = rounds.iter().map(figure).collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-/// Of sorted values; of an even number of them the mean of the middle two.
-pub fn median(sorted: &[f64]) -> f64 {
-    match sorted.len() {
-        0 => f64::NAN,
-        count if count % 2 == 1 => sorted[count / 2],
-        count => f64::midpoint(sorted[count / 2 - 1], sorted[count / 2]),
-    }
+fn middle(rounds: &[Round], figure: Figure) -> f64 {
+    median(&sorted(rounds.iter().map(figure)))
 }
 
 #[cfg(test)]
@@ -211,14 +190,6 @@ mod tests {
             absent: vec![("other".to_owned(), "refused".to_owned())],
             check: Some(Verdict { texts: 3, lost: 1, ..Verdict::default() }),
         }
-    }
-
-    #[test]
-    fn the_median_is_the_middle() {
-        for (values, middle) in [(&[3.0][..], 3.0), (&[1.0, 2.0], 1.5), (&[1.0, 2.0, 9.0], 2.0)] {
-            assert!((median(values) - middle).abs() < f64::EPSILON, "{values:?}");
-        }
-        assert!(median(&[]).is_nan());
     }
 
     #[test]

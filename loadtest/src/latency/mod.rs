@@ -24,13 +24,13 @@ use clap::Args;
 use crate::check::{self, Others};
 use crate::cpu;
 use crate::drive::{self, Crowd};
+use crate::figures::{median, sorted};
 use crate::floor::{self, Kind};
 use crate::pace::LATE_MS;
 use crate::plot;
 use crate::schedule::Profile;
 use crate::servers::{self, Floor, Server};
 use crate::settings::{Cluster, Folder};
-use crate::table::median;
 use crate::texts::{self, Mix, Texts};
 
 use report::{Load, Measured, Report};
@@ -175,9 +175,7 @@ fn measure(
         closed_loop(floor, WARM_UP).with_context(|| name.clone())?;
     }
     let looks = (0..CAPACITY_LOOKS).map(|_| closed_loop(&servers[0].1, CAPACITY_TEXTS));
-    let mut looks = looks.collect::<anyhow::Result<Vec<_>>>()?;
-    looks.sort_by(f64::total_cmp);
-    let capacity = median(&looks);
+    let capacity = median(&sorted(looks.collect::<anyhow::Result<Vec<_>>>()?));
     let mut loads = loads(arguments, capacity, &servers);
     for number in 0..usize::from(arguments.rounds) {
         for load in &mut loads {

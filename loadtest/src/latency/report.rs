@@ -4,17 +4,15 @@
 //! Comes in: what every run gave. Always true: a ratio is taken within one round. Not here: measuring; the
 //! chart (`curves`).
 
-use std::io::Write;
-
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::json;
 
 use super::Arguments;
 use crate::check::{self, Verdict};
+use crate::figures::{self, median, sorted, spread};
 use crate::pace;
 use crate::schedule::Profile;
-use crate::table::median;
 use crate::tally::{Tally, quantile_ms};
 
 /// Everything that was measured.
@@ -103,12 +101,8 @@ struct Ratio<'a> {
 }
 
 pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
-    let said = if as_json {
-        format!("{}\n", json!({ "measured": report, "p99_ratios": report.ratios() }))
-    } else {
-        report.table()
-    };
-    Ok(std::io::stdout().write_all(said.as_bytes())?)
+    let object = || json!({ "measured": report, "p99_ratios": report.ratios() });
+    figures::print(as_json, object, || report.table())
 }
 
 impl Report {
@@ -170,11 +164,8 @@ impl Report {
         for (server, memory) in servers.zip(&self.memory_peak_mib) {
             said += &format!("\n{}: peak memory {memory} MiB", server.name);
         }
-        for Ratio { share, stretch, other, median, rounds } in self.ratios() {
-            let (least, most) = (rounds.first().unwrap_or(&f64::NAN), rounds.last().unwrap_or(&f64::NAN));
-            said += &format!(
-                "\np99 at {share:.2}, {stretch}, ours ÷ {other}: median {median:.2} ({least:.2} to {most:.2})"
-            );
+        for Ratio { share, stretch, other, rounds, .. } in self.ratios() {
+            said += &format!("\np99 at {share:.2}, {stretch}, ours ÷ {other}: {}", spread(&rounds));
         }
         said + &format!("\n\n{}\n", check::told(self.check.as_ref(), check::EMBEDDED))
     }
@@ -199,8 +190,7 @@ impl Report {
 
     fn ratio<'a>(&'a self, load: &'a Load, at: usize, other: usize, its: usize) -> Ratio<'a> {
         let (ours, other) = (load.servers[0].p99s(at), &load.servers[other]);
-        let mut rounds: Vec<f64> = ours.iter().zip(other.p99s(its)).map(|(ours, its)| ours / its).collect();
-        rounds.sort_by(f64::total_cmp);
+        let rounds = sorted(ours.iter().zip(other.p99s(its)).map(|(ours, its)| ours / its));
         let other = if self.is_reload { &self.stretches[its] } else { &other.name };
         Ratio { share: load.share, stretch: &self.stretches[at], other, median: median(&rounds), rounds }
     }
@@ -209,9 +199,7 @@ impl Report {
 impl Measured {
     fn row(&self, at: usize, stretch: &str) -> String {
         let of = |figure: fn(&Latencies) -> f64| {
-            let mut values: Vec<f64> = self.rounds.iter().map(|round| figure(&round.stretches[at])).collect();
-            values.sort_by(f64::total_cmp);
-            median(&values)
+            median(&sorted(self.rounds.iter().map(|round| figure(&round.stretches[at]))))
         };
         let sum = |figure: fn(&Latencies) -> usize| -> usize {
             self.rounds.iter().map(|round| figure(&round.stretches[at])).sum()

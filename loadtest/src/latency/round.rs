@@ -53,10 +53,10 @@ pub fn counted(plan: &Plan<'_>, server: &Server, texts: &mut Texts, routes: &Rou
         let used = cpu::used(server.pid())?.saturating_sub(before);
         // Whether the run counts or not; what floors acknowledge is not looked for.
         if server.is_service() {
-            texts.acknowledge(&requests, |place| poured.acknowledged[place].get());
+            texts.acknowledge(&requests, |place| poured.is_acknowledged(place));
         }
         let fault = poured.pace.fault();
-        Ok(((poured, used.as_secs_f64() * 1e6 / requests.len() as f64), fault))
+        Ok(((poured, cpu::each_us(used, requests.len())), fault))
     };
     let ran = pace::counted("lower --shares or --rate", run);
     let ran = ran.with_context(|| format!("at {:.0} texts a second", plan.schedule.rate))?;

@@ -156,7 +156,7 @@ fn outage(
     let requests = texts.sign((rate * seconds.as_secs_f64()) as usize)?;
     brokers.signal("freeze")?;
     let during = pour(seconds, &requests)?;
-    texts.acknowledge(&requests, |place| during.acknowledged[place].get());
+    texts.acknowledge(&requests, |place| during.is_acknowledged(place));
     let waiting = until_told(service, |waiting| waiting > 0.0)?;
     let new = texts.sign((rate * DRAIN_MAX.as_secs_f64() / 2.0) as usize)?;
     let (flowing, empty, after) = std::thread::scope(|scope| {
@@ -169,7 +169,7 @@ fn outage(
         let after = pouring.join().expect("the generator does not panic")?;
         anyhow::Ok((flowing?, empty?, after))
     })?;
-    texts.acknowledge(&new, |place| after.acknowledged[place].get());
+    texts.acknowledge(&new, |place| after.is_acknowledged(place));
     let fault = during.pace.fault().or(after.pace.fault());
     let (flowing_seconds, empty_seconds) = (flowing.as_secs_f64(), empty.as_secs_f64());
     let (during, after) = (answers(&during)?, answers(&after)?);

@@ -2,15 +2,13 @@
 //!
 //! Comes in: what every round gave. Always true: a ratio is taken within one round. Not here: measuring.
 
-use std::io::Write;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Arguments;
 use crate::check::Verdict;
+use crate::figures::{self, median, sorted};
 use crate::pace;
-use crate::table::median;
 use crate::tally::Tally;
 
 /// Everything that was measured.
@@ -61,8 +59,7 @@ pub struct Answers {
 }
 
 pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
-    let said = if as_json { format!("{}\n", report.object()) } else { report.table() };
-    Ok(std::io::stdout().write_all(said.as_bytes())?)
+    figures::print(as_json, || report.object(), || report.table())
 }
 
 impl Report {
@@ -95,9 +92,7 @@ impl Report {
 
     /// What left the journal a second, in each round's capacity, the least first.
     fn drains(&self) -> Vec<f64> {
-        let mut drains: Vec<f64> = self.rounds.iter().map(|counted| counted.round.drain()).collect();
-        drains.sort_by(f64::total_cmp);
-        drains
+        sorted(self.rounds.iter().map(|counted| counted.round.drain()))
     }
 }
 

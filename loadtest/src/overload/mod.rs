@@ -185,7 +185,7 @@ impl Trial<'_> {
         let took = drive::run(service.address, crowd, &requests, || {})?;
         let used = cpu::used(service.pid())?.saturating_sub(before);
         self.texts.acknowledge(&requests, |_| true);
-        Ok(Capacity { rate: count as f64 / took.as_secs_f64(), cpu: used.as_secs_f64() * 1e6 / count as f64 })
+        Ok(Capacity { rate: count as f64 / took.as_secs_f64(), cpu: cpu::each_us(used, count) })
     }
 
     fn flood(&mut self, offered: f64) -> anyhow::Result<Ran<Flood>> {
@@ -212,7 +212,7 @@ impl Trial<'_> {
         drive::run(service.address, Crowd::all_at_once(1), &after, || {})?;
         let first_after = began.elapsed();
         let used = cpu::used(service.pid())?.saturating_sub(before);
-        self.texts.acknowledge(&requests, |place| poured.acknowledged[place].get());
+        self.texts.acknowledge(&requests, |place| poured.is_acknowledged(place));
         self.texts.acknowledge(&after, |_| true);
         let broken: usize = poured.tallies.iter().map(|tally| tally.broken.get()).sum();
         let fault = poured.pace.fault();

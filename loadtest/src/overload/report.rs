@@ -2,15 +2,13 @@
 //!
 //! Comes in: what every round gave. Always true: a ratio is taken within one round. Not here: measuring.
 
-use std::io::Write;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Arguments;
 use crate::check::{self, Verdict};
+use crate::figures::{self, median, sorted};
 use crate::pace;
-use crate::table::median;
 
 /// Everything that was measured.
 #[derive(Serialize)]
@@ -48,8 +46,7 @@ pub struct Round {
 }
 
 pub fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
-    let said = if as_json { format!("{}\n", report.object()) } else { report.table() };
-    Ok(std::io::stdout().write_all(said.as_bytes())?)
+    figures::print(as_json, || report.object(), || report.table())
 }
 
 impl Report {
@@ -91,9 +88,7 @@ impl Report {
 
     /// The goodput of each round in its capacity, the least first.
     fn ratios(&self) -> Vec<f64> {
-        let mut ratios: Vec<f64> = self.rounds.iter().map(Round::ratio).collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios
+        sorted(self.rounds.iter().map(Round::ratio))
     }
 }
 
