@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -19,6 +19,9 @@ pub struct Disk {
     threads: Arc<Semaphore>,
     patience: Duration,
 }
+
+/// What a thread is to find out.
+type Question<T> = Box<dyn FnOnce() -> T + Send>;
 
 /// The disk did not answer in time.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,31 +41,27 @@ impl Disk {
 
     /// Blocks a thread and not whoever asks.
     pub async fn ask<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
-        let thread = self.thread().await?;
-        let asking = spawn_blocking(move || {
-            let _until_it_is_back = thread;
-            ask()
-        });
-        self.within(asking).await
+        self.answer(ask, spawn_blocking).await
     }
 
     /// The same of a file that may be large: to read it gives way to texts.
     pub async fn read<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
-        let thread = self.thread().await?;
-        let reading = giving_way(move || {
-            let _until_it_is_back = thread;
-            read()
-        });
-        self.within(reading).await
+        self.answer(read, giving_way).await
     }
 
-    async fn thread(&self) -> Result<OwnedSemaphorePermit, Late> {
+    /// By a thread that `start` puts to it.
+    async fn answer<T, E, A: Future<Output = Result<T, E>>>(
+        &self,
+        ask: impl FnOnce() -> T + Send + 'static,
+        start: impl FnOnce(Question<T>) -> A,
+    ) -> Result<T, Late> {
         let thread = timeout(self.patience, self.threads.clone().acquire_owned()).await;
-        thread.map_err(|_| Late)?.map_err(|_| Late)
-    }
-
-    async fn within<T, E>(&self, answer: impl Future<Output = Result<T, E>>) -> Result<T, Late> {
-        timeout(self.patience, answer).await.map_err(|_| Late)?.map_err(|_| Late)
+        let thread = thread.map_err(|_| Late)?.map_err(|_| Late)?;
+        let asking = start(Box::new(move || {
+            let _until_it_is_back = thread;
+            ask()
+        }));
+        timeout(self.patience, asking).await.map_err(|_| Late)?.map_err(|_| Late)
     }
 }
 

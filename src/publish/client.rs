@@ -188,7 +188,7 @@ fn prove(config: &mut ClientConfig, credentials: Option<&(String, Secret)>) {
 /// So a linger shorter than a broker's answer takes is a spinning thread: at 64 connections the whole service
 /// took 82 µs of CPU a text with 0.1 and 36 with 1, at 512 connections 58 and 46. With brokers that answer
 /// within 0.1 ms, 0.1 costs the same and has three times the throughput over few connections: an operator
-/// may set it. Where brokers take longer than either, records of few texts wait for those under way (`gather`); to
+/// may set it. With 1 and brokers that take longer, records of few texts wait for those under way (`gather`); to
 /// hold them back always cost 30 µs a text against 29, and a fifth of the throughput.
 /// The library takes a linger once, when a producer is made, so it cannot follow the load.
 ///

@@ -32,7 +32,7 @@ const MANY: usize = 256;
 const CALM: Duration = Duration::from_secs(1);
 /// A report that takes longer is slow: the linger of 1 ms and a few of the brokers.
 const QUICK: Duration = Duration::from_millis(5);
-/// So long after the first of several records others still join it: well within the linger.
+/// So long after the first few records others still join them: well within the linger.
 const JOIN: Duration = Duration::from_micros(600);
 /// Longest wait for others to return. Past it something is wrong, and that is for the breaker to see.
 const PATIENCE: Duration = Duration::from_millis(40);
@@ -42,7 +42,7 @@ pub(super) struct Gather {
     under_way: AtomicUsize,
     /// Whether the last report took long, within bounds, and not because there were many.
     is_slow: AtomicBool,
-    /// When the first of those under way went, in microseconds since `epoch`, as is the next.
+    /// When the last of the first few under way went, in microseconds since `epoch`, as is the next.
     first: AtomicU64,
     /// When many were under way; 0: never.
     many: AtomicU64,
