@@ -41,7 +41,7 @@
 //!    dedup       what has been taken, what is on its way
 //!    parts       pieces of long texts → texts: a state machine over the stream of pieces
 //! 1  plumbing
-//!    server      accept loop, bounds of connections, TLS, drain: for all listeners
+//!    server      accept loop, bounds of connections, TLS, drain: for all listeners; where a connection lives
 //!    fetch       one request to somebody else's server: TLS, bounds, no redirects
 //!    telemetry   the catalogue of metrics, the latches of readiness, the log
 //!    clock       what time it is; a test can set it

@@ -60,6 +60,8 @@ pub enum StartError {
     Settings(Vec<Problem>),
     #[error(transparent)]
     Listen(#[from] crate::server::ListenError),
+    #[error("no thread for connections could be started: {0}; raise the limit of processes (ulimit -u, pids.max)")]
+    Threads(std::io::Error),
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     #[error(transparent)]

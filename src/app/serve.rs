@@ -20,8 +20,8 @@ use crate::keyword::Live;
 use crate::log::Log;
 use crate::message::{Country, Number};
 use crate::operations::{self, Desk, Feed, Health, Polls, Rerouter, Tokens};
-use crate::publish::TopicAdmin;
-use crate::server::Caller;
+use crate::publish::{Client, TopicAdmin};
+use crate::server::{Caller, Cores};
 use crate::store::Store;
 use crate::telemetry::{Latch, Latches, Metrics};
 use crate::webhook::{self, Door, Limits, OUTWARD_LIMITS, Outward, Service};
@@ -168,11 +168,7 @@ impl Instance {
         };
         let (reload, reloading) = reloader.start(end.clone());
         tasks.spawn(reloading);
-        if let Some(store) = log.store() {
-            tasks.spawn(sweep(store.clone(), metrics.clone(), end.clone()));
-            let departments = log.embedded().map(|_| (routes.clone(), metrics.clone()));
-            tasks.spawn(store_watch::watch(store.clone(), departments, end.clone()));
-        }
+        store_tasks(&log, &routes, &metrics, &tasks, &end);
         if log.embedded().is_some() {
             reconcile::watch(&config, &routes, &clock, &metrics, &tasks, &end);
         }
@@ -183,7 +179,8 @@ impl Instance {
             Arc::new(Health { latches: latches.clone(), metrics: metrics.clone(), services: Arc::new(log.services()) });
         let service = inbound_service(&config, &door, &metrics, &leaving);
         let answer_inbound = move |request, caller| service.clone().call(request, caller);
-        let inbound = doors.inbound.watch(&tasks, &end, &metrics);
+        let cores = cores(&config, &tasks, &end).map_err(StartError::Threads)?;
+        let inbound = doors.inbound.watch(&tasks, &end, &metrics).on(cores);
         let certificates = inbound.certificates();
         let inbound = tokio::spawn(inbound.serve(answer_inbound, metrics.clone(), drain.clone()));
         if let Some((every, account)) = probed {
@@ -366,6 +363,24 @@ fn kafka_tasks(
     }
     tasks.spawn(watch.run(end.clone()));
     Ok(Some((admin, Some(publisher))))
+}
+
+/// Who waits for librdkafka is woken by a thread of its own in any case. krafka's tasks, and the embedded store's many
+/// waits for one commit, had better share a runtime with the connections: with these, three brokers and ten departments
+/// krafka's throughput was 0.83 and 0.99 times the bare producer's, 1.11 and 1.20 without, and the median latency of the
+/// embedded store 44 and 55 ms for 35 and 30, at half of its capacity.
+fn cores(config: &Config, tasks: &TaskTracker, end: &CancellationToken) -> std::io::Result<Option<Cores>> {
+    match &config.publish {
+        Publish::Kafka { settings, .. } if settings.client == Client::Librdkafka => Cores::start(tasks, end).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn store_tasks(log: &OpenLog, routes: &Live, metrics: &Metrics, tasks: &TaskTracker, end: &CancellationToken) {
+    let Some(store) = log.store() else { return };
+    tasks.spawn(sweep(store.clone(), metrics.clone(), end.clone()));
+    let departments = log.embedded().map(|_| (routes.clone(), metrics.clone()));
+    tasks.spawn(store_watch::watch(store.clone(), departments, end.clone()));
 }
 
 /// With a journal texts can be taken without the brokers; the first ones still had better not wait

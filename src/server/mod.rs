@@ -5,14 +5,9 @@
 //! time, an unread answer too; strangers give way when all places are taken; after the drain begins no
 //! connection is accepted and open ones end with the answer they owe.
 //! Not here: paths, bodies, who has proven itself.
-//!
-//! Why all connections share one runtime, and there is none for each core with a listener of its own (SO_REUSEPORT):
-//! the kernel deals connections out by a hash of their ports, and of the few that a carrier keeps most may meet on one
-//! core. A bare handler awaiting a bare producer took 18.5 µs a text with two such runtimes and 18.2 with one over 64
-//! connections, 18.5 and 21.0 over 512 (medians of five rounds on two cores): over few connections nothing is to be
-//! had.
 
 pub mod client;
+mod cores;
 mod crowd;
 mod files;
 mod guarded;
@@ -20,6 +15,7 @@ mod shape;
 mod timer;
 mod tls;
 
+pub use cores::Cores;
 pub use files::allow_open_files;
 pub use tls::{Certificates, Pem, TlsError};
 
@@ -112,13 +108,15 @@ pub struct ListenError {
 pub struct Bound {
     listener: TcpListener,
     settings: Settings,
+    /// Of its own; else connections live on the runtime that serves them.
+    cores: Option<Cores>,
 }
 
 /// Takes the port. Answers begin with `Bound::serve`.
 pub fn bind(settings: Settings) -> Result<Bound, ListenError> {
     let listener =
         open(settings.listen).map_err(|cause| ListenError { name: settings.name, listen: settings.listen, cause })?;
-    Ok(Bound { listener, settings })
+    Ok(Bound { listener, settings, cores: None })
 }
 
 fn open(listen: SocketAddr) -> std::io::Result<TcpListener> {
@@ -147,6 +145,11 @@ impl Bound {
         self.settings.certificates.clone()
     }
 
+    /// Connections are to live on these, if there are any.
+    pub fn on(self, cores: Option<Cores>) -> Self {
+        Self { cores, ..self }
+    }
+
     /// Accepts until `drain`, then waits for open connections to finish what they owe.
     pub async fn serve<H, F>(self, handler: H, metrics: Metrics, drain: CancellationToken)
     where
@@ -157,7 +160,8 @@ impl Bound {
         let mut crowd = Crowd::new(self.settings.connections_max);
         let large_heads = Arc::new(Semaphore::new(LARGE_HEADS_MAX));
         let connections = TaskTracker::new();
-        let mut welcome = async |stream: TcpStream, address: SocketAddr| {
+        let cores = self.cores.unwrap_or_else(Cores::of_caller);
+        let mut welcome = async |stream: std::net::TcpStream, address: SocketAddr| {
             let Some(Admitted { place, standing, another_left }) = crowd.admit().await else {
                 return counts.refused.inc();
             };
@@ -171,8 +175,9 @@ impl Bound {
                 // One of its own: a connection looks at it whenever it is polled, under the token's lock.
                 drain: drain.child_token(),
             };
-            let (handler, open) = (handler.clone(), counts.open.clone());
-            connections.spawn(async move {
+            let (handler, open, seat) = (handler.clone(), counts.open.clone(), cores.seat());
+            let runtime = seat.runtime().clone();
+            let life = async move {
                 open.inc();
                 tokio::select! {
                     () = connection.live(stream, handler) => {}
@@ -180,8 +185,9 @@ impl Bound {
                 }
                 standing.end();
                 open.dec();
-                drop(place);
-            });
+                drop((place, seat));
+            };
+            connections.spawn_on(life, &runtime);
         };
         loop {
             let accepted = tokio::select! {
@@ -189,7 +195,7 @@ impl Bound {
                 () = drain.cancelled() => break,
                 accepted = self.listener.accept() => accepted,
             };
-            match accepted {
+            match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
                 Ok((stream, address)) => welcome(stream, address).await,
                 Err(error) => {
                     // Out of file descriptors: closing connections will free some; spinning will not.
@@ -208,14 +214,10 @@ impl Bound {
 
 /// Closes the port. Who had connected by then may have sent a request: asked of the kernel itself,
 /// because the runtime may not have heard of them yet.
-fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+fn waiting(listener: TcpListener) -> Vec<(std::net::TcpStream, SocketAddr)> {
     let Ok(listener) = listener.into_std() else { return Vec::new() };
-    let streams: Vec<_> = std::iter::from_fn(|| listener.accept().ok()).collect();
-    drop(listener);
-    let to_runtime = |(stream, peer): (std::net::TcpStream, SocketAddr)| {
-        stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).ok().map(|stream| (stream, peer))
-    };
-    streams.into_iter().filter_map(to_runtime).collect()
+    let streams = std::iter::from_fn(|| listener.accept().ok());
+    streams.filter(|(stream, _)| stream.set_nonblocking(true).is_ok()).collect()
 }
 
 struct Counts {
@@ -245,11 +247,13 @@ struct Connection {
 }
 
 impl Connection {
-    async fn live<H, F>(self, stream: TcpStream, handler: H)
+    /// On the runtime that it is to stay on.
+    async fn live<H, F>(self, stream: std::net::TcpStream, handler: H)
     where
         H: Fn(Request<Incoming>, Caller) -> F + Send + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
         // Answers are one small segment: waiting to fill a larger one only adds delay.
         let _ = stream.set_nodelay(true);
         // Most of what a connection costs is made after this, for those that say something.
