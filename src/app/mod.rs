@@ -60,7 +60,9 @@ pub enum StartError {
     Settings(Vec<Problem>),
     #[error(transparent)]
     Listen(#[from] crate::server::ListenError),
-    #[error("no thread for connections could be started: {0}; raise the limit of processes (ulimit -u, pids.max)")]
+    #[error(
+        "no thread for connections could be started: {0}; raise the limits of processes and open files (ulimit -u, pids.max, ulimit -n)"
+    )]
     Threads(std::io::Error),
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),

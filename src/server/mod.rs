@@ -185,7 +185,8 @@ impl Bound {
                 }
                 standing.end();
                 open.dec();
-                drop((place, seat));
+                // In this order: whoever waits for the place is dealt by a count without this one.
+                drop((seat, place));
             };
             connections.spawn_on(life, &runtime);
         };

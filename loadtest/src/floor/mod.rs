@@ -103,7 +103,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Kind::Bare => None,
         Kind::Producer(tuning) => Some(Publisher::new(arguments, tuning)?),
     };
-    // The service's runtime: as many threads as the machine has cores.
+    // What a program has that asks for nothing else: one runtime, as many threads as the machine has cores.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(Arc::new(publisher)))
 }

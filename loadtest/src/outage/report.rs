@@ -54,6 +54,7 @@ pub struct Answers {
     pub late: usize,
     pub refused: usize,
     pub broken: usize,
+    pub unanswered: usize,
     /// From when the text was due.
     pub slowest_seconds: f64,
 }
@@ -82,7 +83,7 @@ impl Report {
             self.share, "capacity/s", "waited", "flowing after s", "empty after s", "drain/capacity"
         );
         for when in ["outage", "after"] {
-            said += &format!(" | {when}: sent in time late refused slowest s");
+            said += &format!(" | {when}: sent in time late refused broken unanswered slowest s");
         }
         said.push('\n');
         said += &self.rounds.iter().map(|counted| counted.round.row()).collect::<String>();
@@ -116,12 +117,13 @@ impl Answers {
     pub fn of(tally: &Tally) -> Self {
         let Tally { sent, in_time, late, refused, broken, .. } = tally;
         let [sent, in_time, late, refused, broken] = [sent, in_time, late, refused, broken].map(std::cell::Cell::get);
-        Self { sent, in_time, late, refused, broken, slowest_seconds: tally.slowest().as_secs_f64() }
+        let (unanswered, slowest_seconds) = (tally.unanswered(), tally.slowest().as_secs_f64());
+        Self { sent, in_time, late, refused, broken, unanswered, slowest_seconds }
     }
 
     fn row(&self) -> String {
-        let Self { sent, in_time, late, refused, slowest_seconds, .. } = self;
-        format!(" | {sent:>6} {in_time:>6} {late:>4} {refused:>4} {slowest_seconds:>5.2}")
+        let Self { sent, in_time, late, refused, broken, unanswered, slowest_seconds } = self;
+        format!(" | {sent:>6} {in_time:>6} {late:>4} {refused:>4} {broken:>4} {unanswered:>4} {slowest_seconds:>5.2}")
     }
 }
 
@@ -136,8 +138,9 @@ mod tests {
     fn report(waiting: &[f64]) -> Report {
         let answers = || {
             let tally = Tally::default();
-            add(&tally.sent);
-            add(&tally.in_time);
+            for count in [&tally.due, &tally.due, &tally.sent, &tally.in_time] {
+                add(count);
+            }
             tally.record(Duration::from_millis(1_500));
             Answers::of(&tally)
         };
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn the_table_has_a_line_for_each_round_their_median_and_the_verdict() {
         let said = report(&[1_000.0, 4_000.0, 200.0]).table();
-        let answers = " |      1      1    0    0  1.50";
+        let answers = " |      1      1    0    0    0    1  1.50";
         let row = format!("      1000    1000             0.25            2.0            0.50{answers}{answers}\n");
         assert!(said.contains(&row), "{said}");
         assert!(said.contains("\n(3 runs did not count"), "{said}");
@@ -171,6 +174,7 @@ mod tests {
             ("/measured/rounds/1/waiting", json!(2_000.0)),
             ("/measured/rounds/1/discarded", json!(1)),
             ("/measured/rounds/0/after/in_time", json!(1)),
+            ("/measured/rounds/0/after/unanswered", json!(1)),
             ("/measured/check/texts", json!(7)),
             ("/drain_ratio/rounds", json!([0.5, 1.0])),
             ("/drain_ratio/median", json!(0.75)),
