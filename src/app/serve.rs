@@ -207,8 +207,8 @@ impl Instance {
         Ok(Self { addresses, reload, routes, metrics, latches, door, workers, log, ends, inbound, tasks, times })
     }
 
-    /// Not ready → answers that end their connections, for as long as load balancers need to notice →
-    /// no new connection → what was taken in finishes → mails and pushes on their way end → the log is flushed → the rest ends. `hurry`
+    /// Not ready → answers that end their connections, for as long as load balancers need to notice → no new connection
+    /// → what was taken in finishes → mails and pushes on their way end → the log is flushed → the rest ends. `hurry`
     /// ends the wait for the load balancers and leaves five seconds for the rest. `false` when time
     /// ran out first.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
@@ -367,8 +367,9 @@ fn kafka_tasks(
 
 /// Who waits for librdkafka is woken by a thread of its own in any case. krafka's tasks, and the embedded store's many
 /// waits for one commit, had better share a runtime with the connections: with three brokers and ten departments
-/// krafka's throughput was 1.11 and 1.20 times the bare producer's on the shared one, 0.83 and 0.99 on these; the median
-/// latency of the embedded store at half of its capacity 30 and 35 ms, and 44 and 55.
+/// krafka's throughput was 1.11 and 1.20 times the bare producer's on the shared one, 0.83 and 0.99 on these; the
+/// median latency of the embedded store at half of its capacity 30 and 35 ms, and 44 and 55. (With librdkafka the
+/// journal waits for commits too, while brokers are away: the slowest answer was 1.56 s either way.)
 fn cores(config: &Config, tasks: &TaskTracker, end: &CancellationToken) -> std::io::Result<Option<Cores>> {
     match &config.publish {
         Publish::Kafka { settings, .. } if settings.client == Client::Librdkafka => Cores::start(tasks, end).map(Some),
