@@ -214,6 +214,8 @@ impl Instance {
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> bool {
         let Self { latches, door, workers, log, ends, inbound, tasks, times, .. } = self;
         let Ends { leaving, drain, end } = ends;
+        // Connections have threads of their own: those that time did not wait for end too.
+        let _in_any_case = end.clone().drop_guard();
         latches.drain();
         leaving.store(true, Ordering::Relaxed);
         let orderly = async {

@@ -6,8 +6,9 @@
 //! carrier keeps most may meet on one processor. An idle connection counts like a busy one, and none is moved.
 //!
 //! A runtime whose threads share their tasks pays for that with each text: whoever wakes a task may have to wake a
-//! thread to look for it. CPU for a text in that of a bare hyper with a bare producer (librdkafka, two processors,
-//! medians of four rounds, three times in turns):
+//! thread to look for it. CPU for a text in that of a bare hyper with a bare producer (librdkafka, linger 1, one request
+//! in flight, two processors, medians of four rounds, three times in turns; the bare one on one shared runtime, as a
+//! program has that asks for nothing else: over 512 connections two of its own take it from 21.0 to 18.5 µs):
 //!
 //! | connections | one shared runtime | these | throughput: shared | these |
 //! |---|---|---|---|---|
@@ -79,7 +80,10 @@ impl Core {
         })?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let core = Self::of(runtime.handle().clone());
-        give.send(runtime).map_err(|_| ErrorKind::BrokenPipe)?;
+        give.send(runtime).map_err(|lost| {
+            lost.0.shutdown_background();
+            ErrorKind::BrokenPipe
+        })?;
         Ok(core)
     }
 }
@@ -155,6 +159,7 @@ mod tests {
         assert!(endless.is_finished(), "its runtime has ended by then");
         assert!(endless.await.expect_err("it had no end").is_cancelled());
     }
+
     #[tokio::test]
     async fn a_listener_answers_on_its_cores() {
         let (tasks, end, drain) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
