@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 /// CPU for each text, in that of a bare hyper with a bare producer, at 64 and 512 connections: 2.13 and 2.02 with
 /// glibc's malloc, which tidies up whenever somebody asks for over 1 KiB, as hyper does for each request; 1.58 and 1.85
-/// with mimalloc, and 25 MiB more; 1.66 and 1.62 with this one, and 5 MiB more. Where connections have runtimes of
-/// their own (`server::Cores`), mimalloc takes as much CPU as this one, and 20 MiB more.
+/// with mimalloc, and 25 MiB more; 1.66 and 1.62 with this one, and 5 MiB more. Since connections have runtimes of
+/// their own (`server::Cores`), mimalloc in its place takes as much CPU, and 20 MiB more.
 ///
-/// The C libraries have it too, librdkafka before all, which allocates a dozen times for each record and frees in
-/// another thread. In turns without and with that, in the same memory: 1.54 to 1.60 and 1.48 to 1.54 over 64
-/// connections, 1.67 to 1.71 and 1.52 to 1.63 over 512.
+/// C libraries keep glibc's malloc. If this one took its name too, a text would cost 0.94 to 0.98 of what it does, for
+/// librdkafka allocates a dozen times for each record, once a header, and frees in another thread. But the program
+/// would no longer start behind libfaketime, with which `tests/run ledger` moves its clock: that library asks for memory
+/// when it is first asked for the time, and jemalloc asks for the time before it gives any.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
