@@ -7,10 +7,7 @@ use std::process::ExitCode;
 /// with mimalloc, and 25 MiB more; 1.66 and 1.62 with this one, and 5 MiB more. Since connections have runtimes of
 /// their own (`server::Cores`), mimalloc in its place takes as much CPU, and 20 MiB more.
 ///
-/// C libraries keep glibc's malloc. If this one took its name too, a text would cost 0.94 to 0.98 of what it does, for
-/// librdkafka allocates a dozen times for each record, once a header, and frees in another thread. But the program
-/// would no longer start behind libfaketime, with which `tests/run ledger` moves its clock: that library asks for memory
-/// when it is first asked for the time, and jemalloc asks for the time before it gives any.
+/// C libraries keep glibc's malloc.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

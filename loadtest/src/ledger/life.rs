@@ -118,7 +118,7 @@ fn set_up(options: &Options, plan: &Plan, script: Script, root: &Path) -> anyhow
     let installation = Installation::new(root.clone(), plan.seed, options.profile, options.replicas(), addresses)?;
     let disks = disks(options, &installation);
     // The library costs each look at a clock something, and is not what runs in production.
-    let clock = plan.moves_clocks().then(|| Clock::new(&root)).flatten();
+    let clock = plan.moves_clocks().then(|| Clock::new(&root)).transpose()?;
     if options.profile == Profile::Cluster {
         process::run(&binary, &["setup"], &installation.replicas[0].folder)?;
     }
