@@ -7,7 +7,9 @@ use std::process::ExitCode;
 /// with mimalloc, and 25 MiB more; 1.66 and 1.62 with this one, and 5 MiB more. Since connections have runtimes of
 /// their own (`server::Cores`), mimalloc in its place takes as much CPU, and 20 MiB more.
 ///
-/// C libraries keep glibc's malloc.
+/// C libraries have it too, for it takes the name `malloc`: librdkafka allocates a dozen times for each record, once a
+/// header, and frees in another thread. Over 64 connections that makes 1.51 of 1.59, over 512 1.59 of 1.70, on another
+/// machine (`loadtest/README.md`), in the same memory.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
